@@ -1,0 +1,231 @@
+"""Embedding + point grid -> every candidate mask, unfiltered."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from segment_anything.utils.amg import batch_iterator, is_box_near_crop_edge
+
+from napari_samstar.core.config import OFFSET_STEP, SETTINGS
+from napari_samstar.core.errors import UserError
+from napari_samstar.core.masks import Packed
+
+if TYPE_CHECKING:
+    from segment_anything import SamPredictor
+
+    from napari_samstar.core.encoder import Embedding
+    from napari_samstar.core.models import LoadedModel
+
+N_OFFSETS = round(SETTINGS["stability_score_offset"].high / OFFSET_STEP)
+"""Rungs of the stability ladder: OFFSET_STEP, 2 OFFSET_STEP, ..."""
+
+CHUNK_PIXELS = 2**24
+"""Full-size logits held at once: 64 MB of float32, whatever the image's size."""
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Every mask that SAM proposes for one crop and one grid of points; n = 3 per point.
+
+    Tensors lie on the model's device, in upstream's order, frame and dtype, because exactness
+    rests on comparing the same numbers in the same type.
+
+    Attributes
+    ----------
+    crop_box : (x0, y0, x1, y1)
+        The crop, px of the image.
+    masks : tuple of Packed, length n
+        In the frame of the image.
+    points : Tensor, float64, shape (n, 2)
+        Prompts (x, y), px of the crop.
+    predicted_iou : Tensor, float32, shape (n,)
+    stability : Tensor, float32, shape (N_OFFSETS, n)
+        Stability score at each rung of the ladder; NaN where a mask is empty.
+    boxes : Tensor, int64, shape (n, 4)
+        (x0, y0, x1, y1), inclusive, px of the crop; zeros for an empty mask.
+    near_edge : Tensor, bool, shape (n,)
+        The box touches the crop's edge where that is not the image's.
+    batch : Tensor, int64, shape (n,)
+        The decoder batch a candidate came from.
+    n_batches : int
+    """
+
+    crop_box: Box
+    masks: tuple[Packed, ...]
+    points: torch.Tensor
+    predicted_iou: torch.Tensor
+    stability: torch.Tensor
+    boxes: torch.Tensor
+    near_edge: torch.Tensor
+    batch: torch.Tensor
+    n_batches: int
+
+
+@dataclass
+class _Batch:
+    masks: list[Packed]
+    predicted_iou: torch.Tensor
+    stability: torch.Tensor
+    boxes: torch.Tensor
+
+
+def decode_grid(
+    model: LoadedModel,
+    embedding: Embedding,
+    crop_box: Box,
+    image_shape: tuple[int, int],
+    grid: NDArray[np.float64],
+    points_per_batch: int,
+) -> Generator[int, None, Candidates]:
+    """Decode all points of `grid`; yields the number of points done after each batch.
+
+    Parameters
+    ----------
+    grid : ndarray of float, shape (n, 2)
+        (x, y) as fractions of the crop, as `build_point_grid` of segment_anything gives them.
+    points_per_batch : int
+        As upstream's. On a GPU that runs out of memory the batch is halved and decoding goes on;
+        the last bits of the scores may then differ.
+
+    Returns
+    -------
+    Candidates
+    """
+    predictor = embedding.predictor(model)
+    points = grid * np.array(embedding.original_size)[None, ::-1]
+    batches: list[_Batch] = []
+    done = 0
+    for (some,) in batch_iterator(points_per_batch, points):
+        batches.append(_decode_batch(predictor, some, crop_box))
+        done += len(some)
+        yield done
+    boxes = torch.cat([b.boxes for b in batches])
+    rows, cols = image_shape
+    near_edge = is_box_near_crop_edge(boxes, list(crop_box), [0, 0, cols, rows])
+    sizes = torch.tensor([len(b.masks) for b in batches], device=boxes.device)
+    return Candidates(
+        crop_box=crop_box,
+        masks=tuple(mask for b in batches for mask in b.masks),
+        points=torch.as_tensor(points.repeat(3, axis=0)),
+        predicted_iou=torch.cat([b.predicted_iou for b in batches]),
+        stability=torch.cat([b.stability for b in batches], dim=1),
+        boxes=boxes,
+        near_edge=near_edge,
+        batch=torch.arange(len(batches), device=boxes.device).repeat_interleave(sizes),
+        n_batches=len(batches),
+    )
+
+
+def _decode_batch(predictor: SamPredictor, points: NDArray[np.float64], crop_box: Box) -> _Batch:
+    low_res, predicted_iou = _low_res(predictor, points)
+    parts = [_measure(predictor, part, crop_box) for part in _chunks(predictor, low_res)]
+    return _Batch(
+        masks=[mask for part in parts for mask in part.masks],
+        predicted_iou=predicted_iou.flatten(0, 1),
+        stability=torch.cat([part.stability for part in parts], dim=1),
+        boxes=torch.cat([part.boxes for part in parts]),
+    )
+
+
+@torch.no_grad()
+def _low_res(
+    predictor: SamPredictor, points: NDArray[np.float64]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return low-resolution logits (B, 3, h, w) and predicted IoU (B, 3) of (x, y) `points`."""
+    sam = predictor.model
+    coords = predictor.transform.apply_coords(points, predictor.original_size)
+    # MPS has no float64; upstream fails there, we round the prompt instead.
+    dtype = torch.float32 if sam.device.type == "mps" else torch.float64
+    xy = torch.as_tensor(coords, dtype=dtype, device=sam.device)
+    labels = torch.ones(len(xy), dtype=torch.int, device=sam.device)
+    try:
+        sparse, dense = sam.prompt_encoder(
+            points=(xy[:, None, :], labels[:, None]), boxes=None, masks=None
+        )
+        low_res, predicted_iou = sam.mask_decoder(
+            image_embeddings=predictor.features,
+            image_pe=sam.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+        )
+    except torch.OutOfMemoryError as error:
+        if len(points) == 1:
+            raise UserError(
+                "The GPU has too little memory for even one prompt: "
+                "choose a smaller model, or the CPU as device."
+            ) from error
+        half = len(points) // 2
+        parts = [_low_res(predictor, points[:half]), _low_res(predictor, points[half:])]
+        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+    return low_res, predicted_iou
+
+
+def _chunks(predictor: SamPredictor, low_res: torch.Tensor) -> list[torch.Tensor]:
+    """Split (B, 3, h, w) so that each part's full-size logits stay below CHUNK_PIXELS."""
+    rows, cols = predictor.original_size
+    side = predictor.model.image_encoder.img_size
+    pixels = low_res.shape[1] * max(rows * cols, side * side)
+    return list(torch.split(low_res, max(1, CHUNK_PIXELS // pixels)))
+
+
+@torch.no_grad()
+def _measure(predictor: SamPredictor, low_res: torch.Tensor, crop_box: Box) -> _Batch:
+    sam = predictor.model
+    logits = sam.postprocess_masks(low_res, predictor.input_size, predictor.original_size)
+    logits = logits.flatten(0, 1)
+    masks = logits > sam.mask_threshold
+    boxes = _boxes(masks)
+    return _Batch(
+        masks=_pack(masks, boxes, crop_box),
+        predicted_iou=low_res.new_empty(0),
+        stability=_stability(logits, sam.mask_threshold),
+        boxes=boxes,
+    )
+
+
+def _boxes(masks: torch.Tensor) -> torch.Tensor:
+    """Return what upstream's `batched_mask_to_box` does, int64 (n, 4), also for n = 0."""
+    rows, cols = masks.any(dim=2), masks.any(dim=1)
+    edges = []
+    for line in (cols, rows):
+        index = line.to(torch.uint8)
+        edges.append((index.argmax(1), line.shape[1] - 1 - index.flip(1).argmax(1)))
+    (left, right), (top, bottom) = edges
+    boxes = torch.stack([left, top, right, bottom], dim=-1)
+    return boxes * rows.any(dim=1, keepdim=True)
+
+
+def _pack(masks: torch.Tensor, boxes: torch.Tensor, crop_box: Box) -> list[Packed]:
+    """Pack crop-frame masks (n, H, W) with their inclusive boxes in the image's frame."""
+    x_crop, y_crop, _, _ = crop_box
+    packed = []
+    for mask, (x0, y0, x1, y1) in zip(masks.cpu().numpy(), boxes.tolist(), strict=True):
+        packed.append(Packed.of(mask[y0 : y1 + 1, x0 : x1 + 1], y0 + y_crop, x0 + x_crop))
+    return packed
+
+
+def _stability(logits: torch.Tensor, cut: float) -> torch.Tensor:
+    """Return the stability scores (N_OFFSETS, n) of full-size logits (n, H, W).
+
+    Upstream's score at offset t is #(logits > cut + t) / #(logits > cut - t). Pixels beyond the
+    ladder are on the same side of every rung, so only the band between is counted by rung.
+    """
+    steps = torch.arange(1, N_OFFSETS + 1, dtype=torch.float64, device="cpu") * OFFSET_STEP
+    rungs = torch.cat([cut - steps.flip(0), cut + steps]).to(logits.device, torch.float32)
+    counts = torch.empty((len(logits), len(rungs)), dtype=torch.int32, device=logits.device)
+    for row, plane in zip(counts, logits, strict=True):
+        above = (plane > rungs[-1]).sum()
+        band = plane[(plane > rungs[0]) & (plane <= rungs[-1])]
+        # bucketize gives how many rungs lie strictly below a value
+        cleared = torch.bincount(torch.bucketize(band, rungs), minlength=len(rungs) + 1)
+        row[:] = above + cleared.flip(0).cumsum(0).flip(0)[1:]
+    high, low = counts[:, N_OFFSETS:], counts[:, :N_OFFSETS].flip(1)
+    return (high / low).T.contiguous()

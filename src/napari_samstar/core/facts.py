@@ -1,0 +1,168 @@
+"""What can be said about an image without SAM: foreground, edges, blobs.
+
+The rewards judge masks against these independent estimates, so that SAM is not its own judge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage as ndi
+from scipy import spatial
+from skimage import feature, filters, measure, morphology, restoration, transform  # type: ignore[attr-defined]
+
+from napari_samstar.core.masks import Bool, Words, canvas_of
+
+Polarity = Literal["auto", "bright", "dark"]
+Gray = NDArray[np.float32]
+
+EDGE_TOLERANCE = 2
+"""How far, px, a contour may lie from an intensity edge and still count as lying on it."""
+
+BLOB_SIDE = 768
+"""Blobs are sought in an image scaled down to at most this long side, px, for speed."""
+
+MIN_AREA = 9
+"""Foreground specks below this area, px, are taken for noise."""
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """Independent estimates for one image of H x W pixels.
+
+    Attributes
+    ----------
+    gray : ndarray of float32, shape (H, W)
+        Mean of the channels, 0 to 1.
+    foreground : ndarray of bool, shape (H, W)
+    components : ndarray of int32, shape (H, W)
+        Connected foreground regions, 0 is background.
+    component_areas : ndarray of int64, shape (n,)
+        Area of components 1, 2, ..., px.
+    blobs : ndarray of float64, shape (m, 3)
+        Row, column and diameter of each blob, px.
+    edges : ndarray of bool, shape (H, W)
+        Pixels within `EDGE_TOLERANCE` of an intensity edge.
+    polarity : {"bright", "dark"}
+        Whether objects are brighter or darker than the background.
+    """
+
+    gray: Gray
+    foreground: Bool
+    components: NDArray[np.int32]
+    component_areas: NDArray[np.int64]
+    blobs: NDArray[np.float64]
+    edges: Bool
+    polarity: Polarity
+
+    def canvases(self) -> tuple[Words, Words]:
+        """Return foreground and edges, bit-packed."""
+        return canvas_of(self.foreground), canvas_of(self.edges)
+
+
+def image_facts(rgb: NDArray[np.uint8], polarity: Polarity = "auto") -> ImageFacts:
+    """Estimate foreground, edges and blobs of an RGB uint8 image of shape (H, W, 3)."""
+    gray: Gray = rgb.mean(axis=2, dtype=np.float32) / 255
+    smooth = filters.gaussian(_flatten(gray), sigma=1.0, preserve_range=True)
+    bright = smooth > filters.threshold_otsu(smooth) if np.ptp(smooth) > 0 else smooth > 1
+    if polarity == "auto":
+        polarity = "bright" if _scattered(bright) <= _scattered(~bright) else "dark"
+    foreground = _tidy(bright if polarity == "bright" else ~bright)
+    components = measure.label(foreground, connectivity=1).astype(np.int32)
+    return ImageFacts(
+        gray=gray,
+        foreground=foreground,
+        components=components,
+        component_areas=np.bincount(components.ravel())[1:].astype(np.int64),
+        blobs=_blobs(gray if polarity == "bright" else 1 - gray, foreground),
+        edges=_edges(gray),
+        polarity=polarity,
+    )
+
+
+def _flatten(gray: Gray) -> Gray:
+    """Subtract a second-order surface: uneven illumination is not foreground."""
+    rows, cols = gray.shape
+    y, x = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, cols), indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x * y, x**2, y**2], axis=-1)
+    step = max(1, min(rows, cols) // 128)
+    sample = terms[::step, ::step].reshape(-1, 6)
+    fit, *_ = np.linalg.lstsq(sample, gray[::step, ::step].ravel(), rcond=None)
+    flat: Gray = (gray - terms @ fit).astype(np.float32)
+    return flat
+
+
+def _scattered(mask: Bool) -> float:
+    """Return the chance that two random pixels of `mask` lie in the same region.
+
+    Objects are many, background is one: the class with the lower chance is the objects.
+    """
+    areas = np.bincount(measure.label(mask, connectivity=1).ravel())[1:].astype(float)
+    areas = areas[areas >= MIN_AREA]
+    return float((areas**2).sum() / areas.sum() ** 2) if len(areas) else 1.0
+
+
+def _tidy(mask: Bool) -> Bool:
+    mask = morphology.remove_small_objects(mask, max_size=MIN_AREA)
+    return np.asarray(morphology.remove_small_holes(mask, max_size=MIN_AREA), dtype=bool)
+
+
+def _edges(gray: Gray) -> Bool:
+    """Return Canny edges above the noise, widened by `EDGE_TOLERANCE`.
+
+    White noise of deviation s gives a Gaussian gradient (scale sigma) of deviation
+    s / (sigma^2 sqrt(8 pi)) per axis; an edge must stand out of that and of the image's bulk.
+    """
+    sigma = 1.5
+    noise = float(restoration.estimate_sigma(gray)) / (sigma**2 * np.sqrt(8 * np.pi))
+    slope = ndi.gaussian_gradient_magnitude(gray, sigma)
+    high = max(6 * noise, float(np.quantile(slope, 0.8)))
+    if high <= 0:
+        return np.zeros(gray.shape, dtype=bool)
+    # Canny's thresholds apply to an unnormalised Sobel magnitude, 8 times the slope per pixel.
+    thin = feature.canny(gray, sigma, low_threshold=4 * high, high_threshold=8 * high)
+    return np.asarray(ndi.binary_dilation(thin, iterations=EDGE_TOLERANCE), dtype=bool)
+
+
+def _blobs(bright_objects: Gray, foreground: Bool) -> NDArray[np.float64]:
+    """Return (row, col, diameter) of bright blobs whose centre is foreground, px.
+
+    Maxima over place and scale of the normalised Laplacian of Gaussian; a disc of diameter d
+    answers most at sigma = d / (2 sqrt 2). White noise of deviation s answers with deviation
+    s / (sigma sqrt(2 pi)), and a blob must stand four times above that.
+    """
+    scale = min(1.0, BLOB_SIDE / max(bright_objects.shape))
+    image = bright_objects
+    if scale < 1:
+        image = transform.rescale(image, scale, anti_aliasing=True)
+    noise = float(restoration.estimate_sigma(image)) / np.sqrt(2 * np.pi)
+    sigmas = np.geomspace(1.2, max(2.0, min(image.shape) / 8), 9)
+    answers = np.stack([-(s**2) * ndi.gaussian_laplace(image, s) for s in sigmas])
+    floor = np.maximum(4 * noise / sigmas, 0.15 * max(float(answers.max()), 0.0))
+    peaks = (answers == ndi.maximum_filter(answers, size=3)) & (answers > floor[:, None, None])
+    which, rows, cols = np.nonzero(peaks)
+    blobs = np.column_stack([rows, cols, sigmas[which] * 2 * np.sqrt(2)]) / scale
+    at = np.minimum(blobs[:, :2].astype(int), np.array(foreground.shape) - 1)
+    inside = foreground[at[:, 0], at[:, 1]]
+    return _strongest(blobs[inside], answers[peaks][inside])
+
+
+def _strongest(blobs: NDArray[np.float64], answers: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Drop each blob whose centre lies within a stronger one, or that swallows a stronger one."""
+    if not len(blobs):
+        return blobs
+    blobs = blobs[np.argsort(-answers, kind="stable")]
+    near = spatial.KDTree(blobs[:, :2]).query_pairs(
+        float(blobs[:, 2].max()) / 2, output_type="ndarray"
+    )
+    pairs = near[np.lexsort((near[:, 1], near[:, 0]))]
+    apart = np.linalg.norm(blobs[pairs[:, 0], :2] - blobs[pairs[:, 1], :2], axis=1)
+    clash = apart < 0.5 * np.maximum(blobs[pairs[:, 0], 2], blobs[pairs[:, 1], 2])
+    alive = np.ones(len(blobs), dtype=bool)
+    for strong, weak in pairs[clash]:
+        if alive[strong]:
+            alive[weak] = False
+    return np.asarray(blobs[alive], dtype=np.float64)

@@ -1,0 +1,153 @@
+"""Per-mask and pairwise measurements, each made once and kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage as ndi
+
+from napari_samstar.core.masks import Bool, Plane, Words, canvas_of, pack_window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_samstar.core.facts import ImageFacts
+    from napari_samstar.core.masks import MaskStore
+
+Ids = NDArray[np.int64]
+Column = NDArray[np.float64]
+
+REACH = 2
+"""Two masks touch where one, widened by this many px, meets the other's contour."""
+
+_CROSS = ndi.generate_binary_structure(2, 1)
+
+
+class Features:
+    """Measurements of the masks of a store against the facts of its image.
+
+    Every value is measured on first demand. Ids never change meaning, so nothing is ever stale.
+    """
+
+    def __init__(self, store: MaskStore, facts: ImageFacts) -> None:
+        self.store = store
+        self.facts = facts
+        self.foreground, self.edges = facts.canvases()
+        self._columns: dict[str, dict[int, float]] = {}
+        self._contours: dict[int, Plane] = {}
+        self._widened: dict[int, Plane] = {}
+        self._pairs: dict[tuple[int, int], tuple[int, int, int]] = {}
+        self._large: dict[float, Words] = {}
+
+    def large_foreground(self, diameter: float) -> Words:
+        """Return the foreground's components of at least this equivalent diameter, bit-packed."""
+        if diameter not in self._large:
+            least = np.pi * diameter**2 / 4
+            labels = np.flatnonzero(self.facts.component_areas > least) + 1
+            self._large[diameter] = canvas_of(np.isin(self.facts.components, labels))
+        return self._large[diameter]
+
+    # --- one value per mask -------------------------------------------------------------------
+
+    def area(self, ids: Ids) -> Column:
+        """Return areas, px."""
+        return self.store.areas(ids.tolist()).astype(np.float64)
+
+    def diameter(self, ids: Ids) -> Column:
+        """Return equivalent diameters 2 sqrt(area / pi), px."""
+        return np.asarray(2 * np.sqrt(self.area(ids) / np.pi))
+
+    def contour_length(self, ids: Ids) -> Column:
+        """Return the number of contour pixels: in the mask, 4-adjacent to its outside."""
+        return self._column("contour_length", ids, lambda i: self._contour(i).area)
+
+    def on_edge(self, ids: Ids) -> Column:
+        """Return the share of contour pixels that lie on an intensity edge of the image."""
+        return self._column("on_edge", ids, self._on_edge)
+
+    # --- one value per pair -------------------------------------------------------------------
+
+    def pairs(self, ids: Ids) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the pairs of masks whose boxes meet, and what they share.
+
+        Returns
+        -------
+        index : ndarray of int64, shape (p, 2)
+            Positions in `ids`; the first of each pair is the smaller mask.
+        shared : ndarray of int64, shape (p, 3)
+            Pixels in both masks; contour pixels of the smaller one within `REACH` of the other;
+            how many of those lie on an intensity edge.
+        """
+        index = _meeting(self.store.boxes(ids.tolist()), self.store.areas(ids.tolist()))
+        known = self._pairs
+        shared = np.empty((len(index), 3), dtype=np.int64)
+        for row, (small, large) in enumerate(zip(*ids[index.T].tolist(), strict=True)):
+            values = known.get((small, large))
+            if values is None:
+                values = known[small, large] = self._shared(small, large)
+            shared[row] = values
+        return index, shared
+
+    def _shared(self, small: int, large: int) -> tuple[int, int, int]:
+        overlap = self.store.overlap(small, large)
+        contour, wide = self._contour(small), self._wide(large)
+        contact = contour.meet(wide)
+        if contact is None:
+            return overlap, 0, 0
+        return overlap, contact.area, contact.shared(self.edges)
+
+    # --- how they are measured ----------------------------------------------------------------
+
+    def _column(self, name: str, ids: Ids, measure: Callable[[int], float]) -> Column:
+        known = self._columns.setdefault(name, {})
+        values = np.empty(len(ids))
+        for k, i in enumerate(ids.tolist()):
+            if i not in known:
+                known[i] = measure(i)
+            values[k] = known[i]
+        return values
+
+    def _on_edge(self, mask_id: int) -> float:
+        contour = self._contour(mask_id)
+        return contour.shared(self.edges) / contour.area if contour.area else 0.0
+
+    def _contour(self, mask_id: int) -> Plane:
+        if mask_id not in self._contours:
+            window, row, col = self._rimmed(mask_id, 1)
+            contour = window & ~ndi.binary_erosion(window, _CROSS, border_value=1)
+            self._contours[mask_id] = pack_window(contour, row, col)
+        return self._contours[mask_id]
+
+    def _wide(self, mask_id: int) -> Plane:
+        if mask_id not in self._widened:
+            window, row, col = self._rimmed(mask_id, REACH)
+            wide = ndi.binary_dilation(window, _CROSS, iterations=REACH)
+            self._widened[mask_id] = pack_window(wide, row, col)
+        return self._widened[mask_id]
+
+    def _rimmed(self, mask_id: int, rim: int) -> tuple[Bool, int, int]:
+        """Return the mask in its box with a rim, clipped to the image, and the box's corner.
+
+        Clipping makes the image's border count as inside: no contour runs along it.
+        """
+        rows, cols = self.store.shape
+        r0, c0, r1, c1 = self.store[mask_id].box
+        top, left = max(r0 - rim, 0), max(c0 - rim, 0)
+        window = np.zeros((min(r1 + rim, rows) - top, min(c1 + rim, cols) - left), dtype=bool)
+        window[r0 - top : r1 - top, c0 - left : c1 - left] = self.store.window(mask_id)
+        return window, top, left
+
+    def union(self, ids: Ids) -> Words:
+        """Return the bit-packed union of masks."""
+        return self.store.union(ids.tolist())
+
+
+def _meeting(boxes: NDArray[np.int64], areas: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return pairs (smaller, larger) of positions whose boxes lie within `REACH`, shape (p, 2)."""
+    r0, c0, r1, c1 = boxes.T
+    apart = (r0[:, None] >= r1 + REACH) | (c0[:, None] >= c1 + REACH)
+    first, second = np.nonzero(np.triu(~(apart | apart.T), k=1))
+    swap = areas[first] > areas[second]
+    return np.stack([np.where(swap, second, first), np.where(swap, first, second)], axis=1)

@@ -1,0 +1,115 @@
+"""Evaluations + goal -> Pareto front; cheap, so that weights can be moved after the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from napari_samstar.core.goal import Goal
+    from napari_samstar.core.search import Evaluation
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Front:
+    """All evaluations seen through one goal; n evaluations, m objectives, higher is better.
+
+    Attributes
+    ----------
+    evaluations : tuple of Evaluation, length n
+    goal : Goal
+    points : ndarray of float64, shape (n, m)
+        Objectives.
+    members : ndarray of int64
+        Positions of the non-dominated evaluations, ascending in the first objective.
+    knee : int
+        Position of the member with the best balance.
+    best : int
+        Position of the evaluation with the highest weighted mean of all rewards.
+    """
+
+    evaluations: tuple[Evaluation, ...]
+    goal: Goal
+    points: Points
+    members: NDArray[np.int64]
+    knee: int
+    best: int
+
+    @property
+    def hypervolume(self) -> float:
+        """Volume that the front dominates above the origin, 0 to 1."""
+        return hypervolume(self.points[self.members])
+
+    @property
+    def defaults(self) -> int | None:
+        """Position of SAM's default settings, None if they were not evaluated."""
+        origins = [e.origin for e in self.evaluations]
+        return origins.index("defaults") if "defaults" in origins else None
+
+
+def front(evaluations: Sequence[Evaluation], goal: Goal) -> Front:
+    """Build the front; ValueError where there is no evaluation."""
+    if not evaluations:
+        raise ValueError("a front needs at least one evaluation")
+    points = np.array([goal.values(e.rewards) for e in evaluations])
+    members = non_dominated(points)
+    totals = [goal.total(e.rewards) for e in evaluations]
+    knee = int(members[_knee(points[members])])
+    return Front(tuple(evaluations), goal, points, members, knee, int(np.argmax(totals)))
+
+
+def non_dominated(points: Points) -> NDArray[np.int64]:
+    """Return positions of the non-dominated points, one for each distinct point.
+
+    Sorted by the first objective, then the others, ascending.
+    """
+    unique, first = np.unique(points, axis=0, return_index=True)
+    keep = [
+        k
+        for k, p in enumerate(unique)
+        if not ((unique >= p).all(axis=1) & (unique > p).any(axis=1)).any()
+    ]
+    return np.asarray(first[keep], dtype=np.int64)
+
+
+def _knee(points: Points) -> int:
+    """Return the point farthest above the plane through the front's extremes.
+
+    With every objective scaled to its range on the front, that is the greatest sum.
+    """
+    low, high = points.min(axis=0), points.max(axis=0)
+    scaled = (points - low) / np.where(high > low, high - low, 1)
+    return int(np.argmax(scaled.sum(axis=1)))
+
+
+def hypervolume(points: Points) -> float:
+    """Return the volume between the origin and the points, of shape (n, m), m = 1 to 3."""
+    if not len(points):
+        return 0.0
+    if points.shape[1] == 1:
+        return float(points.max())
+    order = np.argsort(-points[:, -1], kind="stable")
+    heights = np.append(points[order, -1], 0.0)
+    # Slices along the last axis: each spans the points at least as high.
+    return sum(
+        float(heights[k] - heights[k + 1]) * hypervolume(points[order[: k + 1], :-1])
+        for k in range(len(order))
+        if heights[k] > heights[k + 1]
+    )
+
+
+def hypervolume_by_generation(evaluations: Sequence[Evaluation], goal: Goal) -> list[float]:
+    """Return the hypervolume after generation 0, 1, ..."""
+    points = np.array([goal.values(e.rewards) for e in evaluations])
+    generations = np.array([e.generation for e in evaluations])
+    volumes = []
+    for g in range(int(generations.max(initial=-1)) + 1):
+        so_far = points[generations <= g]
+        volumes.append(hypervolume(so_far[non_dominated(so_far)]))
+    return volumes

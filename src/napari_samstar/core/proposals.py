@@ -1,0 +1,221 @@
+"""The proposal bank: every candidate mask SAM can offer for an image, decoded once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+from segment_anything.utils.amg import build_point_grid, generate_crop_boxes
+
+from napari_samstar.core.cleanup import Cleaner
+from napari_samstar.core.decode import Box, Candidates, decode_grid
+from napari_samstar.core.encoder import EmbeddingCache
+from napari_samstar.core.errors import UserError
+from napari_samstar.core.masks import MaskStore
+from napari_samstar.core.progress import Progress
+
+if TYPE_CHECKING:
+    from napari_samstar.core.config import AmgConfig
+    from napari_samstar.core.images import Micrograph
+    from napari_samstar.core.models import LoadedModel
+
+MASK_SHARE = 0.12
+"""Mean share of the image that a candidate's box covers, for the memory estimate."""
+
+
+class ImpossibleConfig(UserError):
+    """A configuration for which SAM has nothing to do on this image, as upstream would crash."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One crop and one grid of prompts: the unit in which a bank decodes and keeps.
+
+    Attributes
+    ----------
+    crop_box : (x0, y0, x1, y1)
+        px of the image.
+    grid : int or tuple of (x, y)
+        Points per side, or explicit points as fractions of the crop.
+    points_per_batch : int
+    """
+
+    crop_box: Box
+    grid: int | tuple[tuple[float, float], ...]
+    points_per_batch: int
+
+    @property
+    def n_points(self) -> int:
+        """Number of prompts."""
+        return self.grid**2 if isinstance(self.grid, int) else len(self.grid)
+
+    def points(self) -> NDArray[np.float64]:
+        """Return the prompts as fractions (x, y) of the crop, shape (n_points, 2)."""
+        if isinstance(self.grid, int):
+            return np.asarray(build_point_grid(self.grid))
+        return np.asarray(self.grid, dtype=np.float64).reshape(-1, 2)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The candidates of one part, and the ids under which the bank keeps their masks."""
+
+    candidates: Candidates
+    ids: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is still to be done: crops to encode and prompts to decode."""
+
+    crops: int
+    prompts: int
+
+    def __bool__(self) -> bool:
+        return bool(self.crops or self.prompts)
+
+
+class ProposalBank:
+    """Candidates of one image and one model, decoded part by part and kept.
+
+    It only ever grows: what was once decoded stays, so results derived from it stay valid.
+
+    Parameters
+    ----------
+    image : Micrograph
+    model : LoadedModel
+    cache : EmbeddingCache, optional
+        Shared between banks; by default one of its own, in memory.
+    """
+
+    def __init__(
+        self, image: Micrograph, model: LoadedModel, cache: EmbeddingCache | None = None
+    ) -> None:
+        self.image = image
+        self.model = model
+        self.masks = MaskStore(self.shape)
+        self.cleaner = Cleaner(self.masks)
+        self._cache = cache or EmbeddingCache()
+        self._tables: dict[Part, Table] = {}
+        self._encoded: set[Box] = set()
+        self._seconds = {"crops": 0.0, "prompts": 0.0}
+        self._counts = {"crops": 0, "prompts": 0}
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the image, px."""
+        rows, cols = self.image.rgb.shape[:2]
+        return int(rows), int(cols)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held by masks and scores."""
+        tables = (t.candidates for t in self._tables.values())
+        return self.masks.nbytes + sum(c.stability.nelement() * 4 for c in tables)
+
+    def parts(self, config: AmgConfig) -> list[Part]:
+        """Return the parts that `config` uses, in upstream's order."""
+        boxes, layers = generate_crop_boxes(
+            self.shape, config.crop_n_layers, config.crop_overlap_ratio
+        )
+        grids = [_grid(config, layer) for layer in range(config.crop_n_layers + 1)]
+        parts = []
+        for (x0, y0, x1, y1), layer in zip(boxes, layers, strict=True):
+            if x0 >= x1 or y0 >= y1:
+                raise ImpossibleConfig("The image is too small for so many zoom levels: use fewer.")
+            parts.append(Part((x0, y0, x1, y1), grids[layer], config.points_per_batch))
+        return parts
+
+    def tables(self, config: AmgConfig) -> list[Table]:
+        """Return the tables that `config` uses; KeyError where `prepare` was not run first."""
+        return [self._tables[part] for part in self.parts(config)]
+
+    def missing(self, configs: Sequence[AmgConfig]) -> Work:
+        """Return what `prepare` would have to do for all `configs` together."""
+        parts = {p for config in configs for p in self.parts(config)} - self._tables.keys()
+        crops = {p.crop_box for p in parts} - self._encoded
+        return Work(len(crops), sum(p.n_points for p in parts))
+
+    def seconds(self, work: Work) -> float | None:
+        """Return the expected time of `work` from this bank's own pace; None before any."""
+        if not self._counts["prompts"]:
+            return None
+        pace = {k: self._seconds[k] / max(1, n) for k, n in self._counts.items()}
+        return work.crops * pace["crops"] + work.prompts * pace["prompts"]
+
+    def prepare(self, config: AmgConfig) -> Iterator[Progress]:
+        """Encode and decode what `config` needs and the bank lacks; yields progress in prompts.
+
+        A part joins the bank when it is complete: stopped half-way, the bank is as before it.
+
+        Raises
+        ------
+        UserError
+            Where the candidates would not fit in memory.
+        """
+        todo = [part for part in dict.fromkeys(self.parts(config)) if part not in self._tables]
+        self._check_memory(todo)
+        total = sum(part.n_points for part in todo)
+        done = 0
+        for part in todo:
+            yield Progress(done, total, "Encoding the image")
+            for points in self._decode(part):
+                yield Progress(done + points, total, "Asking SAM for candidates")
+            done += part.n_points
+
+    def _decode(self, part: Part) -> Iterator[int]:
+        x0, y0, x1, y1 = part.crop_box
+        start = time.perf_counter()
+        crop = self.image.rgb[y0:y1, x0:x1]
+        embedding = self._cache.encode(self.model, crop)
+        if part.crop_box not in self._encoded:
+            self._encoded.add(part.crop_box)
+            self._note("crops", 1, start)
+        start = time.perf_counter()
+        candidates = yield from decode_grid(
+            self.model, embedding, part.crop_box, self.shape, part.points(), part.points_per_batch
+        )
+        self._note("prompts", part.n_points, start)
+        ids = np.array(self.masks.extend(candidates.masks), dtype=np.int64)
+        self._tables[part] = Table(candidates, ids)
+
+    def _note(self, kind: str, n: int, start: float) -> None:
+        self._seconds[kind] += time.perf_counter() - start
+        self._counts[kind] += n
+
+    def _check_memory(self, todo: Sequence[Part]) -> None:
+        rows, cols = self.shape
+        need = sum(3 * p.n_points for p in todo) * rows * cols / 8 * MASK_SHARE
+        free = psutil.virtual_memory().available
+        if need > 0.8 * free:
+            raise UserError(
+                f"The candidates would need about {need / 2**30:.1f} GB of memory and "
+                f"{free / 2**30:.1f} GB are free: lower 'Points per side' or 'Zoom levels', "
+                "or crop the image."
+            )
+
+
+def _grid(config: AmgConfig, layer: int) -> int | tuple[tuple[float, float], ...]:
+    if config.point_grids is not None:
+        if layer >= len(config.point_grids):
+            raise UserError("point_grids needs one grid for each zoom level and one for the image.")
+        return config.point_grids[layer]
+    assert config.points_per_side is not None
+    n = int(config.points_per_side / config.crop_n_points_downscale_factor**layer)
+    if n < 1:
+        raise ImpossibleConfig(
+            "No prompts are left in the smallest crops: raise 'Points per side' or lower "
+            "'Fewer points in crops'."
+        )
+    return n
+
+
+def run(work: Iterator[Any]) -> None:
+    """Run a generator to its end, for callers that show no progress."""
+    for _ in work:
+        pass

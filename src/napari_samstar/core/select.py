@@ -1,0 +1,197 @@
+"""Bank + configuration -> kept masks: array work only, exactly upstream's outcome.
+
+The filters are replayed in the order of `SamAutomaticMaskGenerator` 1.0 on the same tensors, with
+the same torch and torchvision operations, so that values, order and even Python types agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from segment_anything.utils.amg import coco_encode_rle
+from torchvision.ops.boxes import batched_nms, box_area
+
+from napari_samstar.core.config import OFFSET_STEP
+from napari_samstar.core.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_samstar.core.config import AmgConfig
+    from napari_samstar.core.masks import Bool, MaskStore
+    from napari_samstar.core.proposals import ProposalBank, Table
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The masks that one configuration keeps, in upstream's order; k masks.
+
+    Attributes
+    ----------
+    config : AmgConfig
+    ids : ndarray of int64, shape (k,)
+        Mask ids in the bank's store.
+    predicted_iou, stability : ndarray of float32, shape (k,)
+    points : ndarray of float64, shape (k, 2)
+        The prompt of each mask as (row, col), px of the image.
+    boxes : ndarray of int64 or float32, shape (k, 4)
+        (x0, y0, x1, y1), inclusive, px of the image; upstream's frame and type.
+    crop_boxes : ndarray of int64 or float32, shape (k, 4)
+        (x0, y0, x1, y1), px of the image; upstream's frame and type.
+    """
+
+    config: AmgConfig
+    ids: NDArray[np.int64]
+    predicted_iou: NDArray[np.float32]
+    stability: NDArray[np.float32]
+    points: NDArray[np.float64]
+    boxes: NDArray[Any]
+    crop_boxes: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Survivors of one crop or of all, as upstream's `MaskData` holds them."""
+
+    ids: torch.Tensor
+    predicted_iou: torch.Tensor
+    stability: torch.Tensor
+    points: torch.Tensor
+    boxes: torch.Tensor
+    crop_boxes: torch.Tensor
+
+    def columns(self) -> tuple[torch.Tensor, ...]:
+        return tuple(vars(self).values())
+
+    def take(self, keep: torch.Tensor) -> _Kept:
+        return _Kept(*(c[keep.to(c.device)] for c in self.columns()))
+
+
+def select(bank: ProposalBank, config: AmgConfig) -> Selection:
+    """Return what `SamAutomaticMaskGenerator(model, **config).generate(image)` keeps.
+
+    Where upstream crashes because nothing is left in any crop, the selection is empty.
+
+    Raises
+    ------
+    KeyError
+        Where `bank.prepare(config)` was not run first.
+    """
+    crops = [_select_crop(table, config) for table in bank.tables(config)]
+    kept = _Kept(*(torch.cat(column) for column in zip(*(c.columns() for c in crops), strict=True)))
+    if len(crops) > 1 and len(kept.ids):
+        scores = (1 / box_area(kept.crop_boxes)).to(kept.boxes.device)
+        kept = kept.take(_nms(kept.boxes.float(), scores, config.crop_nms_thresh))
+    if config.min_mask_region_area > 0 and len(kept.ids):
+        kept = _clean(bank, kept, config)
+    return Selection(config, *(c.cpu().numpy() for c in kept.columns()))
+
+
+def _select_crop(table: Table, config: AmgConfig) -> _Kept:
+    """Filter one crop's candidates and suppress duplicates among them."""
+    c = table.candidates
+    stability = c.stability[round(config.stability_score_offset / OFFSET_STEP) - 1]
+    keep = torch.ones_like(c.near_edge)
+    if config.pred_iou_thresh > 0.0:
+        keep &= c.predicted_iou > config.pred_iou_thresh
+    if config.stability_score_thresh > 0.0:
+        keep &= stability >= config.stability_score_thresh
+    some_batch_empty = bool((torch.bincount(c.batch[keep], minlength=c.n_batches) == 0).any())
+    index = torch.nonzero(keep & ~c.near_edge).squeeze(1)
+    boxes = c.boxes[index]
+    if some_batch_empty:
+        # Upstream gives an empty batch float boxes, and concatenation spreads the type.
+        boxes = boxes.float()
+    scores = c.predicted_iou[index]
+    survivors = _nms(boxes.float(), scores, config.box_nms_thresh)
+    index, boxes, scores = index[survivors], boxes[survivors], scores[survivors]
+    x0, y0, _, _ = c.crop_box
+    on_host = index.cpu()
+    return _Kept(
+        ids=torch.from_numpy(table.ids)[on_host],
+        predicted_iou=scores,
+        stability=stability[index],
+        points=(c.points[on_host] + torch.tensor([[x0, y0]])).flip(1),
+        boxes=boxes + torch.tensor([[x0, y0, x0, y0]], device=boxes.device),
+        # An empty list makes an empty float tensor, as upstream's does.
+        crop_boxes=torch.tensor([c.crop_box for _ in range(len(index))]),
+    )
+
+
+def _nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch.Tensor:
+    """Call torchvision's NMS as upstream does: its tie-breaking is part of the outcome."""
+    keep: torch.Tensor = batched_nms(
+        boxes, scores, torch.zeros(len(boxes)), iou_threshold=threshold
+    )
+    return keep
+
+
+def _clean(bank: ProposalBank, kept: _Kept, config: AmgConfig) -> _Kept:
+    """Remove small regions, then what became a duplicate."""
+    outcomes = [bank.cleaner.clean(i, config.min_mask_region_area) for i in kept.ids.tolist()]
+    ids = torch.tensor([new for new, _ in outcomes])
+    changed = torch.tensor([c for _, c in outcomes])
+    fresh = torch.from_numpy(_xyxy(bank.masks, ids.tolist()))
+    threshold = max(config.box_nms_thresh, config.crop_nms_thresh)
+    survivors = _nms(fresh.float(), (~changed).float(), threshold)
+    boxes = torch.where(changed[:, None], fresh.to(kept.boxes.dtype), kept.boxes.cpu())
+    cleaned = _Kept(ids, kept.predicted_iou, kept.stability, kept.points, boxes, kept.crop_boxes)
+    return cleaned.take(survivors)
+
+
+def _xyxy(store: MaskStore, ids: list[int]) -> NDArray[np.int64]:
+    """Return inclusive (x0, y0, x1, y1) boxes, zeros for an empty mask."""
+    boxes = store.boxes(ids)[:, [1, 0, 3, 2]]
+    boxes[:, 2:] -= boxes[:, 2:] > 0
+    return boxes
+
+
+def records(bank: ProposalBank, selection: Selection) -> list[dict[str, Any]]:
+    """Return the list that upstream's `generate` returns, in `config.output_mode`."""
+    return [_record(bank, selection, k) for k in range(len(selection))]
+
+
+def _record(bank: ProposalBank, selection: Selection, k: int) -> dict[str, Any]:
+    mask_id = int(selection.ids[k])
+    return {
+        "segmentation": _encoded(bank.masks.dense(mask_id), selection.config.output_mode),
+        "area": bank.masks[mask_id].area,
+        "bbox": _xywh(selection.boxes[k]),
+        "predicted_iou": selection.predicted_iou[k].item(),
+        "point_coords": [selection.points[k, ::-1].tolist()],
+        "stability_score": selection.stability[k].item(),
+        "crop_box": _xywh(selection.crop_boxes[k]),
+    }
+
+
+def _xywh(box: NDArray[Any]) -> list[Any]:
+    x0, y0, x1, y1 = box
+    return [v.item() for v in (x0, y0, x1 - x0, y1 - y0)]
+
+
+def _encoded(mask: Bool, output_mode: str) -> Any:
+    if output_mode == "binary_mask":
+        return mask
+    rle = run_lengths(mask)
+    if output_mode == "uncompressed_rle":
+        return rle
+    try:
+        return coco_encode_rle(rle)
+    except ImportError as error:
+        raise UserError(
+            "output_mode 'coco_rle' needs pycocotools: pip install pycocotools."
+        ) from error
+
+
+def run_lengths(mask: Bool) -> dict[str, Any]:
+    """Return COCO's uncompressed run lengths of a bool (H, W) mask, column by column."""
+    flat = mask.T.ravel()
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    edges = np.concatenate([[0], changes, [flat.size]])
+    counts = np.diff(edges).tolist()
+    return {"size": list(mask.shape), "counts": [0, *counts] if flat[0] else counts}
