@@ -71,8 +71,9 @@ class Cleaner:
         if not filled.changed and not n_islands:
             return mask_id, False
         if n_islands not in filled.outcomes:
-            cleaned = _pack_tight(_drop_islands(filled.framed, min_area))
-            filled.outcomes[n_islands] = self._store.extend([cleaned])[0]
+            cleaned = _drop_islands(filled.framed, min_area)
+            packed = Packed.tight(cleaned.mask, cleaned.row, cleaned.col)
+            filled.outcomes[n_islands] = self._store.extend([packed])[0]
         return filled.outcomes[n_islands], True
 
     def _framed(self, mask_id: int, whole: bool = False) -> _Framed:
@@ -142,10 +143,3 @@ def _drop_islands(framed: _Framed, min_area: int) -> _Framed:
     if not keep.any() and len(keep):
         keep[np.argmax(areas)] = True
     return _Framed(np.concatenate([[False], keep])[labels], framed.row, framed.col)
-
-
-def _pack_tight(framed: _Framed) -> Packed:
-    rows, cols = np.flatnonzero(framed.mask.any(1)), np.flatnonzero(framed.mask.any(0))
-    r0, c0 = int(rows[0]), int(cols[0])
-    window = framed.mask[r0 : int(rows[-1]) + 1, c0 : int(cols[-1]) + 1]
-    return Packed.of(window, framed.row + r0, framed.col + c0)

@@ -30,7 +30,7 @@ CHUNK_PIXELS = 2**24
 Box = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidates:
     """Every mask that SAM proposes for one crop and one grid of points; n = 3 per point.
 
@@ -179,53 +179,69 @@ def _chunks(predictor: SamPredictor, low_res: torch.Tensor) -> list[torch.Tensor
 @torch.no_grad()
 def _measure(predictor: SamPredictor, low_res: torch.Tensor, crop_box: Box) -> _Batch:
     sam = predictor.model
+    cut = float(sam.mask_threshold)
     logits = sam.postprocess_masks(low_res, predictor.input_size, predictor.original_size)
     logits = logits.flatten(0, 1)
-    masks = logits > sam.mask_threshold
-    boxes = _boxes(masks)
+    rungs = _rungs(cut)
+    counts = np.empty((len(logits), len(rungs)), dtype=np.int32)
+    masks = []
+    for k, (x0, y0, x1, y1) in enumerate(_reach(logits, float(rungs[0])).tolist()):
+        # NumPy, not torch: thousands of small steps, for which waking threads costs the most
+        window = logits[k, y0 : y1 + 1, x0 : x1 + 1].cpu().numpy()
+        counts[k] = _clearing(window, rungs)
+        masks.append(Packed.tight(window > cut, crop_box[1] + y0, crop_box[0] + x0))
     return _Batch(
-        masks=_pack(masks, boxes, crop_box),
+        masks=masks,
         predicted_iou=low_res.new_empty(0),
-        stability=_stability(logits, sam.mask_threshold),
-        boxes=boxes,
+        stability=_stability(counts).to(logits.device),
+        boxes=_boxes(masks, crop_box).to(logits.device),
     )
 
 
-def _boxes(masks: torch.Tensor) -> torch.Tensor:
-    """Return what upstream's `batched_mask_to_box` does, int64 (n, 4), also for n = 0."""
-    rows, cols = masks.any(dim=2), masks.any(dim=1)
-    edges = []
-    for line in (cols, rows):
-        index = line.to(torch.uint8)
-        edges.append((index.argmax(1), line.shape[1] - 1 - index.flip(1).argmax(1)))
-    (left, right), (top, bottom) = edges
-    boxes = torch.stack([left, top, right, bottom], dim=-1)
-    return boxes * rows.any(dim=1, keepdim=True)
+def _rungs(cut: float) -> NDArray[np.float32]:
+    """Return the cut-offs of the stability ladder below and above `cut`, ascending."""
+    steps = np.arange(1, N_OFFSETS + 1) * OFFSET_STEP
+    return np.concatenate([cut - steps[::-1], cut + steps]).astype(np.float32)
 
 
-def _pack(masks: torch.Tensor, boxes: torch.Tensor, crop_box: Box) -> list[Packed]:
-    """Pack crop-frame masks (n, H, W) with their inclusive boxes in the image's frame."""
-    x_crop, y_crop, _, _ = crop_box
-    packed = []
-    for mask, (x0, y0, x1, y1) in zip(masks.cpu().numpy(), boxes.tolist(), strict=True):
-        packed.append(Packed.of(mask[y0 : y1 + 1, x0 : x1 + 1], y0 + y_crop, x0 + x_crop))
-    return packed
+def _reach(logits: torch.Tensor, lowest: float) -> torch.Tensor:
+    """Return inclusive boxes (x0, y0, x1, y1) of all logits (n, H, W) above `lowest`.
 
-
-def _stability(logits: torch.Tensor, cut: float) -> torch.Tensor:
-    """Return the stability scores (N_OFFSETS, n) of full-size logits (n, H, W).
-
-    Upstream's score at offset t is #(logits > cut + t) / #(logits > cut - t). Pixels beyond the
-    ladder are on the same side of every rung, so only the band between is counted by rung.
+    int64, shape (n, 4); the upper left pixel where there is none.
     """
-    steps = torch.arange(1, N_OFFSETS + 1, dtype=torch.float64, device="cpu") * OFFSET_STEP
-    rungs = torch.cat([cut - steps.flip(0), cut + steps]).to(logits.device, torch.float32)
-    counts = torch.empty((len(logits), len(rungs)), dtype=torch.int32, device=logits.device)
-    for row, plane in zip(counts, logits, strict=True):
-        above = (plane > rungs[-1]).sum()
-        band = plane[(plane > rungs[0]) & (plane <= rungs[-1])]
-        # bucketize gives how many rungs lie strictly below a value
-        cleared = torch.bincount(torch.bucketize(band, rungs), minlength=len(rungs) + 1)
-        row[:] = above + cleared.flip(0).cumsum(0).flip(0)[1:]
-    high, low = counts[:, N_OFFSETS:], counts[:, :N_OFFSETS].flip(1)
+    edges = []
+    for highest in (logits.amax(dim=1), logits.amax(dim=2)):
+        above = (highest > lowest).to(torch.uint8)
+        last = (above.shape[1] - 1 - above.flip(1).argmax(1)) * above.amax(1)
+        edges.append((above.argmax(1), last))
+    (left, right), (top, bottom) = edges
+    return torch.stack([left, top, right, bottom], dim=-1)
+
+
+def _clearing(logits: NDArray[np.float32], rungs: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return how many logits lie above each rung; only those between the outer rungs are sorted."""
+    above = np.count_nonzero(logits > rungs[-1])
+    band = np.sort(logits[(logits > rungs[0]) & (logits <= rungs[-1])])
+    return np.asarray(above + len(band) - np.searchsorted(band, rungs, side="right"))
+
+
+def _stability(counts: NDArray[np.int32]) -> torch.Tensor:
+    """Return the stability scores (N_OFFSETS, n) from counts (n, 2 N_OFFSETS) above each rung.
+
+    Upstream's score at offset t is #(logits > cut + t) / #(logits > cut - t), in its own types.
+    """
+    above = torch.from_numpy(counts)
+    high, low = above[:, N_OFFSETS:], above[:, :N_OFFSETS].flip(1)
     return (high / low).T.contiguous()
+
+
+def _boxes(masks: list[Packed], crop_box: Box) -> torch.Tensor:
+    """Return what upstream's `batched_mask_to_box` does, int64 (n, 4), in the crop's frame."""
+    x, y, _, _ = crop_box
+    boxes = [
+        (mask.box[1] - x, mask.box[0] - y, mask.box[3] - x - 1, mask.box[2] - y - 1)
+        if mask.area
+        else (0, 0, 0, 0)
+        for mask in masks
+    ]
+    return torch.tensor(boxes, dtype=torch.int64).reshape(-1, 4)

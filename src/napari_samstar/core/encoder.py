@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.models import LoadedModel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Embedding:
     """What SAM's image encoder makes of one crop.
 

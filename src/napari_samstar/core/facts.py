@@ -29,7 +29,7 @@ MIN_AREA = 9
 """Foreground specks below this area, px, are taken for noise."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageFacts:
     """Independent estimates for one image of H x W pixels.
 

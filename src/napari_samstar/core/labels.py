@@ -33,7 +33,8 @@ def paint(store: MaskStore, ids: NDArray[np.int64]) -> Labels:
     order = np.argsort(-store.areas(ids.tolist()), kind="stable")
     for value, mask_id in enumerate(ids[order].tolist(), start=1):
         row, col, row1, col1 = store[mask_id].box
-        labels[row:row1, col:col1][store.window(mask_id)] = value
+        if row < row1:  # cleaning, or a poor model, can leave a mask without a pixel
+            labels[row:row1, col:col1][store.window(mask_id)] = value
     return _without_gaps(labels)
 
 

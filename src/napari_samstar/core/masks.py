@@ -31,7 +31,7 @@ def count(words: Words) -> int:
     return int(np.bitwise_count(words).sum(dtype=np.int64))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plane:
     """A bit-packed window of an image.
 
@@ -89,7 +89,7 @@ class Plane:
         return self.word + int(self.bits.shape[1])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Packed:
     """One binary mask.
 
@@ -114,6 +114,15 @@ class Packed:
         area = int(np.count_nonzero(window))
         box = (row, col, row + h, col + w) if area else (0, 0, 0, 0)
         return cls(pack_window(window, row, col), box, area)
+
+    @classmethod
+    def tight(cls, window: Bool, row: int, col: int) -> Packed:
+        """Pack a bool `window` at pixel (row, col) with any empty margin cut off."""
+        rows, cols = np.flatnonzero(window.any(axis=1)), np.flatnonzero(window.any(axis=0))
+        if not len(rows):
+            return cls.of(window[:1, :1], row, col)
+        r0, r1, c0, c1 = int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1
+        return cls.of(window[r0:r1, c0:c1], row + r0, col + c0)
 
 
 def pack_window(window: Bool, row: int, col: int) -> Plane:

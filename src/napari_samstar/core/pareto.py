@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Points = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Front:
     """All evaluations seen through one goal; n evaluations, m objectives, higher is better.
 

@@ -16,7 +16,7 @@ Masks come at stride 2 (256 x 256), the size of SAM's own low-resolution logits.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
@@ -24,9 +24,6 @@ from segment_anything.modeling.common import LayerNorm2d
 from segment_anything.modeling.mask_decoder import MLP
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 IMAGE_SIZE = 512  # px, long side of the frame the encoder sees
 STRIDE = 16  # px per cell of the image embedding
@@ -88,13 +85,14 @@ class _AttentionBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
         x = x + self.position(x)
-        t = x.flatten(2).transpose(1, 2)  # B x HW x C
+        t: Tensor = x.flatten(2).transpose(1, 2)  # B x HW x C
         qkv = self.qkv(self.norm1(t)).view(b, h * w, 3, self.heads, c // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each B x heads x HW x C/heads
         attended = F.scaled_dot_product_attention(q, k, v)
         t = t + self.out(attended.transpose(1, 2).reshape(b, h * w, c))
         t = t + self.mlp(self.norm2(t))
-        return t.transpose(1, 2).reshape(b, c, h, w)
+        out: Tensor = t.transpose(1, 2).reshape(b, c, h, w)
+        return out
 
 
 def _down(cin: int, cout: int) -> nn.Sequential:
@@ -143,6 +141,7 @@ class PocketEncoder(nn.Module):
         self.heads = nn.Conv2d(32, DENSE + FINE + IDENTITY, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Encode normalised images; see the class."""
         f2 = self.stage2(x)
         f4 = self.stage4(f2)
         f8 = self.stage8(f4)
@@ -158,7 +157,7 @@ class PocketEncoder(nn.Module):
 def unpack(embedding: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Packed embedding -> (coarse, dense, fine, identity); the last three at stride 4."""
     maps = F.pixel_shuffle(embedding[:, EMBED_DIM:], _PACK)
-    dense, fine, identity = maps.split([DENSE, FINE, IDENTITY], 1)
+    dense, fine, identity = torch.split(maps, [DENSE, FINE, IDENTITY], 1)
     return embedding[:, :EMBED_DIM], dense, fine, identity
 
 
@@ -190,6 +189,7 @@ class PocketPromptEncoder(PromptEncoder):  # type: ignore[misc]
         boxes: Tensor | None,
         masks: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
+        """Embed prompts for the whole frame; see `embed`."""
         return self.embed(points, boxes, masks)
 
     def embed(
@@ -288,6 +288,12 @@ def _add_clicks(maps: Tensor, points: tuple[Tensor, Tensor], rows: Tensor, cols:
         maps[:, slot] = torch.where(clicked, look, maps[:, slot])
 
 
+def _start_sub_pixels_alike(last: nn.Linear) -> None:
+    for parameter in (last.weight, last.bias):
+        first = parameter.data[:_HYPER].clone()
+        parameter.data.copy_(torch.cat([first] * _SUB))
+
+
 class PocketMaskDecoder(MaskDecoder):  # type: ignore[misc]
     """SAM's mask decoder, with relation maps between the prompt and every pixel.
 
@@ -303,18 +309,11 @@ class PocketMaskDecoder(MaskDecoder):  # type: ignore[misc]
         self.mix_up = nn.Conv2d(up, _HYPER, 1)
         self.mix_fine = nn.Conv2d(FINE, _HYPER, 1)
         self.mix_relation = nn.Conv2d(16, _HYPER, 1)
-        self.output_hypernetworks_mlps = nn.ModuleList(
-            MLP(EMBED_DIM, EMBED_DIM, _SUB * _HYPER, 3) for _ in range(_TOKENS)
-        )
+        hyper = [MLP(EMBED_DIM, EMBED_DIM, _SUB * _HYPER, 3) for _ in range(_TOKENS)]
+        for mlp in hyper:
+            _start_sub_pixels_alike(mlp.layers[-1])
+        self.output_hypernetworks_mlps = nn.ModuleList(hyper)
         self.iou_prediction_head = MLP(EMBED_DIM + _TOKENS * _MASK_STATS, 256, _TOKENS, 3)
-        self._start_sub_pixels_alike()
-
-    def _start_sub_pixels_alike(self) -> None:
-        for mlp in self.output_hypernetworks_mlps:
-            last = mlp.layers[-1]
-            for parameter in (last.weight, last.bias):
-                first = parameter.data[:_HYPER].clone()
-                parameter.data.copy_(torch.cat([first] * _SUB))
 
     def predict_masks(
         self,
@@ -329,8 +328,8 @@ class PocketMaskDecoder(MaskDecoder):  # type: ignore[misc]
                 image_embeddings, image_pe, sparse_prompt_embeddings, dense_prompt_embeddings
             )
         chunks = zip(
-            sparse_prompt_embeddings.split(_CHUNK),
-            dense_prompt_embeddings.split(_CHUNK),
+            torch.split(sparse_prompt_embeddings, _CHUNK),
+            torch.split(dense_prompt_embeddings, _CHUNK),
             strict=True,
         )
         decoded = [self._decode(image_embeddings, image_pe, *chunk) for chunk in chunks]
@@ -407,7 +406,7 @@ def _vote_distance(votes: Tensor, asked: Tensor) -> Tensor:
 
 
 def _mask_stats(masks: Tensor, related: Tensor) -> Tensor:
-    """What each mask looks like (B, 4 * 5), so that its quality is judged on itself.
+    """Describe each mask in five numbers (B, 4 * 5), so that its quality is judged on itself.
 
     Per mask: log area, sharpness (soft over hard overlap), mean foreground, mean and recall of
     the cells that vote for the prompt's centre.
@@ -441,11 +440,7 @@ class Pocket(Sam):  # type: ignore[misc]
 
 
 def build_pocket() -> Pocket:
-    """The pocket model with random weights, in eval mode."""
+    """Build the pocket model with random weights, in eval mode."""
     model = Pocket(PocketEncoder(), PocketPromptEncoder(), PocketMaskDecoder())
-    return model.eval()
-
-
-def parameter_count(modules: Sequence[nn.Module]) -> int:
-    """Number of parameters in `modules`."""
-    return sum(p.numel() for m in modules for p in m.parameters())
+    model.eval()
+    return model

@@ -61,7 +61,7 @@ class Part:
         return np.asarray(self.grid, dtype=np.float64).reshape(-1, 2)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """The candidates of one part, and the ids under which the bank keeps their masks."""
 

@@ -54,7 +54,7 @@ class Sizes:
         return cls(small=2 * median, large=4 * median)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
     """One selection as the rewards see it; shared quantities are computed once."""
 

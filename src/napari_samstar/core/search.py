@@ -78,8 +78,9 @@ class Plan:
     base: AmgConfig = field(default_factory=AmgConfig)
 
     def __post_init__(self) -> None:
-        if self.population < 4:
-            raise UserError("The population must be at least 4.")
+        least = 1 + len(SOUND_STARTS)
+        if self.population < least:
+            raise UserError(f"The population must be at least {least}: the starts are in it.")
         if self.evaluations < self.population:
             raise UserError(
                 f"The budget must be at least one population: {self.population} evaluations."

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.proposals import ProposalBank, Table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Selection:
     """The masks that one configuration keeps, in upstream's order; k masks.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.progress import Progress
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Judge:
     """Evaluates configurations on one bank.
 

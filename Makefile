@@ -1,0 +1,54 @@
+# Needs Python >= 3.11 and git; everything else is installed here. `make demo` needs no root.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+LIBRARIES := $(VENV)/.system-libraries
+
+# Two threads are enough for what the tests run, and keep timings comparable between machines.
+THREADS := OMP_NUM_THREADS=2 MKL_NUM_THREADS=2
+
+.PHONY: help demo test lint bench screenshots clean
+
+help:
+	@echo "make demo         install into $(VENV) and run the demonstration (no display needed)"
+	@echo "make test         all checks: format, lint, types, layering, tests"
+	@echo "make lint         the checks that run nothing"
+	@echo "make bench        the figures that the documentation claims"
+	@echo "make screenshots  the pictures in docs/"
+	@echo "make clean        remove what these commands made"
+
+demo: $(INSTALLED)
+	$(BIN)/samstar demo
+
+test: lint $(LIBRARIES)
+	$(THREADS) tools/with_display.sh $(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED)
+	$(THREADS) $(BIN)/python -m benchmarks
+
+screenshots: $(INSTALLED) $(LIBRARIES)
+	tools/with_display.sh $(BIN)/python docs/make_screenshots.py
+
+# An editable install copies napari.yaml and sample_data/, so a change there installs again.
+$(INSTALLED): pyproject.toml constraints.txt napari.yaml $(wildcard sample_data/*.*) | $(BIN)/python
+	tools/install.sh $(BIN)/python
+	touch $@
+
+$(LIBRARIES): tools/system_libraries.sh | $(BIN)/python
+	tools/system_libraries.sh
+	touch $@
+
+$(BIN)/python:
+	tools/make_venv.sh $(PYTHON) $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.import_linter_cache
+	find src tests training benchmarks sample_data docs -name __pycache__ -prune -exec rm -rf {} +

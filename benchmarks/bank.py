@@ -1,0 +1,300 @@
+"""The proposal bank against `SamAutomaticMaskGenerator`: exactness and speed, side by side.
+
+    python -m benchmarks.bank exactness --configs 200
+    python -m benchmarks.bank exactness --random vit_b --configs 5
+    python -m benchmarks.bank warm
+    python -m benchmarks.bank build
+
+Each command prints one JSON object. Timings are taken in one run, so their ratios hold even where
+the machine is busy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
+
+from napari_samstar.core.config import AmgConfig
+from napari_samstar.core.images import Micrograph
+from napari_samstar.core.models import LoadedModel, load
+from napari_samstar.core.pocket import build_pocket
+from napari_samstar.core.proposals import ProposalBank, run
+from napari_samstar.core.select import records, select
+from napari_samstar.core.tuning import Judge
+
+SHAPES = ((160, 200), (200, 160), (97, 131), (601, 433))
+"""Landscape, portrait, odd, and larger than a small model's input, px."""
+
+Records = list[dict[str, Any]]
+app = typer.Typer(add_completion=False, help=__doc__)
+Model = Annotated[str, typer.Option(help="Registry name or checkpoint.")]
+Random = Annotated[str, typer.Option(help="Architecture with random weights, or 'tiny', instead.")]
+Threads = Annotated[int, typer.Option(help="CPU threads; 1 is the quickest beside other work.")]
+
+
+def discs(shape: tuple[int, int], seed: int = 0, n: int = 20) -> Micrograph:
+    """Return an image of `n` bright discs on a dark, noisy ground."""
+    rng = np.random.default_rng(seed)
+    rows, cols = np.ogrid[: shape[0], : shape[1]]
+    image = rng.normal(60, 6, shape)
+    for _ in range(n):
+        row, col = rng.uniform(0, shape[0]), rng.uniform(0, shape[1])
+        radius = rng.uniform(0.03, 0.09) * min(shape)
+        image[(rows - row) ** 2 + (cols - col) ** 2 < radius**2] += rng.uniform(60, 120)
+    gray = np.clip(image, 0, 255).astype(np.uint8)
+    return Micrograph(np.repeat(gray[..., None], 3, axis=2))
+
+
+def random_config(rng: np.random.Generator, most_points: int = 8) -> AmgConfig:
+    """Draw a configuration over all settings, corner cases and crops included."""
+    layers = int(rng.choice([0, 0, 0, 1, 1, 2]))
+    strict = rng.random() < 0.15  # next to nothing is kept: empty batches, crops and results
+    values: dict[str, Any] = {
+        "points_per_side": int(rng.integers(4, (most_points if layers < 2 else 4) + 1)),
+        "points_per_batch": int(rng.choice([5, 16, 64, 1000])),
+        "pred_iou_thresh": float(rng.uniform(0.85, 1) if strict else rng.uniform(-0.2, 0.9)),
+        "stability_score_thresh": float(rng.uniform(-0.2, 0.9)),
+        "stability_score_offset": round(float(rng.integers(1, 41)) * 0.05, 10),
+        "box_nms_thresh": float(rng.uniform(0, 1)),
+        "crop_n_layers": layers,
+        "crop_nms_thresh": float(rng.uniform(0, 1)),
+        "crop_overlap_ratio": float(rng.choice([0.0, 0.2, 512 / 1500, 0.5])),
+        "crop_n_points_downscale_factor": int(rng.choice([1, 2])),
+        "min_mask_region_area": int(rng.choice([0, 0, 5, 40, 400, 5000])),
+        "output_mode": str(rng.choice(["binary_mask", "uncompressed_rle", "coco_rle"])),
+    }
+    if rng.random() < 0.15:
+        values["points_per_side"] = None
+        values["point_grids"] = tuple(_random_grid(rng) for _ in range(layers + 1))
+    for name in ("pred_iou_thresh", "stability_score_thresh"):
+        values[name] = max(0.0, values[name])
+    return AmgConfig(**values)
+
+
+def _random_grid(rng: np.random.Generator) -> tuple[tuple[float, float], ...]:
+    points = rng.uniform(0, 1, (int(rng.integers(1, 30)), 2))
+    return tuple((float(x), float(y)) for x, y in points)
+
+
+def upstream(model: LoadedModel, image: Micrograph, config: AmgConfig) -> Records:
+    """Return what upstream generates; nothing where it crashes for want of masks in any crop."""
+    generator = SamAutomaticMaskGenerator(model.sam, **config.generator_kwargs())
+    try:
+        return generator.generate(image.rgb)  # type: ignore[no-any-return]
+    except IndexError:
+        assert config.crop_n_layers > 0
+        return []
+
+
+def differences(ours: Records, theirs: Records) -> list[str]:
+    """Compare record for record: bits, order, values and Python types."""
+    if len(ours) != len(theirs):
+        return [f"{len(ours)} records instead of {len(theirs)}"]
+    found = []
+    for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        if list(a) != list(b):
+            found.append(f"record {k} has keys {list(a)} instead of {list(b)}")
+            continue
+        found += [f"record {k}: {name}" for name in a if not _same(a[name], b[name])]
+    return found
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray):
+        return type(a) is type(b) and a.dtype == b.dtype and np.array_equal(a, b)
+    return repr(a) == repr(b)
+
+
+@dataclass
+class Tally:
+    """What a comparison has seen so far."""
+
+    counts: list[int] = field(default_factory=list)
+    crops: int = 0
+    regions: int = 0
+    mismatches: list[str] = field(default_factory=list)
+
+    def add(self, bank: ProposalBank, config: AmgConfig) -> None:
+        """Compare one configuration."""
+        run(bank.prepare(config))
+        ours = records(bank, select(bank, config))
+        wrong = differences(ours, upstream(bank.model, bank.image, config))
+        self.counts.append(len(ours))
+        self.crops += config.crop_n_layers > 0
+        self.regions += config.min_mask_region_area > 0
+        if wrong:
+            self.mismatches.append(f"{bank.shape} {config}: {wrong[:3]}")
+
+    def summary(self) -> dict[str, Any]:
+        """Return plain numbers."""
+        n = len(self.counts)
+        return {
+            "configurations": n,
+            "records": sum(self.counts),
+            "median_records": statistics.median(self.counts),
+            "empty": self.counts.count(0),
+            "share_with_crops": round(self.crops / n, 3),
+            "share_with_small_regions": round(self.regions / n, 3),
+            "mismatching_configurations": len(self.mismatches),
+            "first_mismatches": self.mismatches[:5],
+        }
+
+
+def compare(banks: Sequence[ProposalBank], n: int, seed: int, most_points: int = 8) -> Tally:
+    """Compare `n` random configurations, turn by turn on `banks`."""
+    rng = np.random.default_rng(seed)
+    tally = Tally()
+    for k in range(n):
+        tally.add(banks[k % len(banks)], random_config(rng, most_points))
+    return tally
+
+
+@app.command()
+def exactness(
+    model: Model = "pocket",
+    random: Random = "",
+    configs: int = 200,
+    seed: int = 0,
+    most_points: int = 8,
+    threads: Threads = 1,
+) -> None:
+    """Compare random configurations with upstream, record for record."""
+    chosen = _model(model, random, threads)
+    shapes = SHAPES if not random else SHAPES[:1]
+    banks = [ProposalBank(discs(shape, k), chosen) for k, shape in enumerate(shapes)]
+    tally = compare(banks, configs, seed, most_points)
+    _print(chosen, {"shapes": shapes, **tally.summary()})
+    raise typer.Exit(1 if tally.mismatches else 0)
+
+
+@app.command()
+def warm(
+    model: Model = "pocket",
+    random: Random = "",
+    side: int = 1024,
+    points: int = 32,
+    configs: int = 60,
+    seed: int = 0,
+    generate: bool = True,
+    threads: Threads = 1,
+) -> None:
+    """Time evaluations once candidates are decoded, and one upstream generate beside them."""
+    chosen = _model(model, random, threads)
+    image = discs((side, side), seed, n=120)
+    bank = ProposalBank(image, chosen)
+    base = AmgConfig(points_per_side=points)
+    built = _seconds(lambda: run(bank.prepare(base)))
+    judge = Judge.of(bank)
+    rng = np.random.default_rng(seed)
+    settings = [_filters(base, rng) for _ in range(configs)]
+    report: dict[str, Any] = {"candidates": len(bank.masks), "build_s": round(built, 2)}
+    for turn in ("cold", "warm"):
+        selected = [_timed(lambda c=c: select(bank, c)) for c in settings]
+        rewarded = [_timed(lambda s=s: judge.rewards(s)) for s, _ in selected]
+        report[f"{turn}_select_ms"] = _spread([t for _, t in selected])
+        report[f"{turn}_rewards_ms"] = _spread([t for _, t in rewarded])
+        both = [a + b for (_, a), (_, b) in zip(selected, rewarded, strict=True)]
+        report[f"{turn}_evaluation_ms"] = _spread(both)
+    report["masks_kept"] = _spread([len(s) for s, _ in selected])
+    report["bank_mb"] = round(bank.nbytes / 2**20, 1)
+    if generate:
+        report["upstream_s"] = round(_seconds(lambda: upstream(chosen, image, base)), 2)
+        median = report["warm_evaluation_ms"]["median"] / 1000
+        report["upstream_over_warm_evaluation"] = round(report["upstream_s"] / median)
+    _print(chosen, report)
+
+
+def _filters(base: AmgConfig, rng: np.random.Generator) -> AmgConfig:
+    """Draw the settings that need no decoding from the ranges of the search."""
+    return base.replace(
+        pred_iou_thresh=float(rng.uniform(0.5, 0.98)),
+        stability_score_thresh=float(rng.uniform(0.5, 0.98)),
+        stability_score_offset=round(float(rng.integers(10, 31)) * 0.05, 10),
+        box_nms_thresh=float(rng.uniform(0.1, 0.95)),
+        min_mask_region_area=int(rng.integers(0, 201)),
+    )
+
+
+@app.command()
+def build(
+    model: Model = "pocket",
+    random: Random = "",
+    side: int = 1024,
+    points: int = 32,
+    seed: int = 0,
+    threads: Threads = 1,
+) -> None:
+    """Time building the bank and one upstream generate, in turns."""
+    chosen = _model(model, random, threads)
+    image = discs((side, side), seed, n=120)
+    config = AmgConfig(points_per_side=points)
+    run(ProposalBank(image, chosen).prepare(config.replace(points_per_side=4)))  # warm up
+    times: dict[str, list[float]] = {"bank": [], "upstream": []}
+    for _ in range(2):
+        times["bank"].append(_seconds(lambda: run(ProposalBank(image, chosen).prepare(config))))
+        times["upstream"].append(_seconds(lambda: upstream(chosen, image, config)))
+    best = {name: min(t) for name, t in times.items()}
+    _print(
+        chosen,
+        {
+            "bank_s": round(best["bank"], 2),
+            "upstream_s": round(best["upstream"], 2),
+            "bank_over_upstream": round(best["bank"] / best["upstream"], 3),
+        },
+    )
+
+
+def _model(name: str, random: str, threads: int) -> LoadedModel:
+    torch.set_num_threads(threads)
+    if random == "tiny":
+        from tests.core.tiny import tiny_model
+
+        return tiny_model()
+    if not random:
+        return load(name, device="cpu")
+    torch.manual_seed(0)
+    sam = build_pocket() if random == "pocket" else sam_model_registry[random]()
+    return LoadedModel(
+        sam=sam.eval().requires_grad_(False),
+        name=f"random {random}",
+        architecture=random,  # type: ignore[arg-type]
+        sha256=hashlib.sha256(random.encode()).hexdigest(),
+        device=torch.device("cpu"),
+        path=Path(random),
+    )
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """Return what `work` returns and the milliseconds it took."""
+    start = time.perf_counter()
+    result = work()
+    return result, (time.perf_counter() - start) * 1000
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    return _timed(work)[1] / 1000
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    low, median, high = np.quantile(values, [0, 0.5, 1])
+    return {"min": round(low, 2), "median": round(median, 2), "max": round(high, 2)}
+
+
+def _print(model: LoadedModel, report: dict[str, Any]) -> None:
+    about = {"model": model.name, "device": str(model.device), "threads": torch.get_num_threads()}
+    print(json.dumps({**about, **report}, indent=2))
+
+
+if __name__ == "__main__":
+    app()

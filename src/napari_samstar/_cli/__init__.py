@@ -1,0 +1,1 @@
+"""The commands of `samstar`, one file each; what they share is in the other files."""

@@ -1,0 +1,86 @@
+"""`samstar demo`: tune a bundled sample and score it against the truth the search never saw."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_samstar._cli import options
+from napari_samstar._cli.console import emit, say, show, show_files, table, tracked
+from napari_samstar._cli.inputs import Calibration, open_bank, open_image, open_model
+from napari_samstar._cli.segment import labels_of, summary
+from napari_samstar._cli.tune import about_search, reward_table, search_settings
+from napari_samstar.core.config import AmgConfig
+
+if TYPE_CHECKING:
+    from napari_samstar.core.scoring import Score
+
+DEFAULT_SAMPLE = "nuclei"
+EVALUATIONS = 300
+
+
+def demo(
+    *,
+    out: options.Out = Path("demo_output"),
+    sample: Annotated[
+        str, typer.Option(help="Which bundled image; an unknown name lists them.")
+    ] = DEFAULT_SAMPLE,
+    model: options.Model = "pocket",
+    device: options.OnDevice = options.Device.auto,
+    evaluations: Annotated[int, typer.Option(min=1, help="Configurations to try.")] = EVALUATIONS,
+    points_per_side: Annotated[
+        int, typer.Option(min=4, max=96, help="Density of SAM's point grid.")
+    ] = 32,
+    as_json: options.AsJson = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Tune a bundled image, offline, and compare SAM's defaults with the tuned settings.
+
+    The search sees the image alone; the ground truth is used only for the comparison.
+    """
+    from napari_samstar import sample_data
+    from napari_samstar.core.goal import Goal
+    from napari_samstar.core.images import Mapping
+    from napari_samstar.core.outputs import staged, write_result
+    from napari_samstar.core.scoring import score
+    from napari_samstar.core.search import Plan
+
+    start = time.perf_counter()
+    vanilla = AmgConfig(points_per_side=points_per_side)
+    plan = Plan(evaluations=evaluations, base=vanilla)
+    with staged(out) as folder:
+        image = open_image(sample_data.path(sample), Mapping(), Calibration())
+        bank = open_bank(image, open_model(model, device.value))
+        say(f"Tuning the sample {sample}; its ground truth is not looked at.")
+        with tracked() as tracker:
+            tuned = search_settings(bank, Mapping(), Goal(), plan, "knee", tracker)
+            before = labels_of(bank, vanilla, tracker)
+        files = write_result(tuned.result, folder)
+        truth = sample_data.load(sample)[1]
+        if truth.ndim == 3:  # the plane that `Mapping()` takes of a stack
+            truth = truth[len(truth) // 2]
+        scores = {"defaults": score(truth, before), "tuned": score(truth, tuned.result.labels)}
+    about = summary(tuned.result, out, files, time.perf_counter() - start) | about_search(tuned)
+    if as_json:
+        compared: dict[str, Any] = {key: asdict(value) for key, value in scores.items()}
+        emit({"command": "demo", "sample": sample, "scores": compared, **about})
+        return
+    show(reward_table(tuned))
+    show(_comparison(sample, scores))
+    typer.echo(f"It took {about['seconds']:.0f} s.")
+    show_files(out, files)
+
+
+def _comparison(name: str, scores: dict[str, Score]) -> Any:
+    rows = table(f"{name}: against the ground truth", "", "SAM's defaults", "tuned")
+    pair = scores["defaults"], scores["tuned"]
+    rows.add_row("Objects in truth", *(str(s.true) for s in pair))
+    rows.add_row("Objects found", *(str(s.found) for s in pair))
+    rows.add_row("Matched (IoU 0.5)", *(str(s.matched) for s in pair))
+    rows.add_row("F1 at IoU 0.5", *(f"{s.f1:.3f}" for s in pair))
+    rows.add_row("Mean AP, IoU 0.5 to 0.95", *(f"{s.mean_ap:.3f}" for s in pair))
+    return rows

@@ -1,0 +1,60 @@
+"""One line for every error, and the exit code that goes with it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from napari_samstar.core.errors import UserError
+
+FAILED, INTERRUPTED = 1, 130
+
+log = logging.getLogger("napari_samstar")
+
+
+class OneLineErrors(TyperGroup):
+    """A command group whose errors are one line on stderr; the log has the rest.
+
+    Exit codes: 1 for an error, 130 for Ctrl-C; typer itself gives 2 for wrong usage.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            log.debug("The command failed.", exc_info=True)
+            complain(str(error))
+            raise typer.Exit(FAILED) from error
+        except KeyboardInterrupt as error:
+            complain("Stopped: nothing unfinished was left behind.", kind="")
+            raise typer.Exit(INTERRUPTED) from error
+        except MemoryError as error:
+            log.debug("Out of memory.", exc_info=True)
+            complain("Not enough memory: take a smaller image or fewer points per side.")
+            raise typer.Exit(FAILED) from error
+        except (typer.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if hasattr(error, "exit_code"):  # typer's own: wrong usage, --help, a chosen exit
+                raise
+            log.debug("This should not have happened.", exc_info=True)
+            kind = type(error).__name__
+            complain(f"{kind}: {error}. This is a defect: report it with what --verbose says.")
+            raise typer.Exit(FAILED) from error
+
+
+def complain(sentence: str, kind: str = "Error: ") -> None:
+    """Write one line to stderr."""
+    typer.echo(kind + " ".join(sentence.split()), err=True)
+
+
+def set_verbose(on: bool) -> bool:
+    """Send the log to stderr, details of errors included; the callback of --verbose."""
+    if on:
+        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+        log.setLevel(logging.DEBUG)
+    return on

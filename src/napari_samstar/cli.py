@@ -1,0 +1,56 @@
+"""The `samstar` command. Heavy modules are imported inside the commands, so --help is quick."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import napari_samstar
+from napari_samstar._cli.apply import apply
+from napari_samstar._cli.demo import demo
+from napari_samstar._cli.doctor import doctor
+from napari_samstar._cli.errors import INTERRUPTED, OneLineErrors
+from napari_samstar._cli.models import models
+from napari_samstar._cli.segment import segment
+from napari_samstar._cli.tune import tune
+
+app = typer.Typer(
+    name="samstar",
+    cls=OneLineErrors,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for _command in (demo, segment, tune, apply, models, doctor):
+    app.command(_command.__name__)(_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"samstar {napari_samstar.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _samstar(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    """Segment micrographs with SAM, tuned by what a good segmentation is."""
+
+
+def main() -> None:
+    """Run the `samstar` command."""
+    try:
+        app()
+    except KeyboardInterrupt:  # before a command runs
+        raise SystemExit(INTERRUPTED) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""The two long jobs of a session, segment and tune, as generators."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_samstar.core.labels import Labels, paint
+from napari_samstar.core.models import LoadedModel, load
+from napari_samstar.core.progress import Progress
+from napari_samstar.core.proposals import ProposalBank
+from napari_samstar.core.search import Evaluation, Plan, search
+from napari_samstar.core.select import Selection, select
+from napari_samstar.core.tuning import Judge
+
+if TYPE_CHECKING:
+    from napari_samstar.core.config import AmgConfig
+    from napari_samstar.core.encoder import EmbeddingCache
+    from napari_samstar.core.goal import Goal
+    from napari_samstar.core.images import Mapping, Micrograph
+    from napari_samstar.core.rewards import Sizes
+    from napari_samstar.core.source import ModelChoice, Source
+
+BATCH_SECONDS = 0.1
+"""Evaluations are handed over in batches this far apart: a plot need not know faster."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """The outcome of segmenting one plane.
+
+    Attributes
+    ----------
+    image : Micrograph
+    mapping : Mapping
+    choice : ModelChoice
+    model : LoadedModel
+    bank : ProposalBank
+    selection : Selection
+    labels : ndarray of int32, shape (H, W)
+    """
+
+    image: Micrograph
+    mapping: Mapping
+    choice: ModelChoice
+    model: LoadedModel
+    bank: ProposalBank
+    selection: Selection
+    labels: Labels
+
+
+def segment(
+    source: Source,
+    choice: ModelChoice,
+    config: AmgConfig,
+    cache: EmbeddingCache,
+    before: Segmented | None = None,
+) -> Generator[Progress, None, Segmented]:
+    """Segment one plane; yields `Progress` and returns the outcome.
+
+    What `before` holds of the same image and the same model is used again.
+    """
+    yield Progress(0, 0, "Reading the image")
+    image = source.read()
+    model = before.model if before is not None and before.choice == choice else None
+    if model is None:
+        model = yield from load_model(choice)
+    if before is not None and before.model is model and before.image.key == image.key:
+        bank = before.bank
+    else:
+        bank = ProposalBank(image, model, cache)
+    yield from bank.prepare(config)
+    selection = select(bank, config)
+    labels = paint(bank.masks, selection.ids)
+    return Segmented(image, source.mapping, choice, model, bank, selection, labels)
+
+
+def load_model(choice: ModelChoice) -> Generator[Progress, None, LoadedModel]:
+    """Load, and where need be download, a model; closing the generator stops the download."""
+    steps: queue.SimpleQueue[Progress] = queue.SimpleQueue()
+    outcome: list[LoadedModel | BaseException] = []
+    stop = threading.Event()
+
+    def report(done: int, total: int) -> None:
+        steps.put(Progress(done >> 20, total >> 20, f"Downloading {choice.name} (MB)"))
+
+    def work() -> None:
+        try:
+            outcome.append(load(choice.name, choice.device, progress=report, cancelled=stop.is_set))
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=work, name="samstar-load", daemon=True)
+    thread.start()
+    try:
+        latest = Progress(0, 0, f"Loading the model {choice.name}")
+        while thread.is_alive():
+            yield latest
+            while not steps.empty():
+                latest = steps.get()
+            thread.join(0.1)
+    finally:
+        stop.set()
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]
+
+
+def tune(
+    judge: Judge | ProposalBank, goal: Goal, plan: Plan, sizes: Sizes | None = None
+) -> Iterator[Progress | Judge | tuple[Evaluation, ...]]:
+    """Search; yields `Progress`, the judge once it is made, and batches of evaluations."""
+    if isinstance(judge, ProposalBank):
+        yield Progress(0, 0, "Looking for edges, spots and foreground")
+        judge = Judge.of(judge, sizes)
+    elif sizes is not None:
+        judge = judge.resized(sizes)
+    yield judge
+    batch: list[Evaluation] = []
+    done, since = 0, time.monotonic()
+    for step in search(judge.evaluate, goal, plan):
+        if isinstance(step, Progress):
+            yield step
+            continue
+        batch.append(step)
+        done += 1
+        if time.monotonic() - since >= BATCH_SECONDS or done == plan.evaluations:
+            yield tuple(batch)
+            yield Progress(done, plan.evaluations, "Trying settings")
+            batch, since = [], time.monotonic()
+    if batch:
+        yield tuple(batch)

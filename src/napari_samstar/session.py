@@ -1,0 +1,152 @@
+"""The only mutable state of the plugin: values are replaced, never changed in place.
+
+It holds no viewer and no widget, and it is written on the GUI thread only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from psygnal import SignalGroupDescriptor
+
+from napari_samstar.core.config import AmgConfig
+
+if TYPE_CHECKING:
+    from napari_samstar.core.goal import Goal
+    from napari_samstar.core.pareto import Front
+    from napari_samstar.core.recipe import Recipe
+    from napari_samstar.core.search import Evaluation, Plan
+    from napari_samstar.core.select import Selection
+    from napari_samstar.core.tuning import Judge
+    from napari_samstar.core.workflow import Segmented
+
+INVALIDATES: dict[str, tuple[str, ...]] = {
+    "segmented": ("judge", "evaluations", "front", "chosen"),
+    "evaluations": ("front",),
+    "goal": ("front",),
+}
+"""What a change makes worthless. `front` is made anew at once, the rest by the next run.
+
+`segmented` counts as changed only where its bank is another one: new masks from the same
+candidates leave a tuning run valid.
+"""
+
+
+@dataclass(eq=False)
+class Session:
+    """What one viewer's panels share.
+
+    Attributes
+    ----------
+    segmented : Segmented, optional
+        The latest segmented plane, with its bank.
+    judge : Judge, optional
+        Measures the bank's masks; made by the first tuning.
+    config : AmgConfig
+        The settings on show.
+    selection : Selection, optional
+        The masks on show.
+    goal : Goal, optional
+        Weights; None until a panel that shows them is open.
+    plan : Plan, optional
+        How `evaluations` were searched.
+    evaluations : tuple of Evaluation
+        Of the current tuning.
+    front : Front, optional
+        `evaluations` seen through `goal`.
+    chosen : int, optional
+        Position in `evaluations` of the one on show.
+    """
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
+
+    segmented: Segmented | None = None
+    judge: Judge | None = None
+    config: AmgConfig = field(default_factory=AmgConfig)
+    selection: Selection | None = None
+    goal: Goal | None = None
+    plan: Plan | None = None
+    evaluations: tuple[Evaluation, ...] = ()
+    front: Front | None = None
+    chosen: int | None = None
+
+    def set_segmented(self, segmented: Segmented) -> None:
+        """Take over a new outcome; forget what belonged to another bank."""
+        same_bank = self.segmented is not None and self.segmented.bank is segmented.bank
+        if not same_bank:
+            self._reset(*INVALIDATES["segmented"])
+        self.segmented = segmented
+        self.config = segmented.selection.config
+        self.selection = segmented.selection
+
+    def start_tuning(self, goal: Goal, plan: Plan) -> None:
+        """Forget the evaluations of an earlier run."""
+        self._reset("evaluations", "front", "chosen")
+        self.goal = goal
+        self.plan = plan
+
+    def add_evaluations(self, new: tuple[Evaluation, ...]) -> None:
+        """Append to the current run, and rebuild the front."""
+        self.evaluations = (*self.evaluations, *new)
+        self._rebuild_front()
+
+    def set_goal(self, goal: Goal) -> None:
+        """Take over weights; the front moves at once, without SAM."""
+        self.goal = goal
+        self._rebuild_front()
+
+    def choose(self, position: int) -> None:
+        """Show the masks of one evaluation. Its candidates are in the bank already."""
+        from napari_samstar.core.select import select
+
+        if self.segmented is None or not 0 <= position < len(self.evaluations):
+            return
+        self.chosen = position
+        self.config = self.evaluations[position].config
+        self.selection = select(self.segmented.bank, self.config)
+
+    def show(self, config: AmgConfig) -> bool:
+        """Show the masks of `config`; False where the bank lacks its candidates."""
+        from napari_samstar.core.select import select
+
+        self.config = config
+        if self.segmented is None or self.segmented.bank.missing([config]):
+            return False
+        self.chosen = None
+        self.selection = select(self.segmented.bank, config)
+        return True
+
+    def recipe(self) -> Recipe | None:
+        """Return how the masks on show came about; None where there are none."""
+        from napari_samstar.core.recipe import make_recipe
+
+        if self.segmented is None or self.selection is None:
+            return None
+        s = self.segmented
+        return make_recipe(s.image, s.mapping, s.model, self.selection.config, self._tuning())
+
+    def _tuning(self) -> dict[str, Any]:
+        if self.chosen is None or self.goal is None or self.judge is None or self.plan is None:
+            return {}
+        evaluation = self.evaluations[self.chosen]
+        return {
+            "goal": self.goal.to_dict(),
+            "scope": self.plan.scope,
+            "seed": self.plan.seed,
+            "population": self.plan.population,
+            "evaluations": len(self.evaluations),
+            "sizes_px": {"small": self.judge.sizes.small, "large": self.judge.sizes.large},
+            "picked": "by hand",
+            "rewards": evaluation.rewards,
+        }
+
+    def _rebuild_front(self) -> None:
+        from napari_samstar.core.pareto import front
+
+        if self.goal is not None and self.evaluations:
+            self.front = front(self.evaluations, self.goal)
+
+    def _reset(self, *names: str) -> None:
+        for name in names:
+            setattr(self, name, () if name == "evaluations" else None)

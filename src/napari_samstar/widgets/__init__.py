@@ -1,0 +1,1 @@
+"""Dock widgets: the only Qt and napari code. They show the session and start jobs."""

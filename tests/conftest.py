@@ -1,0 +1,78 @@
+"""What all tests share: no outside network, a cache of their own, fixed seeds, few threads."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+# Read when torch or numpy start their pools, hence before anything imports them.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+REPOSITORY = Path(__file__).parents[1]
+LOCAL = {"localhost", "127.0.0.1", "::1", "0.0.0.0", "", None}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep models and embeddings of the tests out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAMSTAR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_outside_network() -> Iterator[None]:
+    """Turn a forgotten download into a failure; servers on this machine stay within reach."""
+    connect, lookup = socket.socket.connect, socket.getaddrinfo
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            _refuse_outside(address[0])
+        connect(self, address)
+
+    def guarded_lookup(host: Any, *args: Any, **kwargs: Any) -> Any:
+        _refuse_outside(host)
+        return lookup(host, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded_connect)
+        patch.setattr(socket, "getaddrinfo", guarded_lookup)
+        yield
+
+
+def _refuse_outside(host: Any) -> None:
+    if host not in LOCAL:
+        raise RuntimeError(f"a test wanted to reach {host}, outside of this machine")
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seeds() -> None:
+    """Let no test depend on the ones that ran before it."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - libraries below still draw from it
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The checkout's top folder."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def micrographs() -> Path:
+    """The folder of real micrographs, which is not part of the project; skips without it."""
+    named = os.environ.get("SAMSTAR_MICROGRAPHS")
+    folder = Path(named) if named else REPOSITORY.parent / "shared" / "micrographs"
+    if not folder.is_dir():
+        pytest.skip(f"no real micrographs in {folder}: set SAMSTAR_MICROGRAPHS to their folder")
+    return folder

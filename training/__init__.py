@@ -1,0 +1,1 @@
+"""Makes the bundled pocket model: synthetic micrographs, losses, training, calibration, report."""

@@ -1,0 +1,86 @@
+"""Real micrographs with ground truth, and the fixed split that keeps test images untouched."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from skimage import io
+
+SPLITS = Path(__file__).with_name("splits.json")
+ENV = "SAMSTAR_MICROGRAPHS"
+
+
+@dataclass(frozen=True)
+class Micrograph:
+    """One image with instances, as the plugin would show it to SAM."""
+
+    set_name: str
+    name: str
+    image: np.ndarray  # (H, W) uint8, stretched to percentiles 0.1 to 99.9
+    label: np.ndarray  # (H, W) int32, 0 is background
+
+
+def folder(path: str | Path | None = None) -> Path:
+    """The micrographs' folder: the argument, or the environment variable `SAMSTAR_MICROGRAPHS`."""
+    chosen = path or os.environ.get(ENV)
+    if not chosen or not Path(chosen).is_dir():
+        raise SystemExit(f"No micrographs at {chosen!r}: pass --micrographs or set {ENV}.")
+    return Path(chosen)
+
+
+def splits() -> dict[str, dict[str, list[str]]]:
+    """`{split: {set: [file stem, ...]}}` with splits train, validation, test and unseen."""
+    return json.loads(SPLITS.read_text())
+
+
+def load(root: Path, split: str) -> list[Micrograph]:
+    """Every image of `split`, in a fixed order."""
+    return [
+        load_one(root / set_name, stem)
+        for set_name, stems in sorted(splits()[split].items())
+        for stem in stems
+    ]
+
+
+def load_one(set_folder: Path, stem: str) -> Micrograph:
+    (image_path,) = sorted((set_folder / "images").glob(f"{stem}.*"))
+    image = io.imread(image_path)
+    label = io.imread(set_folder / "masks" / f"{stem}.tif").astype(np.int32)
+    return Micrograph(set_folder.name, stem, stretch(grey(image)), label)
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    return image[..., :3].mean(-1) if image.ndim == 3 else image
+
+
+def stretch(image: np.ndarray, low: float = 0.1, high: float = 99.9) -> np.ndarray:
+    """Percentile stretch to (H, W) uint8, the plugin's default."""
+    a, b = np.percentile(image, (low, high))
+    scaled = np.clip((image.astype(np.float32) - a) / max(b - a, 1e-6), 0, 1)
+    return np.round(255 * scaled).astype(np.uint8)
+
+
+def crop(
+    source: Micrograph, size: int, frame: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """A random (size, size) crop at about the scale the model sees, or less at the image's end.
+
+    The whole image has its long side at `frame` px, times a jitter.
+    """
+    h, w = source.image.shape
+    scale = frame / max(h, w) * np.exp(rng.uniform(-0.25, 0.6))
+    if size == frame:
+        scale = frame / max(h, w) * np.exp(rng.uniform(-0.2, 0.35))
+    new = (max(round(w * scale), 16), max(round(h * scale), 16))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    image = cv2.resize(source.image, new, interpolation=how)
+    label = cv2.resize(source.label, new, interpolation=cv2.INTER_NEAREST)
+    r = int(rng.integers(0, max(new[1] - size, 0) + 1))
+    c = int(rng.integers(0, max(new[0] - size, 0) + 1))
+    window = (slice(r, r + size), slice(c, c + size))
+    return image[window], label[window]

@@ -1,0 +1,52 @@
+"""Synthetic micrographs with exact ground truth, one file per imaging physics.
+
+`generate(family, shape, rng)` returns a `Sample`; the same seed gives the same sample.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from training.synth import fluo, organelles, phase, precipitates, sem, stem, tem, tessellation
+from training.synth.camera import record, texture
+from training.synth.sample import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def empty(shape: tuple[int, int], rng: np.random.Generator) -> Sample:
+    """A support without objects."""
+    image = texture(shape, rng.uniform(0.7, 4), rng) + texture(shape, rng.uniform(10, 80), rng)
+    return Sample(record(image, rng), ())
+
+
+FAMILIES: dict[str, Callable[[tuple[int, int], np.random.Generator], Sample]] = {
+    "tem": tem.bright_field,
+    "stem": stem.dark_field,
+    "sem": sem.powder,
+    "fluo": fluo.nuclei,
+    "phase": phase.cells,
+    "tissue": organelles.tissue,
+    "alloy": precipitates.alloy,
+    "tiles": tessellation.tiles,
+    "empty": empty,
+}
+WEIGHTS = {
+    "tem": 4, "stem": 3, "sem": 4, "fluo": 3, "phase": 3, "tissue": 2, "alloy": 2, "tiles": 1,
+    "empty": 0.3,
+}  # fmt: skip
+
+
+def generate(family: str, shape: tuple[int, int], rng: np.random.Generator) -> Sample:
+    """One sample of `family` (a key of `FAMILIES`) of `shape` (H, W) px."""
+    return FAMILIES[family](shape, rng)
+
+
+def any_family(rng: np.random.Generator) -> str:
+    """A family name, drawn by `WEIGHTS`."""
+    names = list(WEIGHTS)
+    weights = np.array([WEIGHTS[n] for n in names], float)
+    return str(rng.choice(names, p=weights / weights.sum()))

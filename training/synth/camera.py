@@ -1,0 +1,104 @@
+"""What every instrument adds: blur, gradients, noise, bars; and the final 8-bit image."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur; very wide ones on a reduced image, which looks the same and costs less."""
+    if sigma < 0.25:
+        return image
+    if sigma <= 6:
+        return cv2.GaussianBlur(image, (0, 0), sigma)
+    factor = int(sigma // 3)
+    h, w = image.shape
+    small = cv2.resize(
+        image, (max(w // factor, 2), max(h // factor, 2)), interpolation=cv2.INTER_AREA
+    )
+    small = cv2.GaussianBlur(small, (0, 0), sigma / factor)
+    return cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR)
+
+
+def texture(shape: tuple[int, int], sigma: float, rng: np.random.Generator) -> np.ndarray:
+    """Smooth noise (H, W) float32 with unit spread and grain of about `sigma` px."""
+    factor = max(int(sigma // 2), 1)
+    small = rng.standard_normal((shape[0] // factor + 3, shape[1] // factor + 3), np.float32)
+    small = cv2.GaussianBlur(small, (0, 0), max(sigma / factor, 0.3))
+    full = cv2.resize(small, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    return (full - full.mean()) / (full.std() + 1e-6)
+
+
+def gradient(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Uneven illumination (H, W) float32 in about [-1, 1]: a plane plus a vignette."""
+    y = np.linspace(-1, 1, shape[0], dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, shape[1], dtype=np.float32)[None, :]
+    a, b, c, r, s = (np.float32(v) for v in rng.normal(size=5) * (0.5, 0.5, 0.4, 0.4, 0.4))
+    return a * x + b * y + c * ((x - r) ** 2 + (y - s) ** 2)
+
+
+def record(
+    image: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    invert: float = 0.15,
+    noise: float = 1.0,
+    softness: float = 1.0,
+) -> np.ndarray:
+    """Turn an ideal float image into what a camera saves: (H, W) uint8.
+
+    `invert` is the chance of inverted contrast; `noise` and `softness` scale the defaults.
+    """
+    image = image.astype(np.float32)
+    low, high = np.percentile(image, (0.5, 99.5))
+    image = (image - low) / max(high - low, 1e-3)
+    if rng.random() < 0.5:
+        image = image + rng.uniform(0, 0.35) * gradient(image.shape, rng)
+    image = blur(image, softness * rng.choice((0.0, 0.5, 0.8, 1.2, 2.0)))
+    image = _noisy(image, noise * float(np.exp(rng.uniform(np.log(0.01), np.log(0.3)))), rng)
+    image = blur(image, float(rng.choice((0.0, 0.0, 0.5, 0.8))))
+    if rng.random() < 0.1:
+        image = _bar(image, rng)
+    if rng.random() < invert:
+        image = -image
+    return _to_uint8(image, rng)
+
+
+def _noisy(image: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
+    """Shot noise (grows with the signal's root) and read noise; now and then scan lines."""
+    share = rng.random()
+    shot = np.sqrt(np.clip(image, 0.02, None)) * share + (1 - share)
+    out = image + np.float32(level) * shot * rng.standard_normal(image.shape, np.float32)
+    if rng.random() < 0.1:
+        out = out + rng.uniform(0, 0.08) * rng.standard_normal((image.shape[0], 1), np.float32)
+    return out
+
+
+def _bar(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A data bar or a scale bar: bright or dark matter that is no object."""
+    h, w = image.shape
+    image = image.copy()
+    ink = float(rng.choice((-0.1, 1.1)))
+    if rng.random() < 0.4:
+        top = int(h * rng.uniform(0.88, 0.96))
+        image[top:] = 0.6 - ink / 2
+        for _ in range(int(rng.integers(3, 12))):
+            c = int(rng.integers(0, max(w - 12, 1)))
+            image[top + (h - top) // 3 : h - 3, c : c + int(rng.integers(2, 9))] = ink
+        return image
+    r, c = int(h * rng.uniform(0.8, 0.95)), int(w * rng.uniform(0.03, 0.6))
+    image[r : r + int(rng.integers(2, 6)), c : c + int(w * rng.uniform(0.1, 0.35))] = ink
+    return image
+
+
+def _to_uint8(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Percentile stretch as the plugin does, then now and then a narrower range or a gamma."""
+    low, high = np.percentile(image, (0.1, 99.9))
+    image = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
+    if rng.random() < 0.3:
+        image = image ** np.float32(np.exp(rng.uniform(-0.6, 0.6)))
+    if rng.random() < 0.25:
+        span = rng.uniform(0.3, 0.9)
+        image = rng.uniform(0, 1 - span) + span * image
+    return np.round(255 * image).astype(np.uint8)

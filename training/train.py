@@ -1,0 +1,243 @@
+"""Train the pocket model from scratch; resumes from its checkpoint.
+
+    python -m training.train --out runs/pocket --micrographs DIR --hours 2
+
+The schedule follows training time, not steps, so that a slow machine still ends its cosine. Stop it
+at any moment (Ctrl-C or kill); the same command goes on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from napari_samstar.core.pocket import IMAGE_SIZE, STRIDE, Pocket, build_pocket, unpack
+from training import losses, real
+from training.data import Batches, Plan
+from training.prompts import BACKGROUND, BOX, error_click
+
+EMA = 0.998
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--micrographs", default=None)
+    parser.add_argument("--hours", type=float, default=2.0, help="planned training time in all")
+    parser.add_argument("--dense-share", type=float, default=0.08, help="part of it: no prompts")
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--crops", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--save-minutes", type=float, default=4.0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+class Run:
+    """Model, its running average, optimiser and clock; everything a checkpoint holds."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        torch.manual_seed(args.seed)
+        self.args = args
+        self.model = build_pocket().train().to(args.device)
+        self.model.image_encoder.to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(), lr=args.rate, betas=(0.9, 0.99), weight_decay=0.02
+        )
+        self.step, self.seconds = 0, 0.0
+        args.out.mkdir(parents=True, exist_ok=True)
+        self.checkpoint = args.out / "checkpoint.pt"
+        if self.checkpoint.exists():
+            self._restore()
+
+    @property
+    def progress(self) -> float:
+        return min(self.seconds / (3600 * self.args.hours), 1.0)
+
+    def rate(self) -> float:
+        """Warm-up over 100 steps, then cosine to 2 % of the rate over the planned time."""
+        cosine = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.progress))
+        return self.args.rate * cosine * min((self.step + 1) / 100, 1)
+
+    def update(self, loss: Tensor) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        for part in (self.model.image_encoder, self.model.mask_decoder, self.model.prompt_encoder):
+            torch.nn.utils.clip_grad_norm_(part.parameters(), 2.0)
+        self.optimiser.step()
+        self.step += 1
+        decay = min(EMA, self.step / (self.step + 10))
+        with torch.no_grad():
+            pairs = zip(self.average.parameters(), self.model.parameters(), strict=True)
+            for mean, now in pairs:
+                mean.lerp_(now, 1 - decay)
+
+    def save(self) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        partial = self.checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.checkpoint)
+        export(self.average, self.args.out / "average.safetensors", {"step": str(self.step)})
+
+    def _restore(self) -> None:
+        state = torch.load(self.checkpoint, map_location=self.args.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+
+def export(model: Pocket, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write the weights as fp16 safetensors."""
+    state = {k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}
+    partial = path.with_suffix(".partial")
+    save_file(state, partial, {"arch": "pocket", "version": "1", **(metadata or {})})
+    partial.replace(path)
+
+
+def losses_of(
+    model: Pocket, batch: dict[str, Tensor], with_prompts: bool, correct: bool
+) -> dict[str, Tensor]:
+    """All parts of the loss of one batch."""
+    image = batch["image"].contiguous(memory_format=torch.channels_last)
+    embedding = model.image_encoder(image)
+    parts = losses.dense_loss(unpack(embedding)[1], batch["dense"])
+    if with_prompts and len(batch["owner"]):
+        parts |= _prompted(model, embedding, batch, correct)
+    return parts
+
+
+def _prompted(
+    model: Pocket, embedding: Tensor, batch: dict[str, Tensor], correct: bool
+) -> dict[str, Tensor]:
+    asker = _Asker(model, embedding)
+    order = torch.argsort((batch["kind"] == BOX).int(), stable=True)
+    batch = {k: v[order] if k in _PER_PROMPT else v for k, v in batch.items()}
+    boxed = batch["kind"] == BOX
+    points = batch["point"][~boxed, None]
+    labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
+    logits, iou = asker.ask(batch["owner"], (points, labels), batch["box"][boxed])
+    wanted = batch["kind"] != BACKGROUND
+    parts = losses.prompt_loss(logits, iou, batch["target"], wanted)
+    if correct and int(wanted.sum()) >= 4:
+        again = losses.prompt_loss(*_corrected(asker, batch, logits, iou, wanted))
+        parts |= {"mask2": 0.7 * again["mask"], "iou2": 0.5 * again["iou"]}
+    return parts
+
+
+_PER_PROMPT = ("owner", "kind", "point", "box", "target")
+
+
+def _corrected(
+    asker: _Asker, batch: dict[str, Tensor], logits: Tensor, iou: Tensor, wanted: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Second round for every other wanted prompt: previous logits and a click on the error."""
+    rows = torch.nonzero(wanted)[:, 0][::2]
+    best = iou[rows].argmax(1)
+    previous = logits.detach()[rows, best]
+    target = batch["target"][rows]
+    click, label = error_click(previous, target)
+    boxed = batch["kind"][rows] == BOX
+    first = torch.stack([batch["point"][rows], click], 1)
+    labels = torch.stack([torch.ones_like(label), label], 1)
+    points = (first[~boxed], labels[~boxed])
+    extra = (click[boxed, None], label[boxed, None])
+    again = asker.ask(batch["owner"][rows], points, batch["box"][rows][boxed], previous, extra)
+    return (*again, target, torch.ones(len(rows), dtype=torch.bool, device=target.device))
+
+
+class _Asker:
+    """Decodes prompts on a window of the frame, at a random place so that all positions learn."""
+
+    def __init__(self, model: Pocket, embedding: Tensor) -> None:
+        self.model, self.embedding = model, embedding
+        self.grid = tuple(embedding.shape[2:])
+        free = IMAGE_SIZE // STRIDE - self.grid[0]
+        self.origin = tuple(int(v) for v in torch.randint(0, free + 1, (2,)))
+
+    def ask(
+        self,
+        owner: Tensor,
+        points: tuple[Tensor, Tensor],
+        boxes: Tensor,
+        previous: Tensor | None = None,
+        box_points: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Logits and IoU; in `owner` and `previous` point prompts come first, then boxes."""
+        shift = torch.tensor(self.origin[::-1], device=boxes.device) * STRIDE
+        embed = self.model.prompt_encoder.embed
+        where = {"grid": self.grid, "origin": self.origin}
+        n = len(points[0])
+        earlier = (None, None) if previous is None else (previous[:n, None], previous[n:, None])
+        groups = []
+        if n:
+            groups.append(embed((points[0] + shift, points[1]), None, earlier[0], **where))
+        if len(boxes):
+            more = None if box_points is None else (box_points[0] + shift, box_points[1])
+            groups.append(embed(more, boxes + shift.repeat(2), earlier[1], **where))
+        sparse, dense = (torch.cat(part) for part in zip(*groups, strict=True))
+        (r, c), (h, w) = self.origin, self.grid
+        pe = self.model.prompt_encoder.get_dense_pe()[:, :, r : r + h, c : c + w]
+        decode = self.model.mask_decoder.predict_masks
+        return decode(self.embedding[owner], pe, sparse, dense)
+
+
+def main() -> None:
+    args = arguments()
+    torch.set_num_threads(args.threads)
+    run = Run(args)
+    sources = real.load(real.folder(args.micrographs), "train")
+    data = Batches(sources, args.seed + 1000 + run.step, Plan(crops=args.crops))
+    loader = iter(DataLoader(data, batch_size=None, num_workers=args.workers, prefetch_factor=4))
+    print(f"start: step {run.step}, {run.seconds:.0f} s, {len(sources)} real images", flush=True)
+    shown: dict[str, float] = {}
+    last, saved = time.monotonic(), time.monotonic()
+    while run.progress < 1:
+        batch = {k: v.to(args.device, non_blocking=True) for k, v in next(loader).items()}
+        prompted = run.progress > args.dense_share
+        parts = losses_of(run.model, batch, prompted, correct=prompted and run.step % 3 == 0)
+        loss = sum(parts.values())
+        if not torch.isfinite(loss):
+            print(f"{run.step}: loss is not finite, batch skipped", flush=True)
+            continue
+        run.update(loss)
+        now = time.monotonic()
+        run.seconds += now - last
+        last = now
+        shown = {k: _smooth(shown.get(k), float(v.detach())) for k, v in parts.items()} | {
+            k: v for k, v in shown.items() if k not in parts
+        }
+        if run.step % 20 == 0:
+            text = " ".join(f"{k} {v:.3f}" for k, v in shown.items())
+            print(f"{run.step} {run.seconds:.0f}s rate {run.rate():.1e} {text}", flush=True)
+        if now - saved > 60 * args.save_minutes:
+            run.save()
+            saved = time.monotonic()
+    run.save()
+
+
+def _smooth(old: float | None, new: float) -> float:
+    return new if old is None else 0.95 * old + 0.05 * new
+
+
+if __name__ == "__main__":
+    main()
