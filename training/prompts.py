@@ -39,7 +39,7 @@ def draw(
     ground = int(rng.binomial(count, BACKGROUND_SHARE)) if masks else 2
     chosen = rng.permutation(len(masks))[: count - ground]
     if 0 < len(chosen) < count - ground:  # few objects: ask for them again, elsewhere
-        more = min(count - ground - len(chosen), len(chosen))
+        more = min(count - ground - len(chosen), 3 * len(chosen))
         chosen = np.concatenate([chosen, rng.choice(chosen, more)])
     out = [_on(masks[i], owner, label.shape, rng) for i in chosen]
     return out + _off(label[: shape[0], : shape[1]], ground, owner, rng)

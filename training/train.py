@@ -3,7 +3,7 @@
     python -m training.train --out runs/pocket --micrographs DIR --hours 2
 
 The schedule follows training time, not steps, so that a slow machine still ends its cosine. Stop it
-at any moment (Ctrl-C or kill); the same command goes on from the last checkpoint.
+at any moment (Ctrl-C or kill, it saves first); the same command goes on from there.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import copy
 import math
+import signal
 import time
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dense-share", type=float, default=0.08, help="part of it: no prompts")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--crops", type=int, default=8)
+    parser.add_argument("--full-share", type=float, default=0.3, help="whole frames, not crops")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--save-minutes", type=float, default=4.0)
@@ -111,6 +113,7 @@ def export(model: Pocket, path: Path, metadata: dict[str, str] | None = None) ->
     state = {k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}
     partial = path.with_suffix(".partial")
     save_file(state, partial, {"arch": "pocket", "version": "1", **(metadata or {})})
+    partial.chmod(0o644)  # safetensors writes for the owner only
     partial.replace(path)
 
 
@@ -206,12 +209,15 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     run = Run(args)
     sources = real.load(real.folder(args.micrographs), "train")
-    data = Batches(sources, args.seed + 1000 + run.step, Plan(crops=args.crops))
+    data = Batches(sources, args.seed + 1000 + run.step, Plan(crops=args.crops), args.full_share)
     loader = iter(DataLoader(data, batch_size=None, num_workers=args.workers, prefetch_factor=4))
     print(f"start: step {run.step}, {run.seconds:.0f} s, {len(sources)} real images", flush=True)
     shown: dict[str, float] = {}
     last, saved = time.monotonic(), time.monotonic()
-    while run.progress < 1:
+    stop: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _: stop.append(received))
+    while run.progress < 1 and not stop:
         batch = {k: v.to(args.device, non_blocking=True) for k, v in next(loader).items()}
         prompted = run.progress > args.dense_share
         parts = losses_of(run.model, batch, prompted, correct=prompted and run.step % 3 == 0)

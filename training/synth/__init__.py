@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.synth import fluo, organelles, phase, precipitates, sem, stem, tem, tessellation
-from training.synth.camera import record, texture
-from training.synth.sample import Sample
+from training.synth.camera import bar, record, texture
+from training.synth.sample import Sample, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,9 +40,16 @@ WEIGHTS = {
 }  # fmt: skip
 
 
+BAR_SHARE = 0.1
+
+
 def generate(family: str, shape: tuple[int, int], rng: np.random.Generator) -> Sample:
-    """One sample of `family` (a key of `FAMILIES`) of `shape` (H, W) px."""
-    return FAMILIES[family](shape, rng)
+    """One sample of `family` (a key of `FAMILIES`) of `shape` (H, W) px; some carry a bar."""
+    made = FAMILIES[family](shape, rng)
+    if rng.random() > BAR_SHARE:
+        return made
+    image, hidden = bar(made.image, rng)
+    return Sample(image, without(made.masks, hidden))
 
 
 def any_family(rng: np.random.Generator) -> str:

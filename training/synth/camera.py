@@ -1,4 +1,4 @@
-"""What every instrument adds: blur, gradients, noise, bars; and the final 8-bit image."""
+"""What every instrument adds: blur, gradients, noise, bars, and the final 8-bit image."""
 
 from __future__ import annotations
 
@@ -58,8 +58,6 @@ def record(
     image = blur(image, softness * rng.choice((0.0, 0.5, 0.8, 1.2, 2.0)))
     image = _noisy(image, noise * float(np.exp(rng.uniform(np.log(0.01), np.log(0.3)))), rng)
     image = blur(image, float(rng.choice((0.0, 0.0, 0.5, 0.8))))
-    if rng.random() < 0.1:
-        image = _bar(image, rng)
     if rng.random() < invert:
         image = -image
     return _to_uint8(image, rng)
@@ -75,21 +73,22 @@ def _noisy(image: np.ndarray, level: float, rng: np.random.Generator) -> np.ndar
     return out
 
 
-def _bar(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A data bar or a scale bar: bright or dark matter that is no object."""
+def bar(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a data bar or a scale bar on a (H, W) uint8 image; also what it hides, (H, W) bool."""
     h, w = image.shape
-    image = image.copy()
-    ink = float(rng.choice((-0.1, 1.1)))
+    image, hidden = image.copy(), np.zeros(image.shape, bool)
+    ink = int(rng.choice((0, 255)))
     if rng.random() < 0.4:
         top = int(h * rng.uniform(0.88, 0.96))
-        image[top:] = 0.6 - ink / 2
+        image[top:], hidden[top:] = int(rng.integers(0, 255)), True
         for _ in range(int(rng.integers(3, 12))):
             c = int(rng.integers(0, max(w - 12, 1)))
             image[top + (h - top) // 3 : h - 3, c : c + int(rng.integers(2, 9))] = ink
-        return image
+        return image, hidden
     r, c = int(h * rng.uniform(0.8, 0.95)), int(w * rng.uniform(0.03, 0.6))
-    image[r : r + int(rng.integers(2, 6)), c : c + int(w * rng.uniform(0.1, 0.35))] = ink
-    return image
+    where = (slice(r, r + int(rng.integers(2, 6))), slice(c, c + int(w * rng.uniform(0.1, 0.35))))
+    image[where], hidden[where] = ink, True
+    return image, hidden
 
 
 def _to_uint8(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

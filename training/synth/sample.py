@@ -92,3 +92,15 @@ def masks_of_label(label: np.ndarray, least: int = 9) -> tuple[tuple[int, int, n
         if where is not None and (mask := label[where] == i).sum() >= least:
             out.append((where[0].start, where[1].start, mask))
     return tuple(out)
+
+
+def without(
+    masks: tuple[tuple[int, int, np.ndarray], ...], hidden: np.ndarray, least: int = 9
+) -> tuple[tuple[int, int, np.ndarray], ...]:
+    """Masks less the `hidden` (H, W) pixels."""
+    out = []
+    for r, c, mask in masks:
+        seen = mask & ~hidden[r : r + mask.shape[0], c : c + mask.shape[1]]
+        if seen.sum() >= least:
+            out.append((r, c, seen))
+    return tuple(out)

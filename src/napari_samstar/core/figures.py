@@ -115,12 +115,15 @@ def _draw_history(axes: Axes, front: Front) -> None:
 def _mark(
     axes: Axes, front: Front, position: int, text: str, colour: str, marker: str, *, above: bool
 ) -> None:
-    """Mark one evaluation; above and to the right of a front there are no points to hide."""
+    """Mark one evaluation, below the front's dots so that a large mark hides none of them.
+
+    Above and to the right of a front there are no points that the label could hide.
+    """
     point = front.points[position]
     x, y = point[:2] if len(point) > 1 else (position, point[0])
     n = front.evaluations[position].n_masks
-    axes.scatter(x, y, s=260 if marker == "*" else 80, color=colour, edgecolor="white",
-                 linewidth=1, marker=marker, zorder=4)  # fmt: skip
+    axes.scatter(x, y, s=560 if marker == "*" else 80, color=colour, edgecolor="white",
+                 linewidth=1, marker=marker, zorder=2.5)  # fmt: skip
     axes.annotate(
         f"{text}\n{n} object{'s' * (n != 1)}", (x, y), xytext=(11, 9 if above else -9),
         textcoords="offset points", va="bottom" if above else "top", fontsize=9, color=INK,

@@ -152,10 +152,12 @@ def staged(out: str | Path) -> Iterator[Path]:
         When `out` is a file or cannot be made or written to.
     """
     out = Path(out).expanduser().absolute()
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file: give a folder to write to.")
+    with _explained(out):
+        if out.exists() and not out.is_dir():
+            raise UserError(f"{out} is a file: give a folder to write to.")
+        # Inside where there is one: the folder above may be another disk.
+        part = (out if out.is_dir() else out.parent) / f".samstar-{uuid.uuid4().hex[:8]}.part"
     made: list[Path] = []
-    part = (out if out.is_dir() else out.parent) / f".samstar-{uuid.uuid4().hex[:8]}.part"
     try:
         with _explained(out):
             _make(part, made)

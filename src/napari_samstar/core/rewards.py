@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import spatial
 
+from napari_samstar.core.facts import EDGE_TOLERANCE
 from napari_samstar.core.masks import count
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ CONTACT_SHARE = 0.2
 
 EDGE_SHARE = 0.35
 """Share of a contact on an intensity edge from which the contact is a real border."""
+
+CONTACT_ENDS = 2 * (EDGE_TOLERANCE + 1)
+"""Contact pixels, px, that lie on the edge of the pair's own outline and so say nothing."""
 
 
 @dataclass(frozen=True)
@@ -186,8 +190,8 @@ def no_oversegmentation(view: View) -> float:
     """Share of masks that are no fragment, paired with coverage.
 
     m_i is a fragment of m_j (a_i <= a_j) where 0.9 of it lies inside m_j, or where at least 0.2
-    of its contour runs within 2 px of m_j and less than 0.35 of that contact lies on an
-    intensity edge. Ours, after the over-segmentation objective of SAM* (arXiv 2509.07047).
+    of its contour runs within 2 px of m_j and less than 0.35 of that contact, its ends (3 px
+    each) left out if it is longer, lies on an intensity edge. Ours, after the over-segmentation objective of SAM* (arXiv 2509.07047).
     """
     index, shared = view.pairs
     areas = view.features.area(view.ids)
@@ -195,7 +199,8 @@ def no_oversegmentation(view: View) -> float:
     both, contact, on_edge = shared.T
     inside = both >= NESTED_SHARE * np.maximum(areas[index[:, 0]], 1)
     long = contact >= CONTACT_SHARE * np.maximum(contour[index[:, 0]], 1)
-    cut = long & (on_edge < EDGE_SHARE * contact)
+    ends = np.where(contact > CONTACT_ENDS, CONTACT_ENDS, 0)
+    cut = long & (on_edge - ends < EDGE_SHARE * (contact - ends))
     return view.paired(1 - _share(index[inside | cut, 0], len(areas)))
 
 

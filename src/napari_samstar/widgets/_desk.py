@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
+
+import pandas as pd
+from napari.qt.threading import create_worker
 
 from napari_samstar.session import Session
 from napari_samstar.widgets._jobs import Job, Jobs
@@ -15,9 +20,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     import napari
+    from napari.layers import Labels
 
     from napari_samstar.core.config import AmgConfig
     from napari_samstar.core.goal import Goal
+    from napari_samstar.core.images import Micrograph
     from napari_samstar.core.search import Plan
     from napari_samstar.core.source import ModelChoice, Source
     from napari_samstar.core.workflow import Segmented
@@ -54,7 +61,13 @@ class Desk:
         recipe = self.session.recipe()
         if segmented is None or selection is None or recipe is None:
             return
-        self.layers.apply(paint(segmented.bank.masks, selection.ids), recipe.to_dict())
+        labels = paint(segmented.bank.masks, selection.ids)
+        layer = self.layers.apply(labels, recipe.to_dict())
+        if layer is not None:
+            # Not one of `jobs`: measuring must not stop a running search.
+            worker = create_worker(_measure, labels, segmented.image, _start_thread=False)
+            worker.returned.connect(partial(_set_features, weakref.ref(layer)))
+            worker.start()
 
     def tune(self, goal: Goal, plan: Plan) -> None:
         """Start searching on the segmented plane."""
@@ -88,6 +101,19 @@ class Desk:
 
             self._cache = default_cache()
         return self._cache
+
+
+def _measure(labels: Any, image: Micrograph) -> pd.DataFrame:
+    from napari_samstar.core.labels import measurements
+
+    # napari looks a label's row up in the column "index".
+    return pd.DataFrame(measurements(labels, image)).rename(columns={"label": "index"})
+
+
+def _set_features(layer: weakref.ref[Labels], table: pd.DataFrame) -> None:
+    known = layer()
+    if known is not None:
+        known.features = table
 
 
 # torch takes seconds to import, so the workers do it, not the GUI thread.

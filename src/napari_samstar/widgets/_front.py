@@ -29,6 +29,8 @@ KNEE = "#8ac926"
 class FrontPanel(Panel):
     """Shows all evaluated settings, the front among them, and the one whose masks are on show."""
 
+    HIGH = 560
+
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(desk_of(napari_viewer))
         self._viewer = napari_viewer
@@ -53,6 +55,8 @@ class FrontPanel(Panel):
         self.plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
+        for side in ("left", "bottom"):
+            self.plot.getAxis(side).enableAutoSIPrefix(False)
         self.plot.getViewBox().setDefaultPadding(0.06)
         self.plot.addLegend(offset=(8, -8), labelTextSize="8pt")
         self._tried = pg.ScatterPlotItem(size=5, pen=None, name="tried")

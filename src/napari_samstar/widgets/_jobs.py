@@ -94,11 +94,10 @@ class Jobs:
     # --- private ------------------------------------------------------------------------------
 
     def _begin(self, job: Job) -> None:
-        worker = create_worker(job.work, *job.arguments, _start_thread=False)
+        worker = create_worker(_guarded, job, _start_thread=False)
         self._running, self._stopping, self._pace = (job, worker), False, None
         worker.yielded.connect(self._on_yielded)
         worker.returned.connect(self._on_returned)
-        worker.errored.connect(self._on_errored)
         worker.finished.connect(self._on_finished)
         self._show(Status(job.title))
         worker.start()
@@ -120,12 +119,12 @@ class Jobs:
     def _on_returned(self, result: Any) -> None:
         if self._running is None or self._stopping:
             return
-        if self._running[0].on_result is not None:
+        if isinstance(result, _Failure):
+            self._fail(result.error)
+        elif self._running[0].on_result is not None:
             self._running[0].on_result(result)
 
-    def _on_errored(self, error: BaseException) -> None:
-        if self._stopping:
-            return
+    def _fail(self, error: Exception) -> None:
         if isinstance(error, UserError):
             text = str(error)
         else:
@@ -159,3 +158,21 @@ class Jobs:
         if done <= 0 or now - since < 0.5:
             return None
         return (now - since) / done * (step.total - step.done)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: Exception
+
+
+def _guarded(job: Job) -> Generator[Any, None, Any]:
+    """Run a job; return an exception instead of raising it.
+
+    A worker that raises does so a second time on the GUI thread, where napari would show the user
+    a traceback.
+    """
+    try:
+        result = yield from job.work(*job.arguments)
+    except Exception as error:
+        return _Failure(error)
+    return result

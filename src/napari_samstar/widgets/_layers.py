@@ -123,9 +123,11 @@ class LayerWriter:
         if layer is not None:
             viewer.layers.remove(layer)
         layer = Labels(data, name=PREVIEW_NAME, opacity=0.6, **placement.transform)
-        layer.contour = 0
         layer.editable = False
+        selected = viewer.layers.selection.active
         viewer.add_layer(layer)
+        if selected is not None:
+            viewer.layers.selection.active = selected  # the user did not ask for another layer
 
     def apply(self, labels: NDArray[np.int32], recipe: dict[str, Any]) -> Labels | None:
         """Add a Labels layer that carries the recipe; what is there stays as it is."""

@@ -11,12 +11,9 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QPushButton,
-    QSlider,
-    QWidget,
 )
-from superqt import QCollapsible, QLabeledDoubleSlider, QLabeledSlider
+from superqt import QCollapsible
 
-from napari_samstar.core.config import SETTINGS, AmgConfig
 from napari_samstar.core.downloads import local_file
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.images import Mapping
@@ -24,6 +21,7 @@ from napari_samstar.core.registry import REGISTRY
 from napari_samstar.core.source import ModelChoice
 from napari_samstar.widgets._desk import desk_of
 from napari_samstar.widgets._layers import Placement, image_layers, shown_plane, source_of
+from napari_samstar.widgets._settings import SettingsForm
 from napari_samstar.widgets._shared import JobBar, Panel, heading, note
 
 if TYPE_CHECKING:
@@ -102,11 +100,10 @@ class SegmentPanel(Panel):
         self.column.addWidget(self.model_note)
 
     def _build_settings(self) -> None:
-        self.settings = SettingsForm(self.desk.session.config)
-        self.settings.changed = self._on_setting_changed
+        self.settings = SettingsForm(self.desk.session.config, self._on_setting_changed)
         drawer = QCollapsible("Settings")
         drawer.setToolTip("SAM's own settings. Tune finds good ones for you.")
-        drawer.addWidget(self.settings)
+        drawer.addWidget(self.settings.native)
         self.column.addWidget(drawer)
 
     def _connect(self) -> None:
@@ -211,7 +208,7 @@ class SegmentPanel(Panel):
             )
 
     def _on_session_config(self, *_: Any) -> None:
-        self.settings.show_config(self.desk.session.config)
+        self.settings.show(self.desk.session.config)
 
     def _on_jobs_changed(self, status: Any) -> None:
         self.job_bar.show_status(status)
@@ -236,68 +233,6 @@ class SegmentPanel(Panel):
         return None
 
 
-class SettingsForm(QWidget):
-    """One row for each searchable setting, made from its declaration."""
-
-    def __init__(self, config: AmgConfig) -> None:
-        super().__init__()
-        self.changed: Any = None
-        self._base = config
-        self.rows: dict[str, QSlider] = {}
-        form = _form()
-        form.setContentsMargins(0, 0, 0, 0)
-        for name, setting in SETTINGS.items():
-            slider = QLabeledSlider if setting.step == 1 else QLabeledDoubleSlider
-            row = slider(Qt.Orientation.Horizontal)
-            row.setRange(_number(setting.low, setting.step), _number(_top(name), setting.step))
-            row.setSingleStep(_number(setting.step, setting.step))
-            row.setToolTip(setting.help)
-            row.valueChanged.connect(self._on_value_changed)
-            self.rows[name] = row
-            form.addRow(setting.label, row)
-            form.labelForField(row).setToolTip(setting.help)
-        self.setLayout(form)
-        self.show_config(config)
-
-    def config(self) -> AmgConfig:
-        """Return the settings as shown; UserError where they do not fit together."""
-        values: dict[str, Any] = {}
-        for name, row in self.rows.items():
-            step = SETTINGS[name].step
-            value = int(row.value()) if step == 1 else round(round(row.value() / step) * step, 6)
-            shown = _shown(name, getattr(self._base, name))
-            values[name] = getattr(self._base, name) if value == shown else value
-        return self._base.replace(**values)
-
-    def show_config(self, config: AmgConfig) -> None:
-        """Show `config`; settings without a row are kept as they are."""
-        self._base = config
-        for name, row in self.rows.items():
-            with QSignalBlocker(row):
-                row.setValue(_shown(name, getattr(config, name)))
-
-    def _on_value_changed(self) -> None:
-        if self.changed is not None:
-            self.changed()
-
-
-def _shown(name: str, value: Any) -> Any:
-    """Return the value as its slider can show it, rounded to a step."""
-    step = SETTINGS[name].step
-    if step == 1:
-        return int(value or 0)
-    return round(round(value / step) * step, 6)
-
-
-def _number(value: float, step: float) -> int | float:
-    return int(value) if step == 1 else float(value)
-
-
-def _top(name: str) -> float:
-    # A slider to 100,000 px could not be set to 50; the rare larger value goes through Python.
-    return 2000 if name == "min_mask_region_area" else SETTINGS[name].high
-
-
 def _model_text(name: str) -> str:
     info = REGISTRY[name]
     if info.url is None:
@@ -308,7 +243,7 @@ def _model_text(name: str) -> str:
 
 def _form() -> QFormLayout:
     form = QFormLayout()
-    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
     form.setVerticalSpacing(4)
     return form

@@ -6,12 +6,14 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
+    QFrame,
     QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -24,22 +26,40 @@ if TYPE_CHECKING:
 PREVIEW_NAME = "SAM* preview"
 
 
-class Panel(QWidget):
+class Panel(QScrollArea):
     """Base of the dock panels: a column of rows, and listeners that go when the panel goes.
+
+    It scrolls, so that a small screen keeps room for the image.
 
     Closing a panel deletes the Qt objects while the session lives on; a listener left behind
     would then call into freed memory.
     """
 
+    HIGH = 420  # px, the height it asks for at most
+
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self.desk = desk
-        self.column = QVBoxLayout(self)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        content = QWidget()
+        self.setWidget(content)
+        self.column = QVBoxLayout(content)
         self.column.setContentsMargins(8, 8, 8, 8)
         self.column.setSpacing(6)
         self._connections: list[tuple[Any, Callable[..., Any]]] = []
         connections = self._connections
         self.destroyed.connect(lambda: _disconnect(connections))
+
+    def sizeHint(self) -> QSize:
+        """Return what the content would like, but not higher than a small screen allows."""
+        size = self.widget().sizeHint()
+        return QSize(size.width() + 16, min(size.height(), self.HIGH))
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the width of the content, which does not scroll sideways."""
+        return QSize(self.widget().minimumSizeHint().width() + 16, 120)
 
     def listen(self, signal: Any, method: Callable[..., Any]) -> None:
         """Connect `method`, one of this panel's, until the panel is destroyed."""

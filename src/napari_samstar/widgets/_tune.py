@@ -79,7 +79,7 @@ class TunePanel(Panel):
         self.seed_box.setToolTip("The same seed gives the same result.")
         form = QFormLayout()
         form.setVerticalSpacing(4)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("May change", self.scope_box)
         form.addRow("Settings to try", self.budget_box)
         form.addRow("Seed", self.seed_box)

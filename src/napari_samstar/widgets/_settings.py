@@ -1,0 +1,91 @@
+"""One slider for each searchable setting, made from its declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from magicgui.widgets import FloatSlider, Slider
+from qtpy.QtWidgets import QFormLayout, QWidget
+
+from napari_samstar.core.config import SETTINGS, AmgConfig, Setting
+
+
+class SettingsForm:
+    """Shows and edits an `AmgConfig`.
+
+    Parameters
+    ----------
+    config : AmgConfig
+        Shown at first.
+    changed : callable
+        Called when the user moves a slider.
+
+    Attributes
+    ----------
+    native : QWidget
+    rows : dict of str to Slider or FloatSlider
+        By the setting's name.
+    """
+
+    def __init__(self, config: AmgConfig, changed: Callable[[], None]) -> None:
+        self._base = config
+        self._changed = changed
+        self.rows = {name: _slider(setting, _top(name)) for name, setting in SETTINGS.items()}
+        self.native = QWidget()
+        form = QFormLayout(self.native)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setVerticalSpacing(2)
+        for row in self.rows.values():
+            form.addRow(row.label, row.native)
+            form.labelForField(row.native).setToolTip(row.tooltip)
+        self.show(config)
+        for row in self.rows.values():
+            row.changed.connect(self._on_changed)
+
+    def config(self) -> AmgConfig:
+        """Return the settings as shown; UserError where they do not fit together."""
+        values = {}
+        for name, row in self.rows.items():
+            kept = getattr(self._base, name)
+            # A value between two steps of its slider stays as it is until the slider is moved.
+            values[name] = kept if row.value == self._shown(name, kept) else self._read(name)
+        return self._base.replace(**values)
+
+    def show(self, config: AmgConfig) -> None:
+        """Show `config`; settings without a slider are kept as they are."""
+        self._base = config
+        for name, row in self.rows.items():
+            with row.changed.blocked():
+                row.value = self._shown(name, getattr(config, name))
+
+    def _read(self, name: str) -> int | float:
+        value = self.rows[name].value
+        return int(value) if SETTINGS[name].step == 1 else round(float(value), 6)
+
+    def _shown(self, name: str, value: Any) -> int | float:
+        step = SETTINGS[name].step
+        if step == 1:
+            return min(int(value or 0), int(_top(name)))
+        return float(round(round(value / step) * step, 6))
+
+    def _on_changed(self) -> None:
+        self._changed()
+
+
+def _slider(setting: Setting, top: float) -> Slider | FloatSlider:
+    kind = Slider if setting.step == 1 else FloatSlider
+    number = int if setting.step == 1 else float
+    return kind(
+        label=setting.label,
+        tooltip=setting.help,
+        min=number(setting.low),
+        max=number(top),
+        step=number(setting.step),
+        value=number(setting.low),
+    )
+
+
+def _top(name: str) -> float:
+    # A slider up to 100,000 px could not be set to 50; the rare larger value goes through Python.
+    return 2000 if name == "min_mask_region_area" else SETTINGS[name].high

@@ -1,0 +1,214 @@
+"""Constructed selections: the good one must win, each way of cheating must lose."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_samstar.core.facts import image_facts
+from napari_samstar.core.features import Features
+from napari_samstar.core.masks import MaskStore
+from napari_samstar.core.rewards import REWARDS, Sizes, View, evaluate
+from tests.core.painted import add, disc, gray_of, rectangle, selection
+
+SHAPE = (256, 256)
+SIZES = Sizes(small=30, large=50)
+SMALL = [
+    disc(SHAPE, r, c, 7 + ((r + c) // 32) % 3)
+    for r in range(24, 160, 32)
+    for c in range(24, 250, 32)
+]
+LARGE = [disc(SHAPE, 205, 60, 32), disc(SHAPE, 205, 170, 36)]
+GOOD = SMALL + LARGE
+
+
+def judged(image, masks, sizes=SIZES):
+    """Return the rewards of `masks` on `image`."""
+    store = MaskStore(image.shape[:2])
+    features = Features(store, image_facts(image, "bright"))
+    ids = add(store, masks) if masks else []
+    return evaluate(View(selection(store, ids), features, sizes))
+
+
+@pytest.fixture(scope="module")
+def judge():
+    store = MaskStore(SHAPE)
+    features = Features(store, image_facts(gray_of(GOOD)))
+
+    def rewards(masks):
+        ids = add(store, masks) if masks else []
+        return evaluate(View(selection(store, ids), features, SIZES))
+
+    return rewards
+
+
+def halves(mask):
+    middle = int(np.flatnonzero(mask.any(axis=0)).mean())
+    left, right = mask.copy(), mask.copy()
+    left[:, middle:] = False
+    right[:, :middle] = False
+    return [left, right]
+
+
+def tiles(side):
+    return [
+        rectangle(SHAPE, r, c, r + side, c + side)
+        for r in range(0, SHAPE[0], side)
+        for c in range(0, SHAPE[1], side)
+    ]
+
+
+EVERYTHING = np.ones(SHAPE, dtype=bool)
+UNION = np.any(GOOD, axis=0)
+CHEATS = {
+    "one mask over everything": [EVERYTHING],
+    "the background": [~UNION],
+    "a thousand fragments": tiles(8),
+    "fragments of the foreground": [t & UNION for t in tiles(6) if (t & UNION).any()],
+    "duplicates": GOOD * 4,
+    "all but one deleted": GOOD[:1],
+    "only the largest": GOOD[-1:],
+    "every second deleted": GOOD[::2],
+    "everything in halves": [half for mask in GOOD for half in halves(mask)],
+    "good, and one over everything": [*GOOD, EVERYTHING],
+    "good, and specks in the background": [
+        *GOOD,
+        *(rectangle(SHAPE, 0, c, 5, c + 5) for c in range(0, 250, 8)),
+    ],
+    "one mask over the foreground": [UNION],
+}
+
+
+def weighed(rewards):
+    return sum(REWARDS[n].weight * v for n, v in rewards.items())
+
+
+def test_the_good_selection_is_nearly_perfect(judge):
+    assert min(judge(GOOD).values()) > 0.95
+
+
+def test_an_empty_selection_earns_nothing(judge):
+    assert set(judge([]).values()) == {0.0}
+
+
+@pytest.mark.parametrize("name", CHEATS)
+def test_cheating_never_pays(judge, name):
+    cheat, good = judge(CHEATS[name]), judge(GOOD)
+    assert all(0 <= v <= 1 for v in cheat.values())
+    assert weighed(cheat) < weighed(good) - 0.3
+    assert all(cheat[n] <= good[n] + 0.01 for n in good)
+
+
+def test_noise_alone_gives_no_number_outside_the_range():
+    rng = np.random.default_rng(0)
+    image = np.repeat(rng.integers(0, 255, (64, 64, 1), dtype=np.uint8), 3, axis=2)
+    masks = [rng.random((64, 64)) < share for share in (0.01, 0.3, 0.9)]
+    assert all(0 <= v <= 1 for v in judged(image, masks).values())
+
+
+@pytest.mark.parametrize("offset", [14, 20, 26])
+def test_an_occluded_neighbour_is_no_duplicate(offset):
+    pair = [disc((96, 96), 48, 30, 16), disc((96, 96), 48, 30 + offset, 16)]
+    iou = (pair[0] & pair[1]).sum() / (pair[0] | pair[1]).sum()
+    assert 0.02 < iou < 0.6
+    assert judged(gray_of(pair), pair)["overlap_fidelity"] > 0.95
+
+
+@pytest.mark.parametrize(
+    "second", [disc((96, 96), 48, 46, 20), disc((96, 96), 48, 48, 20), disc((96, 96), 50, 46, 8)]
+)
+def test_a_duplicate_or_nested_mask_is_punished(second):
+    one = disc((96, 96), 48, 46, 21)
+    image = gray_of([one])
+    assert judged(image, [one, second])["overlap_fidelity"] < 0.7
+    assert judged(image, [one])["overlap_fidelity"] > 0.95
+
+
+@pytest.mark.parametrize("radius", [6, 9, 14, 22, 34])
+def test_a_disc_cut_where_no_edge_is_counts_as_pieces(radius):
+    whole = disc((128, 128), 64, 64, radius)
+    image = gray_of([whole])
+    assert judged(image, [whole])["no_oversegmentation"] > 0.95
+    assert judged(image, halves(whole))["no_oversegmentation"] < 0.7
+
+
+@pytest.mark.parametrize("radius", [6, 9, 14, 22])
+def test_touching_discs_with_an_edge_between_are_two_objects(radius):
+    left, right = (
+        disc((128, 128), 64, 64 - radius, radius),
+        disc((128, 128), 64, 64 + radius, radius),
+    )
+    right &= ~left
+    image = gray_of([left])
+    image[right] = gray_of([right], level=120)[right]
+    assert judged(image, [left, right])["no_oversegmentation"] > 0.95
+
+
+def test_touching_squares_with_a_seam_are_two_objects():
+    left, right = (rectangle((96, 128), 30, c, 66, c + 36) for c in (28, 64))
+    image = gray_of([left, right])
+    image[30:66, 63:65] = 90
+    assert judged(image, [left, right])["no_oversegmentation"] > 0.95
+
+
+def test_small_objects_counts_each_spot_once(judge):
+    found = [judge(SMALL[:n])["small_objects"] for n in (0, 10, 20, 40)]
+    expected = [2 * n / (40 + n) for n in (0, 10, 20, 40)]
+    assert found == pytest.approx(expected, abs=0.05)
+    assert judge(SMALL * 2)["small_objects"] == pytest.approx(2 / 3, abs=0.05)
+
+
+def test_small_objects_where_the_image_has_none():
+    big = disc((200, 200), 100, 100, 60)
+    image = gray_of([big])
+    specks = [rectangle((200, 200), r, 4, r + 5, 9) for r in range(0, 190, 10)]
+    assert judged(image, [big])["small_objects"] > 0.9
+    assert judged(image, [big, *specks])["small_objects"] < 0.2
+
+
+def test_large_objects_need_large_masks(judge):
+    assert judge(LARGE)["large_objects"] > 0.95
+    assert judge(LARGE[:1])["large_objects"] < 0.7
+    assert judge(SMALL)["large_objects"] == 0
+    assert judge([t & UNION for t in tiles(8) if (t & UNION).any()])["large_objects"] == 0
+
+
+def test_boundary_falls_when_outlines_leave_the_edges(judge):
+    def grown(by):
+        return [disc(SHAPE, 205, 60, 32 + by), disc(SHAPE, 205, 170, 36 + by)]
+
+    values = [judge([*SMALL, *grown(by)])["boundary"] for by in (0, 6)]
+    assert values[0] > 0.97
+    assert values[1] < values[0] - 0.02
+    shifted = [np.roll(mask, 8, axis=1) for mask in GOOD]
+    assert judge(shifted)["boundary"] < 0.75
+
+
+def test_confidence_follows_sams_scores():
+    one = disc((96, 96), 48, 48, 20)
+    store = MaskStore((96, 96))
+    features = Features(store, image_facts(gray_of([one])))
+    chosen = selection(store, add(store, [one]))
+    chosen.predicted_iou[:] = 0.5
+    chosen.stability[:] = np.nan  # a mask without a pixel has no stability
+    doubtful = evaluate(View(chosen, features, SIZES))["confidence"]
+    assert doubtful == pytest.approx(2 * 0.25 / 1.25, abs=0.02)
+
+
+def test_rewards_do_not_depend_on_the_order_of_masks(judge):
+    shuffled = [GOOD[k] for k in np.random.default_rng(1).permutation(len(GOOD))]
+    assert judge(shuffled) == pytest.approx(judge(GOOD))
+
+
+def test_typical_sizes_follow_the_median_object():
+    sizes = Sizes.typical(image_facts(gray_of(SMALL)))
+    assert 20 < sizes.small < 45
+    assert sizes.large == 2 * sizes.small
+
+
+def test_every_reward_explains_itself():
+    for name, reward in REWARDS.items():
+        assert reward.name == name
+        assert reward.help.endswith(".")
+        assert reward.compute.__doc__
+        assert reward.objective in (0, 1, 2)

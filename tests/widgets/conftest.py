@@ -1,0 +1,64 @@
+"""A viewer with a small image in it, and the three panels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from skimage.draw import disk
+from skimage.filters import gaussian
+
+from napari_samstar.widgets._front import FrontPanel
+from napari_samstar.widgets._segment import SegmentPanel
+from napari_samstar.widgets._tune import TunePanel
+
+GRID = 8
+
+
+class Panels(NamedTuple):
+    viewer: Any
+    segment: SegmentPanel
+    tune: TunePanel
+    front: FrontPanel
+
+
+def discs(shape: tuple[int, int] = (128, 160)) -> np.ndarray:
+    """Bright discs on a dark, noisy ground, uint16."""
+    rng = np.random.default_rng(1)
+    image = np.zeros(shape)
+    for row, col, radius in ((30, 30, 14), (35, 90, 10), (90, 50, 18), (95, 120, 12)):
+        image[disk((row, col), radius, shape=shape)] = 1
+    image = gaussian(image, 1) * 3000 + rng.normal(500, 60, shape)
+    return np.clip(image, 0, None).astype(np.uint16)
+
+
+@pytest.fixture
+def panels(make_napari_viewer: Callable[..., Any]) -> Panels:
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(discs(), name="discs", scale=(0.5, 0.5), units=("nm", "nm"))
+    made = Panels(viewer, SegmentPanel(viewer), TunePanel(viewer), FrontPanel(viewer))
+    for panel in made[1:]:
+        viewer.window.add_dock_widget(panel)
+    for name, value in {
+        "points_per_side": GRID,
+        "pred_iou_thresh": 0.3,
+        "stability_score_thresh": 0.3,
+    }.items():
+        made.segment.settings.rows[name].value = value
+    return made
+
+
+@pytest.fixture
+def segmented(panels: Panels, qtbot: Any) -> Panels:
+    """The panels after a press on Segment."""
+    panels.segment.run_button.click()
+    wait_until_idle(panels, qtbot)
+    assert panels.segment.desk.session.segmented is not None, panels.segment.message.text()
+    return panels
+
+
+def wait_until_idle(panels: Panels, qtbot: Any) -> None:
+    jobs = panels.segment.desk.jobs
+    qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)

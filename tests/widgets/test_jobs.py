@@ -1,0 +1,115 @@
+"""Jobs: one at a time, the newest wins, nothing of a stopped one arrives."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from napari_samstar.core.errors import UserError
+from napari_samstar.core.progress import Progress
+from napari_samstar.widgets._jobs import Job, Jobs
+
+
+@pytest.fixture
+def jobs(qapp: Any) -> Jobs:
+    return Jobs()
+
+
+def _wait(jobs: Jobs, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: jobs._running is None and not jobs.busy, timeout=10_000)
+
+
+def count(n: int) -> Generator[Any, None, int]:
+    for k in range(n):
+        yield k
+        yield Progress(k + 1, n, "Counting")
+    return n
+
+
+def test_steps_progress_and_result_arrive_on_the_gui_thread(jobs: Jobs, qtbot: Any) -> None:
+    seen: list[Any] = []
+    threads = set()
+
+    def note(value: Any) -> None:
+        seen.append(value)
+        threads.add(threading.current_thread())
+
+    statuses: list[Any] = []
+    jobs.changed.connect(statuses.append)
+    jobs.start(Job("Count", count, (3,), on_step=note, on_result=note))
+    _wait(jobs, qtbot)
+    assert seen == [0, 1, 2, 3]
+    assert threads == {threading.main_thread()}
+    assert [s.progress.done for s in statuses if s.progress.total] == [1, 2, 3]
+    assert statuses[-1].title == ""
+
+
+def test_nothing_of_a_stopped_job_arrives(jobs: Jobs, qtbot: Any) -> None:
+    go, seen = threading.Event(), []
+
+    def slow() -> Generator[Any, None, str]:
+        yield "first"
+        go.wait(10)
+        yield "late"
+        return "late result"
+
+    jobs.start(Job("Slow", slow, on_step=seen.append, on_result=seen.append))
+    qtbot.waitUntil(lambda: seen == ["first"], timeout=5_000)
+    jobs.stop()
+    assert not jobs.busy
+    go.set()
+    _wait(jobs, qtbot)
+    assert seen == ["first"]
+
+
+def test_the_newest_job_waits_for_the_old_one_to_end(jobs: Jobs, qtbot: Any) -> None:
+    go, alive, seen = threading.Event(), [], []
+
+    def old() -> Generator[Any, None, None]:
+        alive.append("old")
+        yield Progress(0, 1, "Old")
+        go.wait(10)
+        alive.remove("old")
+        yield "late"
+
+    def new(name: str) -> Generator[Any, None, str]:
+        assert not alive
+        yield Progress(0, 1, name)
+        return name
+
+    jobs.start(Job("Old", old, on_step=seen.append))
+    qtbot.waitUntil(lambda: bool(alive), timeout=5_000)
+    jobs.start(Job("Never", new, ("never",), on_result=seen.append))
+    jobs.start(Job("New", new, ("new",), on_result=seen.append))
+    go.set()
+    _wait(jobs, qtbot)
+    assert seen == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(UserError("Choose another."), "Choose another."), (ValueError("odd"), "should not have")],
+)
+def test_a_failure_is_one_sentence(
+    jobs: Jobs, qtbot: Any, error: Exception, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    popups: list[str] = []
+    monkeypatch.setattr("napari_samstar.widgets._jobs.show_error", popups.append)
+    said: list[str] = []
+    jobs.failed.connect(said.append)
+
+    def fail() -> Generator[Any, None, None]:
+        yield Progress(0, 1, "About to fail")
+        raise error
+
+    jobs.start(Job("Fail", fail))
+    _wait(jobs, qtbot)
+    assert len(said) == 1
+    assert words in said[0]
+    assert popups == said
+    jobs.start(Job("Count", count, (1,), on_result=said.append))
+    _wait(jobs, qtbot)
+    assert said[-1] == 1

@@ -1,0 +1,237 @@
+"""The real buttons of the real panels in a real napari, with the bundled model."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+from qtpy.QtCore import Qt
+
+from napari_samstar.core.encoder import EmbeddingCache
+from napari_samstar.core.recipe import Recipe
+from napari_samstar.core.source import ModelChoice, Source
+from napari_samstar.widgets._layers import RECIPE_KEY
+from napari_samstar.widgets._shared import PREVIEW_NAME
+from tests.widgets.conftest import discs
+
+
+def _labels(viewer: Any, name: str) -> Labels:
+    layer = viewer.layers[name]
+    assert isinstance(layer, Labels)
+    return layer
+
+
+def _tune(panels: Any, qtbot: Any, evaluations: int = 64) -> None:
+    panels.tune.budget_box.setValue(evaluations)
+    panels.tune.run_button.click()
+    jobs = panels.tune.desk.jobs
+    qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
+    assert len(panels.tune.desk.session.evaluations) == evaluations, panels.tune.message.text()
+
+
+def test_segment_previews_the_objects(segmented: Any) -> None:
+    preview = _labels(segmented.viewer, PREVIEW_NAME)
+    selection = segmented.segment.desk.session.selection
+    assert len(selection) > 0
+    assert preview.data.shape == (128, 160)
+    np.testing.assert_allclose(preview.scale, (0.5, 0.5))
+    assert [str(u) for u in preview.units] == ["nanometer", "nanometer"]
+    assert f"{len(selection)} objects" in segmented.segment.message.text()
+
+
+def test_a_slider_selects_anew_without_sam(segmented: Any) -> None:
+    session = segmented.segment.desk.session
+    before = len(session.selection)
+    segmented.segment.settings.rows["pred_iou_thresh"].value = 1.0
+    assert len(session.selection) == 0 < before
+    assert "Lower" in segmented.segment.message.text()
+    assert not segmented.segment.apply_button.isEnabled()
+    assert not _labels(segmented.viewer, PREVIEW_NAME).data.any()
+
+
+def test_a_setting_that_needs_sam_says_so(segmented: Any) -> None:
+    segmented.segment.settings.rows["points_per_side"].value = GRID_OTHER
+    assert "Press Segment" in segmented.segment.message.text()
+
+
+GRID_OTHER = 9
+
+
+def test_tune_grows_a_front_and_a_click_previews(segmented: Any, qtbot: Any) -> None:
+    sizes: list[int] = []
+    session = segmented.tune.desk.session
+    session.events.evaluations.connect(lambda new: sizes.append(len(new)))
+    _tune(segmented, qtbot)
+    assert sizes[0] == 0
+    assert sizes == sorted(sizes)
+    front = session.front
+    assert front.defaults == 0
+    segmented.front.knee_button.click()
+    assert session.chosen == front.knee
+    spot = segmented.front._members.points()[0]
+    segmented.front._members.sigClicked.emit(segmented.front._members, [spot], None)
+    assert session.chosen == front.members[0] == spot.data()
+    assert len(session.selection) == front.evaluations[session.chosen].n_masks
+    shown = _labels(segmented.viewer, PREVIEW_NAME).data
+    assert (shown.max() > 0) == (len(session.selection) > 0)
+    assert f"{len(session.selection)} objects" in segmented.front.details.text()
+
+
+def test_arrow_keys_walk_the_front(segmented: Any, qtbot: Any) -> None:
+    _tune(segmented, qtbot)
+    session = segmented.front.desk.session
+    members = session.front.members.tolist()
+    segmented.front.choose(members[0])
+    qtbot.keyClick(segmented.front, Qt.Key.Key_Right)
+    assert session.chosen == members[min(1, len(members) - 1)]
+    qtbot.keyClick(segmented.front, Qt.Key.Key_Left)
+    assert session.chosen == members[0]
+
+
+def test_moving_a_weight_moves_the_front_without_sam(segmented: Any, qtbot: Any) -> None:
+    _tune(segmented, qtbot)
+    session = segmented.tune.desk.session
+    before = session.front
+    segmented.tune.goal_form.weights["coverage"].setValue(0)
+    segmented.tune.goal_form.weights["small_objects"].setValue(0)
+    assert session.front is not before
+    assert session.front.evaluations == before.evaluations
+    assert not np.array_equal(session.front.points, before.points)
+    for slider in segmented.tune.goal_form.weights.values():
+        slider.setValue(0)
+    assert "All weights are 0" in segmented.tune.message.text()
+
+
+def test_apply_adds_a_layer_whose_recipe_repeats_it(segmented: Any, qtbot: Any) -> None:
+    from napari_samstar.core.workflow import segment
+
+    _tune(segmented, qtbot)
+    segmented.front.best_button.click()
+    assert len(segmented.front.desk.session.selection) > 0
+    segmented.front.apply_button.click()
+    layer = segmented.viewer.layers["discs objects"]
+    np.testing.assert_allclose(layer.scale, (0.5, 0.5))
+    recipe = Recipe.from_dict(json.loads(json.dumps(layer.metadata[RECIPE_KEY])))
+    assert recipe.tuning["rewards"]["coverage"] > 0
+    source = Source(segmented.viewer.layers["discs"].data, recipe.mapping)
+    steps = segment(source, ModelChoice(recipe.model, "cpu"), recipe.config, EmbeddingCache())
+    again = _returned(steps)
+    np.testing.assert_array_equal(again.labels, layer.data)
+    qtbot.waitUntil(lambda: len(layer.features) > 0, timeout=20_000)
+    assert len(layer.features) == layer.data.max()
+    assert "diameter_nm" in layer.features
+
+
+def test_apply_never_overwrites(segmented: Any) -> None:
+    segmented.segment.apply_button.click()
+    first = segmented.viewer.layers["discs objects"]
+    first.data[:] = 7
+    segmented.segment.apply_button.click()
+    assert "discs objects [1]" in segmented.viewer.layers
+    assert (first.data == 7).all()
+
+
+def test_stop_is_immediate_and_keeps_what_was_found(segmented: Any, qtbot: Any) -> None:
+    session, jobs = segmented.tune.desk.session, segmented.tune.desk.jobs
+    segmented.tune.budget_box.setValue(10_000)
+    segmented.tune.run_button.click()
+    qtbot.waitUntil(lambda: len(session.evaluations) > 20, timeout=60_000)
+    start = time.monotonic()
+    segmented.tune.job_bar.stop.click()
+    assert not jobs.busy
+    found = session.evaluations
+    qtbot.waitUntil(lambda: jobs._running is None, timeout=10_000)
+    assert time.monotonic() - start < 1
+    assert session.evaluations == found
+    assert session.front is not None
+
+
+def test_closing_a_panel_mid_run_does_not_stop_the_run(segmented: Any, qtbot: Any) -> None:
+    session = segmented.tune.desk.session
+    segmented.tune.budget_box.setValue(600)
+    segmented.tune.run_button.click()
+    qtbot.waitUntil(lambda: len(session.evaluations) > 10, timeout=60_000)
+    viewer, jobs = segmented.viewer, segmented.front.desk.jobs
+    viewer.window.remove_dock_widget(segmented.tune)
+    segmented.tune.deleteLater()
+    viewer.window.remove_dock_widget(segmented.front)
+    segmented.front.deleteLater()
+    qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
+    assert len(session.evaluations) == 600
+
+
+def test_closing_the_viewer_mid_run_is_safe(segmented: Any, qtbot: Any) -> None:
+    jobs, session = segmented.tune.desk.jobs, segmented.tune.desk.session
+    segmented.tune.budget_box.setValue(5_000)
+    segmented.tune.run_button.click()
+    qtbot.waitUntil(lambda: len(session.evaluations) > 10, timeout=60_000)
+    segmented.viewer.close()
+    jobs.stop()
+    qtbot.waitUntil(lambda: jobs._running is None, timeout=20_000)
+    assert len(session.evaluations) > 10
+
+
+def test_panels_of_one_viewer_share_a_desk_and_two_viewers_do_not(
+    panels: Any, make_napari_viewer: Any
+) -> None:
+    from napari.utils._proxies import PublicOnlyProxy
+
+    from napari_samstar.widgets._desk import desk_of
+
+    assert panels.segment.desk is panels.front.desk
+    assert desk_of(PublicOnlyProxy(panels.viewer)) is panels.tune.desk
+    assert desk_of(make_napari_viewer()) is not panels.tune.desk
+
+
+def test_without_an_image_the_panel_says_what_to_do(panels: Any) -> None:
+    panels.viewer.layers.clear()
+    assert not panels.segment.run_button.isEnabled()
+    assert "Drop an image" in panels.segment.plane_note.text()
+    assert not panels.tune.run_button.isEnabled()
+    assert "Segment" in panels.tune.message.text()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (np.full((64, 64), np.nan), "finite"),
+        (np.full((64, 64), 3.0), "same"),
+        (np.ones((2, 2)), "small"),
+    ],
+)
+def test_a_bad_image_is_one_sentence_in_the_panel(
+    panels: Any, qtbot: Any, data: np.ndarray, words: str
+) -> None:
+    panels.viewer.layers.clear()
+    panels.viewer.add_image(data, name="bad", contrast_limits=(0, 1))
+    with qtbot.waitSignal(panels.segment.run_button.clicked):
+        panels.segment.run_button.click()
+    qtbot.waitUntil(lambda: "color" in panels.segment.message.text(), timeout=60_000)
+    assert words in panels.segment.message.text().lower()
+
+
+def test_a_stack_is_segmented_where_the_viewer_stands(panels: Any, qtbot: Any) -> None:
+    panels.viewer.layers.clear()
+    stack = np.stack([np.zeros_like(discs()), discs(), discs()])
+    panels.viewer.add_image(stack, name="stack", scale=(2, 0.5, 0.5), units=("nm",) * 3)
+    panels.viewer.dims.set_current_step(0, 1)
+    assert "Plane 1" in panels.segment.plane_note.text()
+    panels.segment.run_button.click()
+    jobs = panels.segment.desk.jobs
+    qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
+    preview = _labels(panels.viewer, PREVIEW_NAME)
+    assert preview.data.shape == (1, 128, 160)
+    np.testing.assert_allclose(preview.translate, (2, 0, 0))
+    assert panels.segment.desk.session.segmented.mapping.plane == (1,)
+
+
+def _returned(steps: Any) -> Any:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
