@@ -31,7 +31,9 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)
-	$(THREADS) $(BIN)/python -m benchmarks
+	$(THREADS) $(BIN)/python -m benchmarks.bank exactness
+	$(THREADS) $(BIN)/python -m benchmarks.bank warm
+	$(THREADS) $(BIN)/python -m benchmarks.bank build
 
 screenshots: $(INSTALLED) $(LIBRARIES)
 	tools/with_display.sh $(BIN)/python docs/make_screenshots.py

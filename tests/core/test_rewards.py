@@ -187,7 +187,7 @@ def test_boundary_falls_when_outlines_leave_the_edges(judge):
 def test_confidence_follows_sams_scores():
     one = disc((96, 96), 48, 48, 20)
     store = MaskStore((96, 96))
-    features = Features(store, image_facts(gray_of([one])))
+    features = Features(store, image_facts(gray_of([one]), "bright"))
     chosen = selection(store, add(store, [one]))
     chosen.predicted_iou[:] = 0.5
     chosen.stability[:] = np.nan  # a mask without a pixel has no stability

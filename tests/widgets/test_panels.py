@@ -46,7 +46,12 @@ def test_segment_previews_the_objects(segmented: Any) -> None:
 def test_a_slider_selects_anew_without_sam(segmented: Any) -> None:
     session = segmented.segment.desk.session
     before = len(session.selection)
-    segmented.segment.settings.rows["pred_iou_thresh"].value = 1.0
+    rows = segmented.segment.settings.rows
+    rows["pred_iou_thresh"].value = 0.9
+    assert session.selection.config.pred_iou_thresh == 0.9
+    for name, value in (("pred_iou_thresh", 1.0), ("stability_score_thresh", 1.0)):
+        rows[name].value = value
+    rows["stability_score_offset"].value = 2.0
     assert len(session.selection) == 0 < before
     assert "Lower" in segmented.segment.message.text()
     assert not segmented.segment.apply_button.isEnabled()
@@ -54,11 +59,9 @@ def test_a_slider_selects_anew_without_sam(segmented: Any) -> None:
 
 
 def test_a_setting_that_needs_sam_says_so(segmented: Any) -> None:
-    segmented.segment.settings.rows["points_per_side"].value = GRID_OTHER
+    rows = segmented.segment.settings.rows
+    rows["points_per_side"].value = rows["points_per_side"].value + 1
     assert "Press Segment" in segmented.segment.message.text()
-
-
-GRID_OTHER = 9
 
 
 def test_tune_grows_a_front_and_a_click_previews(segmented: Any, qtbot: Any) -> None:

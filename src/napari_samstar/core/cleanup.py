@@ -127,8 +127,9 @@ class Cleaner:
 
 def _regions(mask: Bool) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Return labels (0 where `mask` is False) and the areas of labels 1, 2, ... in px."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    return labels, stats[1:, cv2.CC_STAT_AREA].astype(np.int64)
+    # Labels as connectedComponentsWithStats gives upstream, several times as fast.
+    _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    return labels, np.bincount(labels.ravel())[1:]
 
 
 def _rim_label(framed: _Framed, labels: NDArray[np.int32]) -> int:

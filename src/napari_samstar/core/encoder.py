@@ -118,7 +118,7 @@ class EmbeddingCache:
         if path is None or not path.exists():
             return None
         # A damaged cache file is not worth a word to the user: encode again.
-        with contextlib.suppress(OSError, safetensors.SafetensorError, KeyError):
+        with contextlib.suppress(OSError, safetensors.SafetensorError, KeyError, ValueError):
             data = load_file(path, device=str(device))
             os.utime(path)
             rows, cols, in_rows, in_cols = data["sizes"].tolist()

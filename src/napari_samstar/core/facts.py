@@ -29,6 +29,9 @@ BLOB_SIDE = 768
 ELONGATION = 5.0
 """Most that the curvatures of a blob's answer may differ, as a ratio."""
 
+BLOB_CONTRAST = 0.4
+"""Share of the contrast between foreground and background that a blob must have."""
+
 MIN_AREA = 9
 """Foreground specks below this area, px, are taken for noise."""
 
@@ -73,15 +76,16 @@ def image_facts(rgb: NDArray[np.uint8], polarity: Polarity = "auto") -> ImageFac
     smooth = filters.gaussian(_flatten(gray), sigma=1.0, preserve_range=True)
     bright = smooth > filters.threshold_otsu(smooth) if np.ptp(smooth) > 0 else smooth > 1
     if polarity == "auto":
-        polarity = "bright" if _scattered(bright) <= _scattered(~bright) else "dark"
+        polarity = "bright" if _like_objects(smooth, bright) >= 0 else "dark"
     foreground = _tidy(bright if polarity == "bright" else ~bright)
     components = measure.label(foreground, connectivity=1).astype(np.int32)
+    contrast = float(smooth[bright].mean() - smooth[~bright].mean()) if bright.any() else 0.0
     return ImageFacts(
         gray=gray,
         foreground=foreground,
         components=components,
         component_areas=np.bincount(components.ravel())[1:].astype(np.int64),
-        blobs=_blobs(gray if polarity == "bright" else 1 - gray, foreground),
+        blobs=_blobs(gray if polarity == "bright" else 1 - gray, foreground, contrast),
         edges=_edges(gray),
         polarity=polarity,
     )
@@ -108,11 +112,29 @@ def _flatten(gray: Gray) -> Gray:
     return flattened
 
 
-def _scattered(mask: Bool) -> float:
-    """Return the chance that two random pixels of `mask` lie in the same region.
+def _like_objects(smooth: Gray, mask: Bool) -> float:
+    """Return how much more `mask` looks like objects than its complement does; 0 is undecided.
 
-    Objects are many, background is one: the class with the lower chance is the objects.
+    Objects are many and differ, background is one and even: the log ratio of the two classes'
+    intensity spreads plus that of the chances that two random pixels share a region.
     """
+    even = np.log(_spread(smooth, mask) / _spread(smooth, ~mask))
+    many = np.log(_gathered(~mask) / _gathered(mask))
+    return float(even + many)
+
+
+def _spread(smooth: Gray, mask: Bool) -> float:
+    """Return the interquartile range of a class, 3 px away from its borders where it has such."""
+    inner = ndi.binary_erosion(mask, iterations=3, border_value=1)
+    values = smooth[inner if inner.sum() > 50 else mask]
+    if len(values) < 2:
+        return 1e-3
+    low, high = np.percentile(values, [25, 75])
+    return max(float(high - low), 1e-3)
+
+
+def _gathered(mask: Bool) -> float:
+    """Return the chance that two random pixels of `mask` lie in the same region."""
     areas = np.bincount(measure.label(mask, connectivity=1).ravel())[1:].astype(float)
     areas = areas[areas >= MIN_AREA]
     return float((areas**2).sum() / areas.sum() ** 2) if len(areas) else 1.0
@@ -151,12 +173,13 @@ def _edges(gray: Gray) -> Bool:
     return np.asarray(ndi.binary_dilation(thin, iterations=EDGE_TOLERANCE), dtype=bool)
 
 
-def _blobs(bright_objects: Gray, foreground: Bool) -> NDArray[np.float64]:
+def _blobs(bright_objects: Gray, foreground: Bool, contrast: float) -> NDArray[np.float64]:
     """Return (row, col, diameter) of bright blobs whose centre is foreground, px.
 
     Maxima over place and scale of the normalised Laplacian of Gaussian; a disc of diameter d
-    answers most at sigma = d / (2 sqrt 2). White noise of deviation s answers with deviation
-    s / (sigma sqrt(2 pi)), and a blob must stand four times above that.
+    answers most at sigma = d / (2 sqrt 2), with 2 / e of its contrast. White noise of deviation s
+    answers with deviation s / (sigma sqrt(2 pi)). A blob must stand four times above that, and
+    show `BLOB_CONTRAST` of the `contrast` between foreground and background.
     """
     scale = min(1.0, BLOB_SIDE / max(bright_objects.shape))
     image = bright_objects
@@ -165,7 +188,7 @@ def _blobs(bright_objects: Gray, foreground: Bool) -> NDArray[np.float64]:
     noise = _noise(image) / np.sqrt(2 * np.pi)
     sigmas = np.geomspace(2.0, max(2.0, min(image.shape) / 8), 9)
     answers = np.stack([-(s**2) * ndi.gaussian_laplace(image, s) for s in sigmas])
-    floor = np.maximum(4 * noise / sigmas, 0.15 * max(float(answers.max()), 0.0))
+    floor = np.maximum(4 * noise / sigmas, BLOB_CONTRAST * contrast * 2 / np.e)
     peaks = (answers == ndi.maximum_filter(answers, size=3)) & (answers > floor[:, None, None])
     found = np.argwhere(peaks)
     found = found[_round(answers, found)]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage as ndi
 
 from napari_samstar.core.masks import Bool, Plane, Words, canvas_of, pack_window
 
@@ -22,8 +21,6 @@ Column = NDArray[np.float64]
 REACH = 2
 """Two masks touch where one, widened by this many px, meets the other's contour."""
 
-_CROSS = ndi.generate_binary_structure(2, 1)
-
 
 class Features:
     """Measurements of the masks of a store against the facts of its image.
@@ -35,6 +32,7 @@ class Features:
         self.store = store
         self.facts = facts
         self.foreground, self.edges = facts.canvases()
+        self.edge_share = float(facts.edges.mean())
         self._columns: dict[str, dict[int, float]] = {}
         self._contours: dict[int, Plane] = {}
         self._widened: dict[int, Plane] = {}
@@ -116,15 +114,15 @@ class Features:
     def _contour(self, mask_id: int) -> Plane:
         if mask_id not in self._contours:
             window, row, col = self._rimmed(mask_id, 1)
-            contour = window & ~ndi.binary_erosion(window, _CROSS, border_value=1)
-            self._contours[mask_id] = pack_window(contour, row, col)
+            self._contours[mask_id] = pack_window(window & ~_eroded(window), row, col)
         return self._contours[mask_id]
 
     def _wide(self, mask_id: int) -> Plane:
         if mask_id not in self._widened:
             window, row, col = self._rimmed(mask_id, REACH)
-            wide = ndi.binary_dilation(window, _CROSS, iterations=REACH)
-            self._widened[mask_id] = pack_window(wide, row, col)
+            for _ in range(REACH):
+                window = ~_eroded(~window)
+            self._widened[mask_id] = pack_window(window, row, col)
         return self._widened[mask_id]
 
     def _rimmed(self, mask_id: int, rim: int) -> tuple[Bool, int, int]:
@@ -142,6 +140,16 @@ class Features:
     def union(self, ids: Ids) -> Words:
         """Return the bit-packed union of masks."""
         return self.store.union(ids.tolist())
+
+
+def _eroded(window: Bool) -> Bool:
+    """Return the pixels whose 4 neighbours are set too; beyond the window counts as set."""
+    inner = window.copy()
+    inner[1:] &= window[:-1]
+    inner[:-1] &= window[1:]
+    inner[:, 1:] &= window[:, :-1]
+    inner[:, :-1] &= window[:, 1:]
+    return inner
 
 
 def _meeting(boxes: NDArray[np.int64], areas: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -204,6 +204,8 @@ def _grid(config: AmgConfig, layer: int) -> int | tuple[tuple[float, float], ...
     if config.point_grids is not None:
         if layer >= len(config.point_grids):
             raise UserError("point_grids needs one grid for each zoom level and one for the image.")
+        if not config.point_grids[layer]:
+            raise ImpossibleConfig("point_grids holds an empty grid: give it at least one point.")
         return config.point_grids[layer]
     assert config.points_per_side is not None
     n = int(config.points_per_side / config.crop_n_points_downscale_factor**layer)

@@ -191,7 +191,8 @@ def no_oversegmentation(view: View) -> float:
 
     m_i is a fragment of m_j (a_i <= a_j) where 0.9 of it lies inside m_j, or where at least 0.2
     of its contour runs within 2 px of m_j and less than 0.35 of that contact, its ends (3 px
-    each) left out if it is longer, lies on an intensity edge. Ours, after the over-segmentation objective of SAM* (arXiv 2509.07047).
+    each) left out if it is longer, lies on an intensity edge. Ours, after the over-segmentation
+    objective of SAM* (arXiv 2509.07047).
     """
     index, shared = view.pairs
     areas = view.features.area(view.ids)
@@ -208,6 +209,7 @@ def no_oversegmentation(view: View) -> float:
     label="Small objects",
     help="Small objects are found, one mask for each spot that stands out.",
     objective=0,
+    weight=0.5,
 )
 def small_objects(view: View) -> float:
     """F1 of small masks (d < d_S) against small blobs of a multi-scale Laplacian of Gaussian.
@@ -229,6 +231,7 @@ def small_objects(view: View) -> float:
     label="Large objects",
     help="Large objects are covered by large masks, not left out or broken up.",
     objective=0,
+    weight=0.5,
 )
 def large_objects(view: View) -> float:
     """Dice of the union of large masks (d > d_L) and of large foreground components.
@@ -250,8 +253,14 @@ def large_objects(view: View) -> float:
     objective=1,
 )
 def boundary(view: View) -> float:
-    """Mean share of each contour within 2 px of an intensity edge, paired with coverage. Ours."""
-    return view.paired(float(view.features.on_edge(view.ids).mean()))
+    """Mean share s of each contour within 2 px of an intensity edge, above chance, paired.
+
+    max(0, (s - p) / (1 - p)) with p the share of the image that lies so near an edge: a contour
+    drawn anywhere scores 0 on average. Paired with coverage. Ours.
+    """
+    chance = view.features.edge_share
+    share = float(view.features.on_edge(view.ids).mean())
+    return view.paired(max(0.0, (share - chance) / max(1 - chance, 1e-9)))
 
 
 @reward(

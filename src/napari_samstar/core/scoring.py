@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, sparse
 
-AP_THRESHOLDS = np.arange(0.5, 0.96, 0.05)
+AP_THRESHOLDS = np.round(np.arange(0.5, 0.96, 0.05), 2)
 
 
 @dataclass(frozen=True)

@@ -66,4 +66,12 @@ class Judge:
 
 def seconds_to_decode(bank: ProposalBank, plan: Plan) -> float | None:
     """Return the time that decoding for a search would take; None where the pace is unknown."""
-    return bank.seconds(bank.missing(first_configs(plan)))
+    return bank.seconds(bank.missing([c for c in first_configs(plan) if _possible(bank, c)]))
+
+
+def _possible(bank: ProposalBank, config: AmgConfig) -> bool:
+    try:
+        bank.parts(config)
+    except ImpossibleConfig:
+        return False
+    return True

@@ -187,7 +187,7 @@ class SegmentPanel(Panel):
     def _show_plane(self, *_: Any) -> None:
         layer = self._layer()
         if layer is None:
-            self.plane_note.setText("Drop an image into napari, or use File > Open Sample > SAM*.")
+            self.plane_note.setText("Drop an image into napari, or use File > Open Sample > SAM* samstar.")
             return
         plane = shown_plane(layer, self._viewer)
         where = f"Plane {', '.join(map(str, plane))}, as shown in the viewer." if plane else ""
@@ -195,12 +195,13 @@ class SegmentPanel(Panel):
         self.plane_note.setVisible(bool(where))
 
     def _on_session_selection(self, *_: Any) -> None:
-        selection = self.desk.session.selection
+        segmented, selection = self.desk.session.segmented, self.desk.session.selection
         self._refresh_buttons()
         if selection is None:
             return
         if len(selection):
-            self.message.setText(f"<b>{len(selection)} objects</b> with these settings.")
+            notes = " ".join(segmented.image.notes) if segmented is not None else ""
+            self.message.setText(f"<b>{len(selection)} objects</b> with these settings. {notes}")
         else:
             self.message.setText(
                 "<b>No objects with these settings.</b> Lower <i>Predicted quality</i> or "

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from napari_samstar.core.config import SETTINGS, AmgConfig, searched
+from napari_samstar.core.errors import UserError
+from napari_samstar.core.goal import Goal
+from napari_samstar.core.pareto import front
+from napari_samstar.core.progress import Progress
+from napari_samstar.core.search import (
+    SOUND_STARTS,
+    Evaluation,
+    Plan,
+    first_configs,
+    random_search,
+    search,
+)
+
+GOAL = Goal({"coverage": 1, "boundary": 1})
+
+
+def judge(config):
+    """Trade finding for cleanliness: the best compromise is far from the defaults."""
+    found = 1 - abs(config.pred_iou_thresh - 0.55)
+    clean = 1 - abs(config.stability_score_thresh - 0.6) - 0.3 * config.box_nms_thresh
+    clash = max(0.0, found + clean - 1.4)
+    yield Progress(0, 1, "Asking SAM for candidates")
+    yield {"coverage": found - clash, "boundary": clean}, int(100 * found)
+
+
+def evaluations(plan, goal=GOAL, work=search):
+    steps = work(judge, goal, plan) if work is search else work(judge, plan)
+    return [e for e in steps if isinstance(e, Evaluation)]
+
+
+@pytest.mark.parametrize("scope", ["filters", "grids", "everything"])
+def test_the_same_seed_gives_the_same_search(scope):
+    plan = Plan(scope=scope, evaluations=40, population=8, seed=3)
+    np.random.seed(1)  # noqa: NPY002
+    first = evaluations(plan)
+    np.random.seed(2)  # noqa: NPY002
+    np.random.random(17)  # noqa: NPY002
+    assert evaluations(plan) == first
+    assert evaluations(Plan(scope, 40, 8, seed=4)) != first
+
+
+@pytest.mark.parametrize(("budget", "population"), [(8, 8), (41, 8), (100, 32)])
+def test_the_budget_is_spent_exactly(budget, population):
+    found = evaluations(Plan(evaluations=budget, population=population))
+    assert len(found) == budget
+    sizes = Counter(e.generation for e in found)
+    assert sizes[0] == population
+    assert all(sizes[g] == population for g in range(max(sizes)))
+
+
+def test_defaults_and_sound_starts_come_first():
+    found = evaluations(Plan(evaluations=16, population=8))
+    assert found[0].config == AmgConfig()
+    origins = [e.origin for e in found]
+    assert origins[: 1 + len(SOUND_STARTS)] == ["defaults"] + ["start"] * len(SOUND_STARTS)
+    assert set(origins[1 + len(SOUND_STARTS) :]) == {"search"}
+    for start, evaluation in zip(SOUND_STARTS, found[1:], strict=False):
+        assert evaluation.config == AmgConfig(**start)
+
+
+def test_the_front_never_lies_below_the_defaults_and_beats_chance():
+    plan = Plan(evaluations=160, population=16, seed=0)
+    tuned = front(evaluations(plan), GOAL)
+    best = tuned.points[tuned.members]
+    assert (best >= tuned.points[tuned.defaults]).all(axis=1).any()
+    drawn = front(evaluations(plan, work=random_search), GOAL)
+    assert tuned.hypervolume > drawn.hypervolume
+
+
+@pytest.mark.parametrize("scope", ["filters", "grids", "everything"])
+def test_only_the_scope_changes_and_within_its_bounds(scope):
+    base = AmgConfig(points_per_side=16, crop_n_points_downscale_factor=2)
+    space = searched(scope)
+    for work in (search, random_search):
+        for e in evaluations(Plan(scope, 48, 16, base=base), work=work):
+            for name, setting in SETTINGS.items():
+                value = getattr(e.config, name)
+                if name not in space:
+                    assert value == getattr(base, name)
+                elif setting.choices:
+                    assert round(value, 5) in [round(c, 5) for c in setting.choices]
+                else:
+                    assert setting.search_low <= value <= setting.search_high
+
+
+def test_a_configuration_is_judged_once():
+    asked = Counter()
+
+    def counting(config):
+        asked[config] += 1
+        yield from judge(config)
+
+    list(search(counting, GOAL, Plan("everything", 80, 8)))
+    assert max(asked.values()) == 1
+
+
+def test_progress_of_decoding_comes_through():
+    steps = list(search(judge, GOAL, Plan(evaluations=8, population=8)))
+    assert sum(isinstance(s, Progress) for s in steps) == 8
+
+
+def test_it_can_be_stopped_anywhere():
+    work = search(judge, GOAL, Plan(evaluations=64, population=8))
+    assert isinstance(next(work), Progress)
+    assert isinstance(next(work), Evaluation)
+    work.close()
+
+
+@pytest.mark.parametrize("n_objectives", [1, 3])
+def test_one_or_three_objectives(n_objectives):
+    goal = Goal(
+        {"coverage": 1, "boundary": 1, "confidence": 1},
+        {n: k % n_objectives for k, n in enumerate(("coverage", "boundary", "confidence"))},
+    )
+    assert len(evaluations(Plan(evaluations=24, population=8), goal)) == 24
+
+
+def test_random_search_spends_the_same_budget():
+    plan = Plan(evaluations=30, population=8, seed=5)
+    drawn = evaluations(plan, work=random_search)
+    assert len(drawn) == 30
+    assert drawn == evaluations(plan, work=random_search)
+    assert {e.origin for e in drawn} == {"random"}
+    assert [e.generation for e in drawn] == [k // 8 for k in range(30)]
+
+
+def test_evaluations_are_json_ready():
+    (e, *_) = evaluations(Plan(evaluations=8, population=8))
+    values = json.loads(json.dumps(e.to_dict()))
+    assert AmgConfig.from_dict(values["config"]) == e.config
+    assert values["rewards"] == e.rewards
+
+
+def test_first_configs_are_the_grids_of_the_scope():
+    assert first_configs(Plan("filters")) == [AmgConfig()]
+    grids = first_configs(Plan("grids"))
+    ladders = [s.choices for s in searched("grids").values() if s.choices]
+    assert len(set(grids)) == len(grids) == np.prod([len(c) for c in ladders])
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [({"population": 2}, "population must be at least"), ({"evaluations": 9}, "one population")],
+)
+def test_impossible_plans_get_one_sentence(change, sentence):
+    with pytest.raises(UserError, match=sentence):
+        Plan(**change)

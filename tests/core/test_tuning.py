@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.bank import discs
+from napari_samstar.core.config import AmgConfig
+from napari_samstar.core.goal import Goal
+from napari_samstar.core.pareto import front
+from napari_samstar.core.progress import Progress
+from napari_samstar.core.proposals import ProposalBank, run
+from napari_samstar.core.rewards import REWARDS, Sizes
+from napari_samstar.core.search import Evaluation, Plan, search
+from napari_samstar.core.select import select
+from napari_samstar.core.tuning import Judge, seconds_to_decode
+from tests.core.tiny import tiny_model
+
+BASE = AmgConfig(points_per_side=6)
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return Judge.of(ProposalBank(discs((96, 128)), tiny_model()))
+
+
+def test_an_evaluation_is_the_rewards_of_the_selection(judge):
+    config = BASE.replace(pred_iou_thresh=0.5, stability_score_thresh=0.6)
+    *progress, (rewards, n_masks) = judge.evaluate(config)
+    assert all(isinstance(p, Progress) for p in progress)
+    chosen = select(judge.bank, config)
+    assert n_masks == len(chosen) > 3
+    assert rewards == judge.rewards(chosen)
+    assert rewards.keys() == REWARDS.keys()
+    assert rewards["coverage"] > 0
+
+
+def test_a_configuration_that_upstream_cannot_run_earns_nothing(judge):
+    config = AmgConfig(points_per_side=4, crop_n_layers=2, crop_n_points_downscale_factor=4)
+    ((rewards, n_masks),) = judge.evaluate(config)
+    assert n_masks == 0
+    assert set(rewards.values()) == {0.0}
+
+
+def test_other_sizes_share_the_measurements(judge):
+    config = BASE.replace(pred_iou_thresh=0.5, stability_score_thresh=0.6)
+    run(judge.bank.prepare(config))
+    other = judge.resized(Sizes(small=5, large=10))
+    assert other.features is judge.features
+    chosen = select(judge.bank, config)
+    assert other.rewards(chosen)["small_objects"] != judge.rewards(chosen)["small_objects"]
+    assert other.rewards(chosen)["coverage"] == judge.rewards(chosen)["coverage"]
+
+
+def test_searching_filters_decodes_once(judge):
+    plan = Plan("filters", evaluations=48, population=8, base=BASE)
+    run(judge.bank.prepare(BASE))
+    parts = len(judge.bank._tables)
+    steps = list(search(judge.evaluate, Goal(), plan))
+    assert not [s for s in steps if isinstance(s, Progress)]
+    assert len(judge.bank._tables) == parts
+    evaluations = [s for s in steps if isinstance(s, Evaluation)]
+    tuned = front(evaluations, Goal())
+    assert (tuned.points[tuned.members] >= tuned.points[tuned.defaults]).all(axis=1).any()
+    again = [s for s in search(judge.evaluate, Goal(), plan) if isinstance(s, Evaluation)]
+    assert again == evaluations
+
+
+def test_the_time_to_decode_skips_what_is_impossible():
+    bank = ProposalBank(discs((48, 64)), tiny_model())
+    plan = Plan("everything", base=BASE)
+    assert seconds_to_decode(bank, plan) is None
+    run(bank.prepare(AmgConfig(points_per_side=4)))
+    seconds = [seconds_to_decode(bank, Plan(s, base=BASE)) for s in ("filters", "everything")]
+    assert np.isfinite(seconds).all()
+    assert 0 < seconds[0] < seconds[1]
