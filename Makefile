@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 LIBRARIES := $(VENV)/.system-libraries
 
-# Two threads are enough for what the tests run, and keep timings comparable between machines.
-THREADS := OMP_NUM_THREADS=2 MKL_NUM_THREADS=2
+# One thread: what the tests run is small, and threads that wait for each other on a busy machine
+# cost many times what they save.
+THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .PHONY: help demo test lint bench screenshots clean
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QDockWidget
 from superqt import QCollapsible
 
@@ -21,7 +22,7 @@ from napari_samstar.widgets._tune import TunePanel
 
 FOLDER = Path(__file__).parent / "images"
 SAMPLE = "nuclei"
-SIZE = (1500, 940)
+SIZE = (1500, 980)
 PATIENCE = 900  # s
 
 
@@ -37,13 +38,14 @@ def main() -> None:
         "front": viewer.window.add_dock_widget(front, name="Pareto front", area="right"),
     }
     docks["segment"].raise_()
-    window.resizeDocks([docks["segment"]], [430], _horizontal())
+    window.resizeDocks([docks["segment"]], [440], Qt.Orientation.Horizontal)
     segment.findChild(QCollapsible).expand(animate=False)
     docks["front"].hide()
     segment.run_button.click()
     wait(lambda: segment.desk.session.segmented is not None)
     wait(lambda: not segment.desk.jobs.busy)
     viewer.reset_view()
+    docks["segment"].raise_()
     shoot(window, "segment")
 
     docks["front"].show()
@@ -86,15 +88,7 @@ def shoot(window: Any, name: str) -> None:
 
 def share_height(window: Any, docks: dict[str, QDockWidget]) -> None:
     """Give the plot more room than the weights."""
-    from qtpy.QtCore import Qt
-
-    window.resizeDocks([docks["tune"], docks["front"]], [400, 500], Qt.Orientation.Vertical)
-
-
-def _horizontal() -> Any:
-    from qtpy.QtCore import Qt
-
-    return Qt.Orientation.Horizontal
+    window.resizeDocks([docks["tune"], docks["front"]], [410, 490], Qt.Orientation.Vertical)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 # Read when torch or numpy start their pools, hence before anything imports them.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).parents[1]
 LOCAL = {"localhost", "127.0.0.1", "::1", "0.0.0.0", "", None}

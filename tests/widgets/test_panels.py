@@ -69,8 +69,8 @@ def test_tune_grows_a_front_and_a_click_previews(segmented: Any, qtbot: Any) -> 
     session = segmented.tune.desk.session
     session.events.evaluations.connect(lambda new: sizes.append(len(new)))
     _tune(segmented, qtbot)
-    assert sizes[0] == 0
     assert sizes == sorted(sizes)
+    assert len(sizes) > 1, "the front did not grow while the search ran"
     front = session.front
     assert front.defaults == 0
     segmented.front.knee_button.click()
@@ -202,8 +202,8 @@ def test_without_an_image_the_panel_says_what_to_do(panels: Any) -> None:
     ("data", "words"),
     [
         (np.full((64, 64), np.nan), "finite"),
-        (np.full((64, 64), 3.0), "same"),
-        (np.ones((2, 2)), "small"),
+        (np.full((64, 64), 3.0), "constant"),
+        (np.ones((2, 2)), "larger image"),
     ],
 )
 def test_a_bad_image_is_one_sentence_in_the_panel(

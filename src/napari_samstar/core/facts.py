@@ -115,12 +115,14 @@ def _flatten(gray: Gray) -> Gray:
 def _like_objects(smooth: Gray, mask: Bool) -> float:
     """Return how much more `mask` looks like objects than its complement does; 0 is undecided.
 
-    Objects are many and differ, background is one and even: the log ratio of the two classes'
-    intensity spreads plus that of the chances that two random pixels share a region.
+    Objects are many and differ, background is one, even, and reaches the image's border: the sum
+    of the log ratios of the two classes' intensity spreads, of the chances that two random pixels
+    share a region, and of how often border pixels belong to them.
     """
     even = np.log(_spread(smooth, mask) / _spread(smooth, ~mask))
     many = np.log(_gathered(~mask) / _gathered(mask))
-    return float(even + many)
+    inside = np.log(_at_border(~mask) / _at_border(mask))
+    return float(even + many + inside)
 
 
 def _spread(smooth: Gray, mask: Bool) -> float:
@@ -131,6 +133,12 @@ def _spread(smooth: Gray, mask: Bool) -> float:
         return 1e-3
     low, high = np.percentile(values, [25, 75])
     return max(float(high - low), 1e-3)
+
+
+def _at_border(mask: Bool) -> float:
+    """Return the share of border pixels in a class over its share of the image, 0.1 at least."""
+    rim = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    return max(float(rim.mean()) / max(float(mask.mean()), 1e-6), 0.1)
 
 
 def _gathered(mask: Bool) -> float:

@@ -51,14 +51,14 @@ class FrontPanel(Panel):
 
     def _build_plot(self) -> None:
         self.plot = pg.PlotWidget()
-        self.plot.setMinimumSize(260, 220)
+        self.plot.setMinimumSize(260, 170)
         self.plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
         for side in ("left", "bottom"):
             self.plot.getAxis(side).enableAutoSIPrefix(False)
         self.plot.getViewBox().setDefaultPadding(0.06)
-        self.plot.addLegend(offset=(8, -8), labelTextSize="8pt")
+        self.plot.addLegend(offset=(8, -8), labelTextSize="8pt", verSpacing=-6)
         self._tried = pg.ScatterPlotItem(size=5, pen=None, name="tried")
         self._line = pg.PlotDataItem(connect="all")
         self._members = pg.ScatterPlotItem(
@@ -229,12 +229,14 @@ def _describe(front: Front, position: int) -> str:
     evaluation = front.evaluations[position]
     goals = zip(front.goal.names, front.points[position], strict=True)
     scores = ", ".join(f"{name} {value:.2f}" for name, value in goals)
-    rows = "".join(
-        f"<tr><td>{s.label}&nbsp;&nbsp;</td><td>{getattr(evaluation.config, name):.4g}</td></tr>"
+    cells = [
+        f"<td>{s.label}</td><td align='right'>&nbsp;{getattr(evaluation.config, name):.4g}</td>"
         for name, s in SETTINGS.items()
         if _matters(evaluation.config, name)
-    )
-    return f"<b>{evaluation.n_masks} objects</b><br>{scores}<table>{rows}</table>"
+    ]
+    gap = "<td>&nbsp;&nbsp;&nbsp;</td>"
+    rows = "".join(f"<tr>{gap.join(cells[k : k + 2])}</tr>" for k in range(0, len(cells), 2))
+    return f"<b>{evaluation.n_masks} objects</b>: {scores}<table>{rows}</table>"
 
 
 def _matters(config: Any, name: str) -> bool:

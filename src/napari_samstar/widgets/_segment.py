@@ -187,7 +187,9 @@ class SegmentPanel(Panel):
     def _show_plane(self, *_: Any) -> None:
         layer = self._layer()
         if layer is None:
-            self.plane_note.setText("Drop an image into napari, or use File > Open Sample > SAM* samstar.")
+            self.plane_note.setText(
+                "Drop an image into napari, or use File > Open Sample > SAM* samstar."
+            )
             return
         plane = shown_plane(layer, self._viewer)
         where = f"Plane {', '.join(map(str, plane))}, as shown in the viewer." if plane else ""
