@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from napari_samstar._cli.errors import check_interrupted
 from napari_samstar.core.progress import Progress
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Tracker:
     def results(self, work: Iterator[Progress | T]) -> Iterator[T]:
         """Yield everything in `work` but its progress."""
         for step in work:
+            check_interrupted()
             if isinstance(step, Progress):
                 self._advance(step)
             else:

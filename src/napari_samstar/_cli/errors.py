@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import typer
@@ -24,7 +29,8 @@ class OneLineErrors(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with _noting_interrupts():
+                return super().invoke(ctx)
         except UserError as error:
             log.debug("The command failed.", exc_info=True)
             complain(str(error))
@@ -45,6 +51,35 @@ class OneLineErrors(TyperGroup):
             kind = type(error).__name__
             complain(f"{kind}: {error}. This is a defect: report it with what --verbose says.")
             raise typer.Exit(FAILED) from error
+
+
+_interrupted = threading.Event()
+
+
+def check_interrupted() -> None:
+    """Raise KeyboardInterrupt if Ctrl-C was pressed, also where a library swallowed it.
+
+    Some libraries import their parts under a bare `except`.
+    """
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _noting_interrupts() -> Iterator[None]:
+    def note(signum: int, frame: FrameType | None) -> None:
+        _interrupted.set()
+        signal.default_int_handler(signum, frame)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _interrupted.clear()
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def complain(sentence: str, kind: str = "Error: ") -> None:
