@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyqtgraph as pg
 from napari.utils.theme import get_theme
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QComboBox, QPushButton, QSizePolicy
 
@@ -50,7 +50,7 @@ class FrontPanel(Panel):
     # --- build --------------------------------------------------------------------------------
 
     def _build_plot(self) -> None:
-        self.plot = pg.PlotWidget()
+        self.plot = _Plot()
         self.plot.setMinimumSize(260, 170)
         self.plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.plot.setMenuEnabled(False)
@@ -222,6 +222,12 @@ class FrontPanel(Panel):
         self._knee.setPen(pg.mkPen(back))
         self._ring.setPen(pg.mkPen(text, width=2))
         self.plot.plotItem.legend.setLabelTextColor(text)
+
+
+class _Plot(pg.PlotWidget):
+    def sizeHint(self) -> QSize:
+        """Return the least it needs: it grows into what the other rows leave."""
+        return self.minimumSize()
 
 
 def _describe(front: Front, position: int) -> str:
