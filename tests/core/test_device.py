@@ -26,7 +26,7 @@ def test_cuda_that_is_not_there():
         choose_device("cuda")
 
 
-@pytest.mark.skipif(not HAS_CUDA, reason="has no CUDA")
+@pytest.mark.skipif(not HAS_CUDA, reason="this machine has no NVIDIA GPU")
 def test_cuda_that_is_there():
     chosen = choose_device("cuda")
     assert chosen.device == torch.device("cuda", 0)

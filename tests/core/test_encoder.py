@@ -108,7 +108,10 @@ def test_a_folder_that_cannot_be_made_costs_nothing_but_time(encoded, tmp_path):
     assert len(encoded) == 1
 
 
-@pytest.mark.skipif(os.name == "nt" or getattr(os, "geteuid", int)() == 0, reason="rights")
+@pytest.mark.skipif(
+    os.name == "nt" or getattr(os, "geteuid", int)() == 0,
+    reason="no folder is read-only to root, nor by mode on Windows",
+)
 def test_a_read_only_folder_costs_nothing_but_time(tmp_path):
     tmp_path.chmod(0o500)
     assert EmbeddingCache(tmp_path).encode(MODEL, CROP).original_size == (40, 60)
