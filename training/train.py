@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -31,6 +31,7 @@ EMA = 0.998
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="weights to go on from, such as the landed ones")
     parser.add_argument("--micrographs", default=None)
     parser.add_argument("--hours", type=float, default=2.0, help="planned training time in all")
     parser.add_argument("--dense-share", type=float, default=0.08, help="part of it: no prompts")
@@ -51,7 +52,10 @@ class Run:
     def __init__(self, args: argparse.Namespace) -> None:
         torch.manual_seed(args.seed)
         self.args = args
-        self.model = build_pocket().train().to(args.device)
+        self.model = build_pocket().train()
+        if args.start is not None:
+            self.model.load_state_dict({k: v.float() for k, v in load_file(args.start).items()})
+        self.model.to(args.device)
         self.model.image_encoder.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.optimiser = torch.optim.AdamW(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import argparse
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from training.calibrate import Candidates, fold, select
 from training.data import Plan, batch, flip
 from training.synth import generate
 from training.targets import dense_targets
-from training.train import export, losses_of
+from training.train import Run, export, losses_of
 
 
 @pytest.fixture(autouse=True)
@@ -149,3 +151,17 @@ def test_no_image_is_in_two_splits() -> None:
             seen |= these
     trained = set(real.splits()["train"]) | set(real.splits()["validation"])
     assert not trained & set(real.splits()["unseen"])
+
+
+def test_a_run_can_start_from_landed_weights(tmp_path) -> None:
+    torch.manual_seed(7)
+    export(build_pocket(), tmp_path / "landed.safetensors", {})
+    args = argparse.Namespace(
+        out=tmp_path / "run", start=tmp_path / "landed.safetensors", seed=0, device="cpu", rate=1e-3
+    )
+    run = Run(args)
+    torch.manual_seed(7)
+    expected = build_pocket().state_dict()
+    for part in (run.model, run.average):
+        for name, value in part.state_dict().items():
+            torch.testing.assert_close(value, expected[name].half().float(), msg=name)
