@@ -26,6 +26,7 @@ from training.data import Batches, Plan
 from training.prompts import BACKGROUND, BOX, error_click
 
 EMA = 0.998
+ROUNDS = 2  # of corrections at most; every batch takes its turn with none, one, two
 
 
 def arguments() -> argparse.Namespace:
@@ -122,19 +123,19 @@ def export(model: Pocket, path: Path, metadata: dict[str, str] | None = None) ->
 
 
 def losses_of(
-    model: Pocket, batch: dict[str, Tensor], with_prompts: bool, correct: bool
+    model: Pocket, batch: dict[str, Tensor], with_prompts: bool, corrections: int
 ) -> dict[str, Tensor]:
-    """All parts of the loss of one batch."""
+    """All parts of the loss of one batch; `corrections` is the number of rounds after the first."""
     image = batch["image"].contiguous(memory_format=torch.channels_last)
     embedding = model.image_encoder(image)
     parts = losses.dense_loss(unpack(embedding)[1], batch["dense"])
     if with_prompts and len(batch["owner"]):
-        parts |= _prompted(model, embedding, batch, correct)
+        parts |= _prompted(model, embedding, batch, corrections)
     return parts
 
 
 def _prompted(
-    model: Pocket, embedding: Tensor, batch: dict[str, Tensor], correct: bool
+    model: Pocket, embedding: Tensor, batch: dict[str, Tensor], corrections: int
 ) -> dict[str, Tensor]:
     asker = _Asker(model, embedding)
     order = torch.argsort((batch["kind"] == BOX).int(), stable=True)
@@ -145,9 +146,8 @@ def _prompted(
     logits, iou = asker.ask(batch["owner"], (points, labels), batch["box"][boxed])
     wanted = batch["kind"] != BACKGROUND
     parts = losses.prompt_loss(logits, iou, batch["target"], wanted)
-    if correct and int(wanted.sum()) >= 4:
-        again = losses.prompt_loss(*_corrected(asker, batch, logits, iou, wanted))
-        parts |= {"mask2": 0.7 * again["mask"], "iou2": 0.5 * again["iou"]}
+    if corrections and int(wanted.sum()) >= 4:
+        parts |= _corrected(asker, batch, logits, iou, wanted, corrections)
     return parts
 
 
@@ -155,21 +155,36 @@ _PER_PROMPT = ("owner", "kind", "point", "box", "target")
 
 
 def _corrected(
-    asker: _Asker, batch: dict[str, Tensor], logits: Tensor, iou: Tensor, wanted: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Second round for every other wanted prompt: previous logits and a click on the error."""
+    asker: _Asker,
+    batch: dict[str, Tensor],
+    logits: Tensor,
+    iou: Tensor,
+    wanted: Tensor,
+    rounds: int,
+) -> dict[str, Tensor]:
+    """Loss of further rounds for every other wanted prompt: last logits and a click on the error.
+
+    As a user of SAM does it: the best of three masks is corrected first, then the single mask.
+    """
     rows = torch.nonzero(wanted)[:, 0][::2]
-    best = iou[rows].argmax(1)
-    previous = logits.detach()[rows, best]
-    target = batch["target"][rows]
-    click, label = error_click(previous, target)
+    target, owner, box = batch["target"][rows], batch["owner"][rows], batch["box"][rows]
     boxed = batch["kind"][rows] == BOX
-    first = torch.stack([batch["point"][rows], click], 1)
-    labels = torch.stack([torch.ones_like(label), label], 1)
-    points = (first[~boxed], labels[~boxed])
-    extra = (click[boxed, None], label[boxed, None])
-    again = asker.ask(batch["owner"][rows], points, batch["box"][rows][boxed], previous, extra)
-    return (*again, target, torch.ones(len(rows), dtype=torch.bool, device=target.device))
+    every = torch.ones(len(rows), dtype=torch.bool, device=target.device)
+    clicks, labels = batch["point"][rows, None], every.int()[:, None]
+    previous = logits.detach()[rows, iou[rows, 1:].argmax(1) + 1]
+    parts: dict[str, Tensor] = {}
+    for number in range(2, 2 + rounds):
+        click, label = error_click(previous, target)
+        clicks = torch.cat([clicks, click[:, None]], 1)
+        labels = torch.cat([labels, label[:, None]], 1)
+        points = (clicks[~boxed], labels[~boxed])
+        extra = (clicks[boxed, 1:], labels[boxed, 1:])
+        answer, quality = asker.ask(owner, points, box[boxed], previous, extra)
+        again = losses.prompt_loss(answer, quality, target, every)
+        parts[f"mask{number}"] = 0.7 / rounds * again["mask"]
+        parts[f"iou{number}"] = 0.5 / rounds * again["iou"]
+        previous = answer.detach()[:, 0]
+    return parts
 
 
 class _Asker:
@@ -224,7 +239,7 @@ def main() -> None:
     while run.progress < 1 and not stop:
         batch = {k: v.to(args.device, non_blocking=True) for k, v in next(loader).items()}
         prompted = run.progress > args.dense_share
-        parts = losses_of(run.model, batch, prompted, correct=prompted and run.step % 3 == 0)
+        parts = losses_of(run.model, batch, prompted, run.step % (ROUNDS + 1))
         loss = sum(parts.values())
         if not torch.isfinite(loss):
             print(f"{run.step}: loss is not finite, batch skipped", flush=True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_samstar.core.pocket import build_pocket
-from training import losses, prompts, real, scoring
+from training import losses, prompts, real, scoring, train
 from training.calibrate import Candidates, fold, select
 from training.data import Plan, batch, flip
 from training.synth import generate
@@ -34,14 +34,47 @@ def test_one_batch_is_learned_by_heart() -> None:
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     totals = []
     for step in range(12):
-        loss = sum(losses_of(model, made, with_prompts=True, correct=step % 4 == 3).values())
+        loss = sum(losses_of(model, made, with_prompts=True, corrections=step % 3).values())
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        if step % 4 != 3:
+        if step % 3 == 0:  # the others count corrections too
             totals.append(float(loss.detach()))
     assert np.isfinite(totals).all()
     assert totals[-1] < 0.7 * totals[0]
+
+
+def test_each_round_of_corrections_adds_a_click_and_hands_the_last_mask_on(monkeypatch) -> None:
+    torch.manual_seed(0)
+    asked = []
+    ask = train._Asker.ask
+
+    def noted(self, owner, points, boxes, previous=None, box_points=None):
+        extra = None if box_points is None else box_points[0].shape[1]
+        asked.append((len(owner), points[0].shape[1], extra, previous))
+        answer = ask(self, owner, points, boxes, previous, box_points)
+        asked.append(answer[0])
+        return answer
+
+    monkeypatch.setattr(train._Asker, "ask", noted)
+    made = batch([], Plan(size=64, crops=3, prompts=6, real_share=0.0), np.random.default_rng(3))
+    parts = losses_of(build_pocket().train(), made, with_prompts=True, corrections=2)
+    assert {"mask", "mask2", "mask3", "iou2", "iou3"} <= parts.keys()
+    assert all(torch.isfinite(value) and value > 0 for value in parts.values())
+    first, _, second, answer, third, _ = asked
+    assert first[1:] == (1, None, None)
+    assert (second[1:3], third[1:3]) == ((2, 1), (3, 2))
+    half = int((made["kind"] != prompts.BACKGROUND).sum() + 1) // 2
+    assert second[0] == third[0] == half
+    assert torch.equal(third[3], answer.detach()[:, 0])
+    assert not third[3].requires_grad
+
+
+def test_without_corrections_only_the_first_answer_counts() -> None:
+    made = batch([], PLAN, np.random.default_rng(3))
+    parts = losses_of(build_pocket().train(), made, with_prompts=True, corrections=0)
+    assert "mask" in parts
+    assert "mask2" not in parts
 
 
 def test_batch_shapes_and_targets() -> None:
