@@ -54,4 +54,5 @@ def selection(store: MaskStore, ids: Sequence[int] | NDArray[np.int64]) -> Selec
         points=np.zeros((n, 2)),
         boxes=boxes,
         crop_boxes=np.tile([0, 0, cols, rows], (n, 1)),
+        candidates=chosen,
     )

@@ -6,6 +6,7 @@ the same torch and torchvision operations, so that values, order and even Python
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ class Selection:
         (x0, y0, x1, y1), inclusive, px of the image; upstream's frame and type.
     crop_boxes : ndarray of int64 or float32, shape (k, 4)
         (x0, y0, x1, y1), px of the image; upstream's frame and type.
+    candidates : ndarray of int64, shape (k,)
+        Ids of the masks as SAM proposed them; `ids` differs where small regions were removed.
     """
 
     config: AmgConfig
@@ -49,14 +52,15 @@ class Selection:
     points: NDArray[np.float64]
     boxes: NDArray[Any]
     crop_boxes: NDArray[Any]
+    candidates: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """Survivors of one crop or of all, as upstream's `MaskData` holds them."""
+class Kept:
+    """Survivors of one crop or of all, as upstream's `MaskData` holds them; see `Selection`."""
 
     ids: torch.Tensor
     predicted_iou: torch.Tensor
@@ -64,12 +68,15 @@ class _Kept:
     points: torch.Tensor
     boxes: torch.Tensor
     crop_boxes: torch.Tensor
+    candidates: torch.Tensor
 
     def columns(self) -> tuple[torch.Tensor, ...]:
+        """Return all columns, in the order of the fields."""
         return tuple(vars(self).values())
 
-    def take(self, keep: torch.Tensor) -> _Kept:
-        return _Kept(*(c[keep.to(c.device)] for c in self.columns()))
+    def take(self, keep: torch.Tensor) -> Kept:
+        """Return the rows that `keep` (indices or a mask) chooses."""
+        return Kept(*(c[keep.to(c.device)] for c in self.columns()))
 
 
 def select(bank: ProposalBank, config: AmgConfig) -> Selection:
@@ -82,27 +89,70 @@ def select(bank: ProposalBank, config: AmgConfig) -> Selection:
     KeyError
         Where `bank.prepare(config)` was not run first.
     """
-    crops = [_select_crop(table, config) for table in bank.tables(config)]
-    kept = _Kept(*(torch.cat(column) for column in zip(*(c.columns() for c in crops), strict=True)))
-    if len(crops) > 1 and len(kept.ids):
-        scores = (1 / box_area(kept.crop_boxes)).to(kept.boxes.device)
-        kept = kept.take(_nms(kept.boxes.float(), scores, config.crop_nms_thresh))
-    if config.min_mask_region_area > 0 and len(kept.ids):
-        kept = _clean(bank, kept, config)
+    kept = stages(bank, config).final
     return Selection(config, *(c.cpu().numpy() for c in kept.columns()))
 
 
-def _select_crop(table: Table, config: AmgConfig) -> _Kept:
+@dataclass(frozen=True)
+class Stages:
+    """What is left after each stage of a selection.
+
+    Attributes
+    ----------
+    crops : tuple of Kept
+        After the filters and the suppression of duplicates within each crop; as `bank.tables`.
+    merged : Kept
+        After the suppression of duplicates between crops.
+    final : Kept
+        After the removal of small regions: the selection.
+    """
+
+    crops: tuple[Kept, ...]
+    merged: Kept
+    final: Kept
+
+
+def stages(bank: ProposalBank, config: AmgConfig) -> Stages:
+    """Run a selection and keep what each stage left; see `select`."""
+    crops = tuple(_select_crop(table, config) for table in bank.tables(config))
+    kept = Kept(*(torch.cat(column) for column in zip(*(c.columns() for c in crops), strict=True)))
+    if len(crops) > 1 and len(kept.ids):
+        scores = (1 / box_area(kept.crop_boxes)).to(kept.boxes.device)
+        kept = kept.take(_nms(kept.boxes.float(), scores, config.crop_nms_thresh))
+    final = kept
+    if config.min_mask_region_area > 0 and len(kept.ids):
+        final = _clean(bank, kept, config)
+    return Stages(crops, kept, final)
+
+
+def passes(table: Table, config: AmgConfig) -> dict[str, torch.Tensor]:
+    """Return which candidates of one crop pass each filter: bool, shape (n,) each."""
+    c = table.candidates
+    every = torch.ones_like(c.near_edge)
+    quality = config.pred_iou_thresh > 0.0
+    steady = config.stability_score_thresh > 0.0
+    stability = stability_of(table, config)
+    return {
+        "quality": c.predicted_iou > config.pred_iou_thresh if quality else every,
+        "stability": stability >= config.stability_score_thresh if steady else every,
+        "edge": ~c.near_edge,
+    }
+
+
+def stability_of(table: Table, config: AmgConfig) -> torch.Tensor:
+    """Return the stability scores at the configuration's offset: float32, shape (n,)."""
+    rung = round(config.stability_score_offset / OFFSET_STEP) - 1
+    return table.candidates.stability[rung]
+
+
+def _select_crop(table: Table, config: AmgConfig) -> Kept:
     """Filter one crop's candidates and suppress duplicates among them."""
     c = table.candidates
-    stability = c.stability[round(config.stability_score_offset / OFFSET_STEP) - 1]
-    keep = torch.ones_like(c.near_edge)
-    if config.pred_iou_thresh > 0.0:
-        keep &= c.predicted_iou > config.pred_iou_thresh
-    if config.stability_score_thresh > 0.0:
-        keep &= stability >= config.stability_score_thresh
+    stability = stability_of(table, config)
+    passed = passes(table, config)
+    keep = passed["quality"] & passed["stability"]
     some_batch_empty = bool((torch.bincount(c.batch[keep], minlength=c.n_batches) == 0).any())
-    index = torch.nonzero(keep & ~c.near_edge).squeeze(1)
+    index = torch.nonzero(keep & passed["edge"]).squeeze(1)
     boxes = c.boxes[index]
     if some_batch_empty:
         # Upstream gives an empty batch float boxes, and concatenation spreads the type.
@@ -112,8 +162,9 @@ def _select_crop(table: Table, config: AmgConfig) -> _Kept:
     index, boxes, scores = index[survivors], boxes[survivors], scores[survivors]
     x0, y0, _, _ = c.crop_box
     on_host = index.cpu()
-    return _Kept(
+    return Kept(
         ids=torch.from_numpy(table.ids)[on_host],
+        candidates=torch.from_numpy(table.ids)[on_host],
         predicted_iou=scores,
         stability=stability[index],
         points=(c.points[on_host] + torch.tensor([[x0, y0]])).flip(1),
@@ -131,7 +182,7 @@ def _nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch.T
     return keep
 
 
-def _clean(bank: ProposalBank, kept: _Kept, config: AmgConfig) -> _Kept:
+def _clean(bank: ProposalBank, kept: Kept, config: AmgConfig) -> Kept:
     """Remove small regions, then what became a duplicate."""
     outcomes = [bank.cleaner.clean(i, config.min_mask_region_area) for i in kept.ids.tolist()]
     ids = torch.tensor([new for new, _ in outcomes])
@@ -140,7 +191,7 @@ def _clean(bank: ProposalBank, kept: _Kept, config: AmgConfig) -> _Kept:
     threshold = max(config.box_nms_thresh, config.crop_nms_thresh)
     survivors = _nms(fresh.float(), (~changed).float(), threshold)
     boxes = torch.where(changed[:, None], fresh.to(kept.boxes.dtype), kept.boxes.cpu())
-    cleaned = _Kept(ids, kept.predicted_iou, kept.stability, kept.points, boxes, kept.crop_boxes)
+    cleaned = dataclasses.replace(kept, ids=ids, boxes=boxes)
     return cleaned.take(survivors)
 
 

@@ -1,0 +1,398 @@
+"""Why an object is missing: the candidates at a spot, and what rejected each.
+
+Every verdict is read off the stages of `select` itself, so a candidate that is called kept is in
+the selection, and a remedy is offered only after `select` was run with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import cv2
+import numpy as np
+import torch
+from torchvision.ops.boxes import box_iou
+
+from napari_samstar.core.config import SETTINGS, AmgConfig
+from napari_samstar.core.masks import BITS
+from napari_samstar.core.select import Kept, Stages, passes, stability_of, stages
+
+if TYPE_CHECKING:
+    from napari_samstar.core.masks import MaskStore, Packed
+    from napari_samstar.core.proposals import ProposalBank, Table
+
+Cause = Literal["quality", "stability", "edge", "duplicate", "crop duplicate", "cleaned", "speck"]
+Spot = tuple[int, int]
+
+ALIKE = 0.85
+"""Candidates at one spot whose IoU is at least this are listed once."""
+
+_STEP = 0.01  # of the thresholds' sliders: a remedy must be settable by hand
+_TRIES = 12
+
+_SETTING: dict[Cause, str] = {
+    "quality": "pred_iou_thresh",
+    "stability": "stability_score_thresh",
+    "edge": "",
+    "duplicate": "box_nms_thresh",
+    "crop duplicate": "crop_nms_thresh",
+    "cleaned": "box_nms_thresh",
+    "speck": "min_mask_region_area",
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One reason why a candidate was rejected.
+
+    Attributes
+    ----------
+    cause : Cause
+    value, limit : float
+        What the candidate has, and what the setting asks for. Scores and IoU in [0, 1]; px of area
+        for "speck"; 0 for "edge".
+    winner : int, optional
+        Id of the candidate that was preferred to it.
+    """
+
+    cause: Cause
+    value: float = 0.0
+    limit: float = 0.0
+    winner: int | None = None
+
+    @property
+    def setting(self) -> str:
+        """The field of `AmgConfig` that decides, empty where none does."""
+        return _SETTING[self.cause]
+
+    @property
+    def sentence(self) -> str:
+        """What happened, for the user."""
+        label = SETTINGS[self.setting].label if self.setting else ""
+        value, limit, gap = f"{self.value:.3f}", f"{self.limit:.2f}", abs(self.limit - self.value)
+        return {
+            "quality": f"SAM rates it {value}, {label} asks for more than {limit} "
+            f"({gap:.3f} too low).",
+            "stability": f"Its stability is {value}, {label} asks for {limit} ({gap:.3f} too low).",
+            "edge": "It touches the edge of a zoomed crop, so it may be cut off there.",
+            "duplicate": f"It overlaps a better rated object by {value}, {label} lets pass "
+            f"{limit} ({gap:.3f} too much).",
+            "crop duplicate": f"An object of a closer zoom overlaps it by {value}, {label} "
+            f"lets pass {limit} ({gap:.3f} too much).",
+            "cleaned": f"Without its specks and holes it overlaps another object by {value}, "
+            f"{label} lets pass {limit}.",
+            "speck": f"It is kept, but here it had a speck of {self.value:.0f} px, and "
+            f"{label} removes those below {self.limit:.0f} px.",
+        }[self.cause]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A candidate at the spot.
+
+    Attributes
+    ----------
+    mask_id : int
+        Its mask as SAM proposed it.
+    shown_id : int
+        Its mask in the selection; `mask_id` where it is rejected or no region was removed.
+    kept : bool
+        Whether the selection holds it.
+    area : int
+        px.
+    predicted_iou, stability : float
+        NaN where the stability of an empty mask was asked for.
+    faults : tuple of Fault
+        Every filter that it fails, or else the stage that removed it. Empty where it is kept and
+        covers the spot.
+    alike : int
+        How many others at the spot were left out because they look the same.
+    """
+
+    mask_id: int
+    shown_id: int
+    kept: bool
+    area: int
+    predicted_iou: float
+    stability: float
+    faults: tuple[Fault, ...] = ()
+    alike: int = 0
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """The least change of settings, found in steps of the sliders, that keeps a candidate.
+
+    Attributes
+    ----------
+    config : AmgConfig
+        `select` with it keeps the candidate: that was tried.
+    changes : dict of str to (before, after)
+        By field of `AmgConfig`; one entry where one change is enough.
+    before, after : int
+        Objects kept without and with the change.
+    """
+
+    config: AmgConfig
+    changes: dict[str, tuple[float, float]]
+    before: int
+    after: int
+
+    @property
+    def sentence(self) -> str:
+        """What to change, and what else it does, for the user."""
+        steps = " and ".join(
+            f"{SETTINGS[name].label} {old:g} → {new:g}" for name, (old, new) in self.changes.items()
+        )
+        others = self.after - self.before - 1
+        if others == 0:
+            return f"{steps} would keep it."
+        if others > 0:
+            return f"{steps} would keep it, and add {others} more."
+        return f"{steps} would keep it, and leave out {-others} others."
+
+
+def explain(
+    bank: ProposalBank, config: AmgConfig, spot: Spot, most: int = 12
+) -> tuple[Finding, ...]:
+    """Return the candidates whose mask holds the pixel `spot`, those that got farthest first.
+
+    Parameters
+    ----------
+    spot : (row, col)
+        px of the image.
+    most : int
+        How many to return; candidates that look the same count once.
+    """
+    result = stages(bank, config)
+    found = [f for table, crop in _crops(bank, config, result) for f in
+             _findings(bank, config, result, table, crop, spot)]  # fmt: skip
+    found.sort(key=_far, reverse=True)
+    return _distinct(bank.masks, found, most)
+
+
+def faults_of(
+    bank: ProposalBank, config: AmgConfig, mask_id: int, spot: Spot | None = None
+) -> tuple[Fault, ...]:
+    """Return why one candidate is not kept, or does not reach `spot`; empty where all is well.
+
+    Raises
+    ------
+    KeyError
+        Where `mask_id` is none of the candidates that `config` uses.
+    """
+    result = stages(bank, config)
+    for table, crop in _crops(bank, config, result):
+        at = np.flatnonzero(table.ids == mask_id)
+        if len(at):
+            return _faults(bank, config, result, table, crop, int(at[0]), spot)
+    raise KeyError(mask_id)
+
+
+def remedy(
+    bank: ProposalBank, config: AmgConfig, mask_id: int, spot: Spot | None = None
+) -> Remedy | None:
+    """Return the settings that would keep a candidate; None where no filter setting can."""
+    tried = config
+    for _ in range(_TRIES):
+        faults = faults_of(bank, tried, mask_id, spot)
+        if not faults:
+            break
+        loosened = _loosened(tried, faults)
+        if loosened is None or loosened == tried:
+            return None
+        tried = loosened
+    else:
+        return None
+    names = [n for n in SETTINGS if getattr(tried, n) != getattr(config, n)]
+    changes = {n: (getattr(config, n), getattr(tried, n)) for n in names}
+    before, after = (len(stages(bank, c).final.ids) for c in (config, tried))
+    return Remedy(tried, changes, before, after)
+
+
+def holds(mask: Packed, spot: Spot) -> bool:
+    """Return whether the pixel `spot` (row, col) is in the mask."""
+    row, col = spot
+    row0, col0, row1, col1 = mask.box
+    if not (row0 <= row < row1 and col0 <= col < col1):
+        return False
+    plane = mask.plane
+    word, bit = divmod(col - plane.word * BITS, BITS)
+    return bool(int(plane.bits[row - plane.row, word]) >> bit & 1)
+
+
+# --- private ----------------------------------------------------------------------------------
+
+
+def _crops(bank: ProposalBank, config: AmgConfig, result: Stages) -> Iterator[tuple[Table, Kept]]:
+    return zip(bank.tables(config), result.crops, strict=True)
+
+
+def _findings(
+    bank: ProposalBank, config: AmgConfig, result: Stages, table: Table, crop: Kept, spot: Spot
+) -> Iterator[Finding]:
+    shown = dict(zip(result.final.candidates.tolist(), result.final.ids.tolist(), strict=True))
+    stability = stability_of(table, config)
+    for k in _at(bank.masks, table, shown, spot):
+        mask_id = int(table.ids[k])
+        yield Finding(
+            mask_id=mask_id,
+            shown_id=shown.get(mask_id, mask_id),
+            kept=mask_id in shown,
+            area=bank.masks[shown.get(mask_id, mask_id)].area,
+            predicted_iou=float(table.candidates.predicted_iou[k]),
+            stability=float(stability[k]),
+            faults=_faults(bank, config, result, table, crop, k, spot),
+        )
+
+
+def _at(store: MaskStore, table: Table, shown: dict[int, int], spot: Spot) -> list[int]:
+    """Return the rows of candidates that hold `spot`, as proposed or as shown."""
+    x0, y0, x1, y1 = table.candidates.crop_box
+    row, col = spot
+    if not (y0 <= row < y1 and x0 <= col < x1):
+        return []
+    ids = table.ids.tolist()
+    return [
+        k
+        for k, i in enumerate(ids)
+        if holds(store[i], spot) or (shown.get(i, i) != i and holds(store[shown[i]], spot))
+    ]
+
+
+def _faults(
+    bank: ProposalBank,
+    config: AmgConfig,
+    result: Stages,
+    table: Table,
+    crop: Kept,
+    k: int,
+    spot: Spot | None,
+) -> tuple[Fault, ...]:
+    mask_id = int(table.ids[k])
+    kept = torch.nonzero(result.final.candidates == mask_id)
+    if len(kept):
+        return _speck(bank, config, mask_id, int(result.final.ids[kept[0, 0]]), spot)
+    filtered = _filter_faults(table, config, k)
+    if filtered:
+        return filtered
+    x0, y0, _, _ = table.candidates.crop_box
+    box = table.candidates.boxes[k] + torch.tensor([x0, y0, x0, y0]).to(table.candidates.boxes)
+    if mask_id not in crop.candidates:
+        return (_beaten("duplicate", box, crop, config.box_nms_thresh),)
+    if mask_id not in result.merged.candidates:
+        return (_beaten("crop duplicate", box, result.merged, config.crop_nms_thresh),)
+    return (_beaten_when_clean(bank, config, result, mask_id),)
+
+
+def _filter_faults(table: Table, config: AmgConfig, k: int) -> tuple[Fault, ...]:
+    values: dict[Cause, tuple[float, float]] = {
+        "quality": (float(table.candidates.predicted_iou[k]), config.pred_iou_thresh),
+        "stability": (float(stability_of(table, config)[k]), config.stability_score_thresh),
+        "edge": (0.0, 0.0),
+    }
+    passed = passes(table, config)
+    return tuple(Fault(cause, *v) for cause, v in values.items() if not passed[cause][k])
+
+
+def _beaten(cause: Cause, box: torch.Tensor, kept: Kept, threshold: float) -> Fault:
+    """Return the fault of a duplicate: the first survivor that overlaps it too much removed it."""
+    overlaps = box_iou(box[None].float(), kept.boxes.float())[0]
+    over = torch.nonzero(overlaps > threshold)
+    first = int(over[0, 0]) if len(over) else int(overlaps.argmax())
+    value = float(overlaps[first])
+    return Fault(cause, value, threshold, int(kept.candidates[first]))
+
+
+def _beaten_when_clean(
+    bank: ProposalBank, config: AmgConfig, result: Stages, mask_id: int
+) -> Fault:
+    clean_id, _ = bank.cleaner.clean(mask_id, config.min_mask_region_area)
+    box = _xyxy(bank.masks, [clean_id])[0]
+    final = result.final
+    boxes = _xyxy(bank.masks, final.ids.tolist())
+    overlaps = box_iou(box[None], boxes)[0]
+    first = int(overlaps.argmax())
+    limit = max(config.box_nms_thresh, config.crop_nms_thresh)
+    return Fault("cleaned", float(overlaps[first]), limit, int(final.candidates[first]))
+
+
+def _xyxy(store: MaskStore, ids: Sequence[int]) -> torch.Tensor:
+    """Return inclusive boxes (x0, y0, x1, y1), float32, shape (n, 4), as `select` has them."""
+    boxes = store.boxes(ids)[:, [1, 0, 3, 2]]
+    boxes[:, 2:] -= boxes[:, 2:] > 0
+    return torch.from_numpy(boxes).float()
+
+
+def _speck(
+    bank: ProposalBank, config: AmgConfig, mask_id: int, shown_id: int, spot: Spot | None
+) -> tuple[Fault, ...]:
+    """Return a fault where the mask is kept but small-region removal took the spot."""
+    if spot is None or holds(bank.masks[shown_id], spot) or not holds(bank.masks[mask_id], spot):
+        return ()
+    row0, col0, _, _ = bank.masks[mask_id].box
+    window = bank.masks.window(mask_id).astype(np.uint8)
+    _, regions = cv2.connectedComponents(window, connectivity=8)
+    area = int(np.count_nonzero(regions == regions[spot[0] - row0, spot[1] - col0]))
+    return (Fault("speck", area, config.min_mask_region_area),)
+
+
+def _loosened(config: AmgConfig, faults: Sequence[Fault]) -> AmgConfig | None:
+    """Return `config` moved just far enough past each fault, None where no setting is at fault."""
+    changes: dict[str, float] = {}
+    for fault in faults:
+        if not fault.setting:
+            return None
+        changes[fault.setting] = _past(fault, getattr(config, fault.setting))
+    return config.replace(**changes)
+
+
+def _past(fault: Fault, now: float) -> float:
+    if fault.cause == "speck":
+        return int(fault.value)
+    if fault.cause in ("quality", "stability"):
+        value = 0.0 if math.isnan(fault.value) else fault.value
+        # A score that lies on a step of the slider must exceed it for "quality".
+        nudge = 1e-6 if fault.cause == "quality" else -1e-6
+        low = math.floor((value - nudge) / _STEP) * _STEP
+        return round(max(0.0, min(low, now - _STEP)), 2)
+    high = math.ceil((fault.value - 1e-6) / _STEP) * _STEP
+    return round(min(1.0, max(high, now + _STEP)), 2)
+
+
+def _far(finding: Finding) -> tuple[int, float]:
+    """Order findings by how far they got, then by SAM's own rating."""
+    reached = {"quality": 1, "stability": 1, "edge": 0, "duplicate": 3, "crop duplicate": 4}
+    if finding.kept:
+        return 9, finding.predicted_iou
+    steps = [reached.get(fault.cause, 5) for fault in finding.faults]
+    return 2 * min(steps) - len(steps), finding.predicted_iou
+
+
+def _distinct(store: MaskStore, found: Sequence[Finding], most: int) -> tuple[Finding, ...]:
+    """Leave out what looks like an earlier finding; kept ones are always listed."""
+    listed: list[Finding] = []
+    for finding in found:
+        twin = _twin(store, listed, finding)
+        if twin is None or finding.kept:
+            listed.append(finding)
+        else:
+            old = listed[twin]
+            listed[twin] = Finding(**{**vars(old), "alike": old.alike + 1})
+    return tuple(listed[:most])
+
+
+def _twin(store: MaskStore, listed: Sequence[Finding], finding: Finding) -> int | None:
+    mine = store[finding.shown_id]
+    for k, other in enumerate(listed):
+        theirs = store[other.shown_id]
+        small, large = sorted((mine.area, theirs.area))
+        if small < ALIKE * large:
+            continue
+        shared = mine.plane.overlap(theirs.plane)
+        if shared >= ALIKE * (mine.area + theirs.area - shared):
+            return k
+    return None
