@@ -108,6 +108,7 @@ def _apply_all(
 def _apply_one(
     recipe: Recipe, model: LoadedModel, path: Path, out: Path, calibration: Calibration
 ) -> Report:
+    from napari_samstar.core import rescue
     from napari_samstar.core.outputs import Result, staged, write_result
     from napari_samstar.core.recipe import make_recipe
 
@@ -116,8 +117,16 @@ def _apply_one(
         image = _calibrated(open_image(path, recipe.mapping, calibration), recipe)
         bank = open_bank(image, model)
         with tracked() as tracker:
-            labels = labels_of(bank, recipe.config, tracker)
-        again = make_recipe(image, recipe.mapping, model, recipe.config, recipe.tuning)
+            kept = rescue.of_recipe(recipe, image, bank.masks)
+            labels = labels_of(bank, recipe.config, tracker, kept)
+        again = make_recipe(
+            image,
+            recipe.mapping,
+            model,
+            recipe.config,
+            recipe.tuning,
+            rescue.describe(bank.masks, kept),
+        )
         result = Result(image, labels, again)
         files = write_result(result, folder)
     return summary(result, out, files, time.perf_counter() - start)

@@ -14,6 +14,8 @@ from napari_samstar._cli.inputs import Calibration, open_bank, open_image, open_
 from napari_samstar.core.config import AmgConfig  # noqa: TC001 - typer reads annotations
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_samstar.core.outputs import Result
     from napari_samstar.core.proposals import ProposalBank
 
@@ -61,13 +63,18 @@ def segment(
     show_files(out, files)
 
 
-def labels_of(bank: ProposalBank, config: AmgConfig, tracker: Tracker) -> Any:
-    """Return the int32 label image of one configuration, decoding what it needs first."""
+def labels_of(
+    bank: ProposalBank, config: AmgConfig, tracker: Tracker, rescued: Sequence[int] = ()
+) -> Any:
+    """Return the int32 label image of one configuration, decoding what it needs first.
+
+    `rescued` are the ids of masks that are kept whatever the settings say.
+    """
     from napari_samstar.core.labels import paint
     from napari_samstar.core.select import select
 
     tracker.run(bank.prepare(config))
-    return paint(bank.masks, select(bank, config).ids)
+    return paint(bank.masks, select(bank, config).ids, rescued)
 
 
 def summary(result: Result, out: Path, files: list[str], seconds: float) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
@@ -16,32 +17,40 @@ if TYPE_CHECKING:
 Labels = NDArray[np.int32]
 
 
-def paint(store: MaskStore, ids: NDArray[np.int64]) -> Labels:
+def paint(store: MaskStore, ids: NDArray[np.int64], on_top: Sequence[int] = ()) -> Labels:
     """Paint masks, smaller ones on top, one id each.
 
     Parameters
     ----------
     ids : ndarray of int64, shape (k,)
+    on_top : sequence of int
+        Further masks, painted over all others in this order.
 
     Returns
     -------
     ndarray of int32, shape (H, W)
-        0 is background; ids run from 1 without gaps, larger masks first. A mask that smaller ones
+        0 is background; ids run from 1 without gaps, larger masks first. A mask that others
         hide altogether gets none.
     """
     labels = np.zeros(store.shape, dtype=np.int32)
     order = np.argsort(-store.areas(ids.tolist()), kind="stable")
-    for value, mask_id in enumerate(ids[order].tolist(), start=1):
+    painted = []
+    for value, mask_id in enumerate([*ids[order].tolist(), *on_top], start=1):
         row, col, row1, col1 = store[mask_id].box
         if row < row1:  # cleaning, or a poor model, can leave a mask without a pixel
-            labels[row:row1, col:col1][store.window(mask_id)] = value
-    return _without_gaps(labels)
+            window = store.window(mask_id)
+            labels[row:row1, col:col1][window] = value
+            painted.append((value, labels[row:row1, col:col1], window))
+    seen = [value for value, view, window in painted if (view[window] == value).any()]
+    return _without_gaps(labels, seen, len(ids) + len(on_top))
 
 
-def _without_gaps(labels: Labels) -> Labels:
-    present = np.bincount(labels.ravel()) > 0
-    present[0] = False
-    new = np.cumsum(present, dtype=np.int32) * present
+def _without_gaps(labels: Labels, seen: list[int], highest: int) -> Labels:
+    """Give the ids `seen` the numbers from 1; dear on a large image, so only where need be."""
+    if len(seen) == highest:
+        return labels
+    new = np.zeros(highest + 1, dtype=np.int32)
+    new[seen] = np.arange(1, len(seen) + 1)
     return np.asarray(new[labels], dtype=np.int32)
 
 

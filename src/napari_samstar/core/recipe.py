@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -44,6 +45,8 @@ class Recipe:
     tuning : dict
         How the settings were found: goal, plan, sizes, what was picked, its rewards. Empty where
         they were set by hand.
+    rescued : tuple of dict
+        Objects that the user kept against the settings, see `rescue`; they belong to this image.
     software : dict
         Versions, device and number of threads; for the reader, not checked.
     """
@@ -54,6 +57,7 @@ class Recipe:
     model_sha256: str
     image: dict[str, Any]
     tuning: dict[str, Any] = field(default_factory=dict)
+    rescued: tuple[dict[str, Any], ...] = ()
     software: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,9 +65,10 @@ class Recipe:
         return {
             "format": FORMAT,
             "version": VERSION,
-            **{k: v for k, v in vars(self).items() if k not in ("config", "mapping")},
+            **{k: v for k, v in vars(self).items() if k not in ("config", "mapping", "rescued")},
             "config": self.config.to_dict(),
             "mapping": self.mapping.to_dict(),
+            "rescued": list(self.rescued),
         }
 
     def save(self, path: str | Path) -> Path:
@@ -91,6 +96,7 @@ class Recipe:
                 model_sha256=str(values["model_sha256"]),
                 image=dict(values["image"]),
                 tuning=dict(values.get("tuning", {})),
+                rescued=tuple(dict(entry) for entry in values.get("rescued", ())),
                 software=dict(values.get("software", {})),
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -126,6 +132,7 @@ def make_recipe(
     model: LoadedModel,
     config: AmgConfig,
     tuning: dict[str, Any] | None = None,
+    rescued: Sequence[dict[str, Any]] = (),
 ) -> Recipe:
     """Write down how a result on `image` came about."""
     about_image = {
@@ -136,7 +143,16 @@ def make_recipe(
         "unit": image.unit,
     }
     named = model.name if model.name in REGISTRY else str(model.path)
-    return Recipe(config, mapping, named, model.sha256, about_image, tuning or {}, _software(model))
+    return Recipe(
+        config=config,
+        mapping=mapping,
+        model=named,
+        model_sha256=model.sha256,
+        image=about_image,
+        tuning=tuning or {},
+        rescued=tuple(rescued),
+        software=_software(model),
+    )
 
 
 def _software(model: LoadedModel) -> dict[str, Any]:
