@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from napari_samstar.core.config import SETTINGS, AmgConfig, searched
+from napari_samstar.core.config import SETTINGS, AmgConfig
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.goal import Goal
 from napari_samstar.core.pareto import front
@@ -18,6 +18,7 @@ from napari_samstar.core.search import (
     first_configs,
     random_search,
     search,
+    space,
 )
 
 GOAL = Goal({"coverage": 1, "boundary": 1})
@@ -79,17 +80,106 @@ def test_the_front_never_lies_below_the_defaults_and_beats_chance():
 @pytest.mark.parametrize("scope", ["filters", "grids", "everything"])
 def test_only_the_scope_changes_and_within_its_bounds(scope):
     base = AmgConfig(points_per_side=16, crop_n_points_downscale_factor=2)
-    space = searched(scope)
+    free = space(Plan(scope, base=base))
     for work in (search, random_search):
         for e in evaluations(Plan(scope, 48, 16, base=base), work=work):
             for name, setting in SETTINGS.items():
                 value = getattr(e.config, name)
-                if name not in space:
+                if name not in free:
                     assert value == getattr(base, name)
                 elif setting.choices:
                     assert round(value, 5) in [round(c, 5) for c in setting.choices]
                 else:
                     assert setting.search_low <= value <= setting.search_high
+
+
+def test_settings_without_effect_are_left_alone():
+    crops = {"crop_nms_thresh", "crop_overlap_ratio", "crop_n_points_downscale_factor"}
+    assert not crops & set(space(Plan("grids")))
+    assert "crop_nms_thresh" in space(Plan("filters", base=AmgConfig(crop_n_layers=1)))
+    assert crops < set(space(Plan("everything")))
+
+
+def test_plans_and_evaluations_come_back_from_text():
+    plan = Plan("grids", 50, 8, 3, AmgConfig(points_per_side=8), (AmgConfig(box_nms_thresh=0.3),))
+    assert Plan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+    for e in evaluations(plan)[:10]:
+        assert Evaluation.from_dict(json.loads(json.dumps(e.to_dict()))) == e
+
+
+# --- continuing ----------------------------------------------------------------------------------
+
+
+class Counting:
+    """The judge above; notes what it is asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, config):
+        self.asked.append(config)
+        yield from judge(config)
+
+
+def begin(work, plan, counting, known=()):
+    return work(counting, GOAL, plan, known) if work is search else work(counting, plan, known)
+
+
+@pytest.mark.parametrize("work", [search, random_search])
+@pytest.mark.parametrize("killed_after", [1, 8, 21, 40])
+@pytest.mark.parametrize("scope", ["filters", "everything"])
+def test_a_killed_search_goes_on_as_if_never_stopped(work, killed_after, scope):
+    plan = Plan(scope, evaluations=48, population=8, seed=2)
+    whole = evaluations(plan, work=work)
+    counting = Counting()
+    steps = begin(work, plan, counting)
+    before = [e for e in steps if isinstance(e, Evaluation)][:killed_after]
+    counting.asked.clear()
+    again = [e for e in begin(work, plan, counting, before) if isinstance(e, Evaluation)]
+    assert again == whole
+    assert not {e.config for e in before} & set(counting.asked)
+    assert set(counting.asked) == {e.config for e in whole} - {e.config for e in before}
+
+
+@pytest.mark.parametrize("work", [search, random_search])
+def test_a_larger_budget_goes_on(work):
+    small = evaluations(Plan(evaluations=21, population=8), work=work)
+    counting = Counting()
+    steps = begin(work, Plan(evaluations=50, population=8), counting, small)
+    large = [e for e in steps if isinstance(e, Evaluation)]
+    assert large[:21] == small
+    assert len(counting.asked) == 29
+
+
+def test_another_goal_starts_from_given_configurations():
+    starts = (AmgConfig(pred_iou_thresh=0.55, stability_score_thresh=0.6, box_nms_thresh=0.1),)
+    plan = Plan(evaluations=16, population=8, starts=starts)
+    found = evaluations(plan, Goal({"coverage": 2, "boundary": 1}))
+    place = 1 + len(SOUND_STARTS)
+    assert found[place].config == starts[0]
+    assert found[place].origin == "start"
+    assert found[place + 1].origin == "search"
+
+
+def test_random_search_draws_nothing_that_the_search_draws():
+    plan = Plan(evaluations=32, population=32, seed=7)
+    own = {e.config for e in evaluations(plan)}
+    assert not own & {e.config for e in evaluations(plan, work=random_search)}
+
+
+@pytest.mark.parametrize("scope", ["filters", "everything"])
+def test_the_first_population_spreads_over_every_setting(scope):
+    plan = Plan(scope, evaluations=37, population=37)
+    drawn = evaluations(plan)[1 + len(SOUND_STARTS) :]
+    for name, setting in space(plan).items():
+        values = [getattr(e.config, name) for e in drawn]
+        if setting.choices:
+            counts = Counter(values)
+            assert len(counts) == len(setting.choices)
+            assert max(counts.values()) - min(counts.values()) <= 1
+        else:
+            edges = np.linspace(setting.search_low, setting.search_high, 5)
+            assert np.histogram(values, edges)[0].min() >= 5
 
 
 def test_a_configuration_is_judged_once():
@@ -142,8 +232,9 @@ def test_evaluations_are_json_ready():
 
 def test_first_configs_are_the_grids_of_the_scope():
     assert first_configs(Plan("filters")) == [AmgConfig()]
-    grids = first_configs(Plan("grids"))
-    ladders = [s.choices for s in searched("grids").values() if s.choices]
+    plan = Plan("grids", base=AmgConfig(crop_n_layers=1))
+    grids = first_configs(plan)
+    ladders = [s.choices for s in space(plan).values() if s.choices]
     assert len(set(grids)) == len(grids) == np.prod([len(c) for c in ladders])
 
 

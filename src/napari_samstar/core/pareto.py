@@ -70,12 +70,28 @@ def non_dominated(points: Points) -> NDArray[np.int64]:
     Sorted by the first objective, then the others, ascending.
     """
     unique, first = np.unique(points, axis=0, return_index=True)
-    keep = [
-        k
-        for k, p in enumerate(unique)
-        if not ((unique >= p).all(axis=1) & (unique > p).any(axis=1)).any()
-    ]
-    return np.asarray(first[keep], dtype=np.int64)
+    keep: list[int] = []
+    best = np.empty((0, points.shape[1]))
+    # From the highest first objective down, only members found before can dominate a point.
+    for k in range(len(unique) - 1, -1, -1):
+        if not (best >= unique[k]).all(axis=1).any():
+            keep.append(k)
+            best = unique[keep]
+    return np.asarray(first[keep[::-1]], dtype=np.int64)
+
+
+def elite(evaluations: Sequence[Evaluation], goal: Goal, n: int) -> list[Evaluation]:
+    """Return up to `n` evaluations to start another search from: the best, then along the front.
+
+    The one with the highest weighted mean comes first.
+    """
+    if not evaluations or n < 1:
+        return []
+    found = front(evaluations, goal)
+    steps = np.linspace(0, len(found.members) - 1, min(n, len(found.members))).round()
+    along = found.members[steps.astype(int)].tolist()
+    picked = list(dict.fromkeys([found.best, *along]))[:n]
+    return [evaluations[k] for k in picked]
 
 
 def _knee(points: Points) -> int:
@@ -106,10 +122,22 @@ def hypervolume(points: Points) -> float:
 
 def hypervolume_by_generation(evaluations: Sequence[Evaluation], goal: Goal) -> list[float]:
     """Return the hypervolume after generation 0, 1, ..."""
+    generations = np.array([e.generation for e in evaluations], dtype=np.int64)
+    last = int(generations.max(initial=-1))
+    ends = [int(np.count_nonzero(generations <= g)) for g in range(last + 1)]
+    return hypervolume_after(sorted(evaluations, key=lambda e: e.generation), goal, ends)
+
+
+def hypervolume_after(
+    evaluations: Sequence[Evaluation], goal: Goal, counts: Sequence[int]
+) -> list[float]:
+    """Return the hypervolume of the first n evaluations, for each n in ascending `counts`."""
     points = np.array([goal.values(e.rewards) for e in evaluations])
-    generations = np.array([e.generation for e in evaluations])
-    volumes = []
-    for g in range(int(generations.max(initial=-1)) + 1):
-        so_far = points[generations <= g]
-        volumes.append(hypervolume(so_far[non_dominated(so_far)]))
+    volumes: list[float] = []
+    best, before = points[:0], 0
+    for n in counts:
+        # What was dominated stays dominated.
+        best = np.concatenate([best, points[before:n]])
+        best, before = best[non_dominated(best)] if len(best) else best, n
+        volumes.append(hypervolume(best))
     return volumes

@@ -2,118 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pymoo.algorithms.moo.nsga2 import NSGA2
+from numpy.typing import NDArray
+from pymoo.algorithms.moo.nsga2 import NSGA2, binary_tournament
 from pymoo.core.evaluator import Evaluator as PymooEvaluator
-from pymoo.core.mixed import (
-    MixedVariableDuplicateElimination,
-    MixedVariableMating,
-    MixedVariableSampling,
-)
+from pymoo.core.mixed import MixedVariableDuplicateElimination, MixedVariableMating
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.variable import Choice, Integer, Real
+from pymoo.operators.crossover.sbx import SBX
+from pymoo.operators.crossover.ux import UX
+from pymoo.operators.mutation.pm import PM
+from pymoo.operators.mutation.rm import ChoiceRandomMutation
+from pymoo.operators.repair.rounding import RoundingRepair
+from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.problems.static import StaticProblem
 from pymoo.termination.max_eval import MaximumFunctionCallTermination
 
-from napari_samstar.core.config import OFFSET_STEP, AmgConfig, Scope, Setting, searched
-from napari_samstar.core.errors import UserError
+from napari_samstar.core.config import OFFSET_STEP, AmgConfig, Setting
+from napari_samstar.core.plan import SOUND_STARTS, Evaluation, Plan, space
 from napari_samstar.core.progress import Progress
 
 if TYPE_CHECKING:
     from napari_samstar.core.goal import Goal
 
+__all__ = [
+    "SOUND_STARTS",
+    "Evaluation",
+    "Plan",
+    "first_configs",
+    "random_search",
+    "search",
+    "space",
+]
 
-@dataclass(frozen=True)
-class Evaluation:
-    """One evaluated configuration.
+Result = tuple[dict[str, float], int]
+"""Raw rewards and number of masks."""
 
-    Attributes
-    ----------
-    config : AmgConfig
-    rewards : dict of str to float
-        Every raw reward, weighted or not, so that weights can be moved afterwards.
-    n_masks : int
-    generation : int
-        0 is the first population.
-    origin : {"defaults", "start", "search", "random"}
-    """
-
-    config: AmgConfig
-    rewards: dict[str, float]
-    n_masks: int
-    generation: int
-    origin: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON-ready values."""
-        return asdict(self) | {"config": self.config.to_dict()}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a search is run.
-
-    Attributes
-    ----------
-    scope : {"filters", "grids", "everything"}
-        Which settings may change; see `config.searched`.
-    evaluations : int
-        Budget, the first population included.
-    population : int
-    seed : int
-        Same seed, same result.
-    base : AmgConfig
-        Gives the settings that the scope leaves alone.
-    """
-
-    scope: Scope = "filters"
-    evaluations: int = 400
-    population: int = 32
-    seed: int = 0
-    base: AmgConfig = field(default_factory=AmgConfig)
-
-    def __post_init__(self) -> None:
-        least = 1 + len(SOUND_STARTS)
-        if self.population < least:
-            raise UserError(f"The population must be at least {least}: the starts are in it.")
-        if self.evaluations < self.population:
-            raise UserError(
-                f"The budget must be at least one population: {self.population} evaluations."
-            )
-
-
-Evaluate = Callable[[AmgConfig], Iterator[Progress | tuple[dict[str, float], int]]]
+Evaluate = Callable[[AmgConfig], Iterator[Progress | Result]]
 """Yields `Progress` while candidates are decoded, and at last the rewards and number of masks."""
 
-Starts = Sequence[dict[str, Any]]
 
-SOUND_STARTS: Starts = (
-    {"pred_iou_thresh": 0.7, "stability_score_thresh": 0.85},
-    {"pred_iou_thresh": 0.8, "stability_score_thresh": 0.9, "box_nms_thresh": 0.5},
-    {"pred_iou_thresh": 0.6, "stability_score_thresh": 0.7, "box_nms_thresh": 0.4},
-    {"pred_iou_thresh": 0.7, "stability_score_thresh": 0.85, "box_nms_thresh": 0.85},
-)
-"""Tried first, after the defaults: permissive, tidy, very permissive, and for overlaps."""
-
-
-def search(evaluate: Evaluate, goal: Goal, plan: Plan) -> Iterator[Progress | Evaluation]:
+def search(
+    evaluate: Evaluate, goal: Goal, plan: Plan, known: Iterable[Evaluation] = ()
+) -> Iterator[Progress | Evaluation]:
     """Run NSGA-II; yields every `Evaluation` as it is made, and `Progress` in between.
 
     The defaults and a few sound starts are in the first population, so that the front never
     lies below them.
+
+    Parameters
+    ----------
+    evaluate : callable
+        See `Evaluate`.
+    goal : Goal
+    plan : Plan
+    known : iterable of Evaluation
+        Of an earlier or interrupted run under the same judge. Their configurations are yielded
+        again where the search asks for them, but not evaluated again: the search follows from
+        seed and results alone, so that it goes on exactly as if it had never been stopped.
     """
-    space = searched(plan.scope)
-    problem = _problem(space, len(goal.used))
-    known: dict[AmgConfig, tuple[dict[str, float], int]] = {}
+    variables = space(plan)
+    problem = _problem(variables, len(goal.used))
+    memory = _remembered(known)
     algorithm = NSGA2(
         pop_size=plan.population,
-        sampling=_first_population(problem, space, plan),
-        mating=MixedVariableMating(eliminate_duplicates=MixedVariableDuplicateElimination()),
+        sampling=_first_population(problem, variables, plan),
+        mating=_mating(),
         eliminate_duplicates=MixedVariableDuplicateElimination(),
     )
     termination = MaximumFunctionCallTermination(plan.evaluations)
@@ -125,9 +83,9 @@ def search(evaluate: Evaluate, goal: Goal, plan: Plan) -> Iterator[Progress | Ev
             return
         costs = []
         for k, individual in enumerate(asked[: plan.evaluations - done]):
-            config = _config(individual.X, plan.base, space)
-            origin = _origin(generation, k)
-            result = yield from _evaluated(evaluate, config, known)
+            config = _config(individual.X, plan.base, variables)
+            origin = _origin(plan, generation, k)
+            result = yield from _evaluated(evaluate, config, memory)
             yield Evaluation(config, result[0], result[1], generation, origin)
             costs.append(-goal.values(result[0]))
         done += len(costs)
@@ -139,52 +97,80 @@ def search(evaluate: Evaluate, goal: Goal, plan: Plan) -> Iterator[Progress | Ev
         generation += 1
 
 
-def random_search(evaluate: Evaluate, plan: Plan) -> Iterator[Progress | Evaluation]:
-    """Evaluate uniformly drawn configurations: the yardstick at equal budget."""
-    space = searched(plan.scope)
-    problem = _problem(space, 1)
-    rng = np.random.default_rng(plan.seed)
-    drawn = MixedVariableSampling()(problem, plan.evaluations, random_state=rng)
-    known: dict[AmgConfig, tuple[dict[str, float], int]] = {}
-    for k, individual in enumerate(drawn):
-        config = _config(individual.X, plan.base, space)
-        rewards, n_masks = yield from _evaluated(evaluate, config, known)
+def random_search(
+    evaluate: Evaluate, plan: Plan, known: Iterable[Evaluation] = ()
+) -> Iterator[Progress | Evaluation]:
+    """Evaluate uniformly drawn configurations: the yardstick at equal budget.
+
+    It shares no draw with `search` under the same seed. See there for `known`.
+    """
+    variables = space(plan)
+    problem = _problem(variables, 1)
+    rng = np.random.default_rng([plan.seed, 1])
+    memory = _remembered(known)
+    for k in range(plan.evaluations):
+        x = _at(problem, rng.random(len(variables)))
+        config = _config(x, plan.base, variables)
+        rewards, n_masks = yield from _evaluated(evaluate, config, memory)
         yield Evaluation(config, rewards, n_masks, k // plan.population, "random")
 
 
 def first_configs(plan: Plan) -> list[AmgConfig]:
     """Return every configuration on the grid ladders of `plan`, for a time estimate."""
-    space = searched(plan.scope)
-    ladders = {n: s.choices for n, s in space.items() if s.choices}
+    ladders = {n: s for n, s in space(plan).items() if s.choices}
     configs = [plan.base]
-    for name, values in ladders.items():
-        configs = [c.replace(**{name: _plain(space[name], v)}) for c in configs for v in values]
+    for name, setting in ladders.items():
+        configs = [
+            c.replace(**{name: _plain(setting, v)}) for c in configs for v in setting.choices
+        ]
     return configs
 
 
-def _evaluated(
-    evaluate: Evaluate,
-    config: AmgConfig,
-    known: dict[AmgConfig, tuple[dict[str, float], int]],
-) -> Any:
-    if config not in known:
+def _remembered(known: Iterable[Evaluation]) -> dict[AmgConfig, Result]:
+    return {e.config: (e.rewards, e.n_masks) for e in known}
+
+
+def _evaluated(evaluate: Evaluate, config: AmgConfig, memory: dict[AmgConfig, Result]) -> Any:
+    if config not in memory:
         for step in evaluate(config):
             if isinstance(step, Progress):
                 yield step
             else:
-                known[config] = step
-    return known[config]
+                memory[config] = step
+    return memory[config]
 
 
-def _origin(generation: int, position: int) -> str:
-    if generation == 0 and position <= len(SOUND_STARTS):
+def _origin(plan: Plan, generation: int, position: int) -> str:
+    if generation == 0 and position <= len(SOUND_STARTS) + len(plan.starts):
         return "start" if position else "defaults"
     return "search"
 
 
-def _problem(space: dict[str, Setting], n_objectives: int) -> Problem:
-    variables = {name: _variable(name, setting) for name, setting in space.items()}
-    return Problem(vars=variables, n_obj=n_objectives)
+# --- pymoo's side -----------------------------------------------------------------------------
+
+
+def _mating() -> MixedVariableMating:
+    """Return operators for a budget of some ten generations.
+
+    Parents win a tournament by rank and crowding; pymoo's mixed variables draw them at random.
+    """
+    number = {"eta": 10, "prob_var": 0.9}
+    change = {"eta": 15, "prob_var": 0.25}
+    whole = {"vtype": float, "repair": RoundingRepair()}
+    return MixedVariableMating(
+        selection=TournamentSelection(func_comp=binary_tournament),
+        crossover={Real: SBX(**number), Integer: SBX(**number, **whole), Choice: UX()},
+        mutation={
+            Real: PM(**change),
+            Integer: PM(**change, **whole),
+            Choice: ChoiceRandomMutation(),
+        },
+        eliminate_duplicates=MixedVariableDuplicateElimination(),
+    )
+
+
+def _problem(variables: dict[str, Setting], n_objectives: int) -> Problem:
+    return Problem(vars={n: _variable(n, s) for n, s in variables.items()}, n_obj=n_objectives)
 
 
 def _variable(name: str, setting: Setting) -> Any:
@@ -200,26 +186,50 @@ def _variable(name: str, setting: Setting) -> Any:
     return Real(bounds=(low, high))
 
 
-def _first_population(problem: Problem, space: dict[str, Setting], plan: Plan) -> Population:
-    defaults = {name: getattr(plan.base, name) for name in space}
-    vanilla = defaults | {n: getattr(AmgConfig(), n) for n in space if not space[n].choices}
+def _first_population(problem: Problem, variables: dict[str, Setting], plan: Plan) -> Population:
+    defaults = {name: getattr(plan.base, name) for name in variables}
+    vanilla = defaults | {n: getattr(AmgConfig(), n) for n, s in variables.items() if not s.choices}
     starts = [vanilla, *(vanilla | start for start in SOUND_STARTS)]
-    rng = np.random.default_rng(plan.seed)
-    rest = MixedVariableSampling()(problem, plan.population - len(starts), random_state=rng)
+    starts += [{n: getattr(config, n) for n in variables} for config in plan.starts]
     values = [{n: _searchable(n, v) for n, v in start.items()} for start in starts]
-    return Population.new(X=np.array(values + [i.X for i in rest], dtype=object))
+    values += _latin_hypercube(problem, plan.population - len(starts), plan.seed)
+    return Population.new(X=np.array(values, dtype=object))
+
+
+def _latin_hypercube(problem: Problem, n: int, seed: int) -> list[dict[str, Any]]:
+    """Return n configurations that spread evenly over the range of every single setting."""
+    rng = np.random.default_rng(seed)
+    ranks = np.stack([rng.permutation(n) for _ in problem.vars], axis=1)
+    return [_at(problem, u) for u in (ranks + rng.random(ranks.shape)) / max(1, n)]
+
+
+def _at(problem: Problem, u: NDArray[np.float64]) -> dict[str, Any]:
+    """Return the configuration at `u` in the unit cube, one coordinate per setting."""
+    return {
+        name: _along(variable, float(v))
+        for (name, variable), v in zip(problem.vars.items(), u, strict=True)
+    }
+
+
+def _along(variable: Any, u: float) -> Any:
+    if isinstance(variable, Choice):
+        return variable.options[int(u * len(variable.options))]
+    low, high = variable.bounds
+    if isinstance(variable, Integer):
+        return int(low + u * (high - low + 1))
+    return low + u * (high - low)
 
 
 def _searchable(name: str, value: Any) -> Any:
     return round(value / OFFSET_STEP) if name == "stability_score_offset" else value
 
 
-def _config(x: dict[str, Any], base: AmgConfig, space: dict[str, Setting]) -> AmgConfig:
+def _config(x: dict[str, Any], base: AmgConfig, variables: dict[str, Setting]) -> AmgConfig:
     values = {}
     for name, value in x.items():
         if name == "stability_score_offset":
             value = round(int(value) * OFFSET_STEP, 10)
-        values[name] = _plain(space[name], value)
+        values[name] = _plain(variables[name], value)
     return base.replace(**values)
 
 

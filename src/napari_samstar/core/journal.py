@@ -1,0 +1,288 @@
+"""Every evaluation on disk as soon as it is made, so that a kill, a crash or a Stop loses nothing.
+
+A journal belongs to images and a model. It is a text file of one JSON object per line that only
+ever grows: a header, and then for each run a line that says how it searches, and its evaluations.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+
+import napari_samstar
+from napari_samstar.core.errors import UserError
+from napari_samstar.core.goal import Goal
+from napari_samstar.core.plan import Evaluation, Plan
+
+if TYPE_CHECKING:
+    from napari_samstar.core.config import AmgConfig
+
+FORMAT, VERSION = "samstar-journal", 1
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One sentence that the user should read; the work goes on."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One search as a journal knows it.
+
+    Attributes
+    ----------
+    name : str
+        Unique.
+    goal : Goal
+    plan : Plan
+    judged_by : dict
+        What raw rewards depend on besides image, model and settings: sizes, expectations.
+    software : str
+        Version of napari-samstar.
+    started : str
+        Time, ISO 8601.
+    evaluations : tuple of Evaluation
+        In the order they were made; those that an earlier run had made are only there.
+    """
+
+    name: str
+    goal: Goal
+    plan: Plan
+    judged_by: dict[str, Any]
+    software: str
+    started: str
+    evaluations: tuple[Evaluation, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the run's line in the file, JSON-ready."""
+        return {
+            "run": self.name,
+            "goal": self.goal.to_dict(),
+            "plan": self.plan.to_dict(),
+            "judged_by": self.judged_by,
+            "software": self.software,
+            "started": self.started,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], evaluations: Sequence[dict[str, Any]]) -> Run:
+        """Undo `to_dict` and `Evaluation.to_dict`."""
+        return cls(
+            name=str(values["run"]),
+            goal=Goal.from_dict(values["goal"]),
+            plan=Plan.from_dict(values["plan"]),
+            judged_by=dict(values["judged_by"]),
+            software=str(values["software"]),
+            started=str(values["started"]),
+            evaluations=tuple(Evaluation.from_dict(e) for e in evaluations),
+        )
+
+    def judged_alike(self, judged_by: Mapping[str, Any]) -> bool:
+        """Return whether the raw rewards hold under `judged_by` too."""
+        return self.judged_by == _plain(judged_by)
+
+    def same_search(self, goal: Goal, plan: Plan) -> bool:
+        """Return whether `goal` and `plan` ask for this very search, at any budget."""
+        own, other = self.plan.to_dict(), plan.to_dict()
+        for values in (own, other):
+            del values["evaluations"], values["starts"]
+        return own == other and self.goal.to_dict() == goal.to_dict()
+
+
+def path_for(image_keys: Sequence[str], model_sha256: str) -> Path:
+    """Return where the journal of these images and this model lies in the user's cache."""
+    key = hashlib.sha256("|".join([*image_keys, model_sha256]).encode()).hexdigest()[:32]
+    return folder() / f"{key}.jsonl"
+
+
+def folder() -> Path:
+    """Return the folder of all journals in the user's cache (`SAMSTAR_CACHE` overrides it)."""
+    root = os.environ.get("SAMSTAR_CACHE") or platformdirs.user_cache_dir("napari-samstar")
+    return Path(root) / "journals"
+
+
+def find(image_keys: str | Sequence[str], model_sha256: str) -> Journal | None:
+    """Return the journal of one image, or of several tuned together; None where there is none.
+
+    Raises
+    ------
+    UserError
+        Where it is damaged.
+    """
+    keys = (image_keys,) if isinstance(image_keys, str) else tuple(image_keys)
+    path = path_for(keys, model_sha256)
+    return Journal(path, keys, model_sha256) if path.is_file() else None
+
+
+class Journal:
+    """The runs on one set of images with one model, and the place where new ones are written.
+
+    Nothing is written before `begin`. Where writing fails (a full disk, a folder without rights)
+    `problem` says so, and the run goes on without a journal.
+
+    Parameters
+    ----------
+    path : Path
+    image_keys : sequence of str
+        Content keys of the images that are tuned together.
+    model_sha256 : str
+
+    Raises
+    ------
+    UserError
+        Where `path` is no journal, damaged, or one of other images or weights.
+    """
+
+    def __init__(self, path: Path, image_keys: Sequence[str], model_sha256: str) -> None:
+        self.path = path
+        self.problem: str | None = None
+        self._header = {
+            "format": FORMAT,
+            "version": VERSION,
+            "images": list(image_keys),
+            "model_sha256": model_sha256,
+        }
+        text, self._end = _whole_lines(path)
+        self._runs = _runs(path, text, self._header)
+        self._run: Run | None = None
+
+    @classmethod
+    def of(cls, image_keys: Sequence[str], model_sha256: str) -> Journal:
+        """Open or create the journal of these images and this model in the user's cache."""
+        return cls(path_for(image_keys, model_sha256), image_keys, model_sha256)
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs of earlier times, oldest first."""
+        return self._runs
+
+    def known(self, judged_by: Mapping[str, Any]) -> tuple[Evaluation, ...]:
+        """Return what was evaluated under `judged_by` by this version, each configuration once."""
+        found: dict[AmgConfig, Evaluation] = {}
+        for run in self._runs:
+            for evaluation in run.evaluations if run.judged_alike(judged_by) else ():
+                found.setdefault(evaluation.config, evaluation)
+        return tuple(found.values())
+
+    def last(self, goal: Goal, plan: Plan, judged_by: Mapping[str, Any]) -> Run | None:
+        """Return the latest run of this very search, at any budget; None where there is none."""
+        for run in reversed(self._runs):
+            if run.judged_alike(judged_by) and run.same_search(goal, plan):
+                return run
+        return None
+
+    def begin(self, goal: Goal, plan: Plan, judged_by: Mapping[str, Any]) -> None:
+        """Write down that a run starts; its evaluations are then added by `add`."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        name = uuid.uuid4().hex[:12]
+        self._run = Run(name, goal, plan, _plain(judged_by), napari_samstar.__version__, now)
+        self._cut_torn_line()
+        lines = [self._run.to_dict()]
+        self._append(lines if self._end else [self._header, *lines])
+
+    def add(self, evaluations: Sequence[Evaluation]) -> None:
+        """Write evaluations of the current run and hand them to the operating system."""
+        assert self._run is not None, "begin a run first"
+        self._append([{"of": self._run.name, **e.to_dict()} for e in evaluations])
+
+    def _cut_torn_line(self) -> None:
+        """Drop what a kill left of the last line: it would spoil the next one."""
+        with contextlib.suppress(OSError):  # then `_append` fails too, and says so
+            if self.path.stat().st_size > self._end:
+                os.truncate(self.path, self._end)
+
+    def _append(self, lines: Sequence[dict[str, Any]]) -> None:
+        if self.problem is not None:
+            return
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab", buffering=0) as file:
+                left = memoryview(text.encode())
+                while len(left):
+                    left = left[file.write(left) :]
+        except OSError as error:
+            self.problem = (
+                f"The journal cannot be written ({error.strerror or error}: {self.path}): the "
+                "search goes on, but it could not be continued after a crash."
+            )
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def _whole_lines(path: Path) -> tuple[str, int]:
+    """Return a file's text up to its last line end, and how many bytes that is.
+
+    A kill in the middle of a write leaves a torn last line, which is not an error.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return "", 0
+    except OSError as error:
+        raise UserError(
+            f"The journal {path} cannot be read ({error.strerror or error}): delete it."
+        ) from error
+    end = raw.rfind(b"\n") + 1
+    if raw and not end and not raw.startswith(b'{"format"'[: len(raw)]):
+        raise UserError(f"{path} is not a journal of samstar: move it elsewhere.")
+    return raw[:end].decode("utf-8", errors="replace"), end
+
+
+def _runs(path: Path, text: str, header: dict[str, Any]) -> tuple[Run, ...]:
+    """Return the runs of this version; those of another one may have measured otherwise."""
+    if not text:
+        return ()
+    try:
+        first, *lines = [json.loads(line) for line in text.split("\n")[:-1]]
+        _check_header(path, first, header)
+        about = {line["run"]: line for line in lines if "run" in line}
+        made: dict[str, list[dict[str, Any]]] = {name: [] for name in about}
+        for line in lines:
+            if "run" not in line:
+                made[line["of"]].append(line)
+        here = [n for n, line in about.items() if line["software"] == napari_samstar.__version__]
+        runs = [_run(about[name], made[name]) for name in here]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"The journal {path} is damaged: delete it and start anew.") from error
+    return tuple(run for run in runs if run is not None)
+
+
+def _run(about: dict[str, Any], evaluations: Sequence[dict[str, Any]]) -> Run | None:
+    """Return a run; None where it used a reward or setting that is no longer installed."""
+    try:
+        return Run.from_dict(about, evaluations)
+    except UserError:
+        return None
+
+
+def _check_header(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
+    if found.get("format") != FORMAT:
+        raise UserError(f"{path} is not a journal of samstar: move it elsewhere.")
+    if found.get("version") != VERSION:
+        raise UserError(
+            f"The journal {path} has version {found.get('version')!r}, this program reads "
+            f"{VERSION}: update napari-samstar or delete it."
+        )
+    for name, what in (("images", "another image"), ("model_sha256", "another model")):
+        if found.get(name) != expected[name]:
+            raise UserError(f"The journal {path} is of {what}: delete it and start anew.")
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` as they come back from a file: lists for tuples, text for keys."""
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+import napari_samstar
+from napari_samstar.core import journal
+from napari_samstar.core.config import AmgConfig
+from napari_samstar.core.errors import UserError
+from napari_samstar.core.goal import Goal
+from napari_samstar.core.journal import Journal
+from napari_samstar.core.plan import Evaluation, Plan
+
+GOAL, OTHER = Goal({"coverage": 1}), Goal({"coverage": 2, "boundary": 1})
+PLAN = Plan(evaluations=40, population=8)
+BY = {"sizes": {"small": 4.0, "large": 20.0}}
+KEYS = ("imagekey",)
+
+
+def evaluations(n, first=0):
+    return [
+        Evaluation(AmgConfig(pred_iou_thresh=k / 1000), {"coverage": k / 7}, k, k // 8, "search")
+        for k in range(first, first + n)
+    ]
+
+
+def opened(path, keys=KEYS, sha="aa"):
+    return Journal(path, keys, sha)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "new" / "j.jsonl"
+
+
+def written(path, n=3, goal=GOAL, plan=PLAN, by=BY, first=0):
+    made = opened(path)
+    made.begin(goal, plan, by)
+    made.add(evaluations(n, first))
+    return made
+
+
+def test_what_was_written_comes_back(path):
+    written(path, 3)
+    (run,) = opened(path).runs
+    assert run.evaluations == tuple(evaluations(3))
+    assert (run.goal.to_dict(), run.plan) == (GOAL.to_dict(), PLAN)
+    assert run.judged_by == BY
+    assert opened(path).known(BY) == tuple(evaluations(3))
+
+
+def test_opening_writes_nothing(path):
+    assert opened(path).runs == ()
+    assert not path.parent.exists()
+
+
+def test_each_batch_is_on_disk_at_once(path):
+    made = written(path, 3)
+    made.add(evaluations(2, 3))
+    assert len(path.read_text().splitlines()) == 2 + 5
+    made.add([])
+    assert len(opened(path).known(BY)) == 5
+
+
+def test_runs_are_appended_and_configurations_known_once(path):
+    written(path, 3)
+    before = path.read_bytes()
+    written(path, 4, OTHER, first=1)
+    assert path.read_bytes().startswith(before)
+    both = opened(path)
+    assert [len(r.evaluations) for r in both.runs] == [3, 4]
+    assert both.known(BY) == tuple(evaluations(5))
+
+
+def test_the_last_run_of_a_search_is_found_at_any_budget(path):
+    written(path, 1, plan=Plan(evaluations=16, population=8, starts=(AmgConfig(),)))
+    written(path, 2, OTHER)
+    made = opened(path)
+    found = made.last(GOAL, PLAN, BY)
+    assert found is not None
+    assert found.plan.starts == (AmgConfig(),)
+    assert made.last(OTHER, PLAN, BY).evaluations == tuple(evaluations(2))
+    assert made.last(GOAL, Plan(population=8, seed=1), BY) is None
+    assert made.last(GOAL, PLAN, {"sizes": None}) is None
+
+
+def test_other_expectations_or_versions_are_not_known(path, monkeypatch):
+    written(path, 3)
+    assert opened(path).known({"sizes": {"small": 5.0, "large": 20.0}}) == ()
+    monkeypatch.setattr(napari_samstar, "__version__", "99")
+    assert opened(path).known(BY) == ()
+
+
+@pytest.mark.parametrize("cut", [1, 30, 200])
+def test_a_torn_last_line_is_tolerated_and_cut(path, cut):
+    written(path, 3)
+    path.write_bytes(path.read_bytes()[:-cut])
+    made = opened(path)
+    assert made.known(BY) == tuple(evaluations(2))
+    made.begin(GOAL, PLAN, BY)
+    made.add(evaluations(1, 2))
+    assert opened(path).known(BY) == tuple(evaluations(3))
+
+
+def test_a_header_torn_by_a_kill_is_written_anew(path):
+    path.parent.mkdir()
+    path.write_text('{"format": "samst')
+    written(path, 2)
+    assert len(opened(path).known(BY)) == 2
+
+
+HEADER = {"format": "samstar-journal", "version": 1, "images": ["imagekey"], "model_sha256": "aa"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("an essay\n", "damaged"),
+        ("an essay", "not a journal"),
+        ("[]\n", "damaged"),
+        ("\0\0\0\0\n\n", "damaged"),
+        (json.dumps(HEADER) + "\n{}\n", "damaged"),
+        (json.dumps(HEADER) + '\n{"of": "x"}\n', "damaged"),
+        ('{"format": "samstar-recipe"}\n', "not a journal"),
+        (json.dumps(HEADER | {"version": 2}) + "\n", "version 2"),
+        (json.dumps(HEADER | {"images": ["b"]}) + "\n", "another image"),
+        (json.dumps(HEADER | {"model_sha256": "bb"}) + "\n", "another model"),
+    ],
+)
+def test_a_damaged_or_foreign_journal_is_one_sentence(tmp_path, text, says):
+    path = tmp_path / "j.jsonl"
+    path.write_text(text)
+    with pytest.raises(UserError, match=says) as error:
+        opened(path)
+    assert "\n" not in str(error.value)
+    assert path.read_text() == text
+
+
+def test_runs_of_a_reward_that_is_gone_are_left_out(path):
+    written(path, 3)
+    lines = path.read_text().splitlines()
+    lines[1] = lines[1].replace('"coverage"', '"beauty"')
+    path.write_text("\n".join(lines) + "\n")
+    assert opened(path).runs == ()
+
+
+def test_a_full_disk_is_said_and_loses_nothing_written(path, monkeypatch):
+    made = written(path, 3)
+    opens = type(path).open
+
+    def full(self, *args, **kwargs):
+        file = opens(self, *args, **kwargs)
+        file.write(b'{"of": "hal')  # what still fitted
+        file.close()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(type(path), "open", full)
+    made.add(evaluations(1, 3))
+    assert "No space left" in made.problem
+    monkeypatch.undo()
+    size = path.stat().st_size
+    made.add(evaluations(1, 4))
+    assert path.stat().st_size == size
+    assert opened(path).known(BY) == tuple(evaluations(3))
+
+
+def test_a_place_without_rights_is_said(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    made = opened(tmp_path / "file2" / "j.jsonl")
+    made.path = tmp_path / "file" / "j.jsonl"
+    made.begin(GOAL, PLAN, BY)
+    assert "cannot be written" in made.problem
+
+
+def test_find_and_of_use_the_cache_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path))
+    assert journal.find("k", "aa") is None
+    made = Journal.of(["k"], "aa")
+    made.begin(GOAL, PLAN, BY)
+    made.add(evaluations(2))
+    assert journal.find("k", "aa").known(BY) == tuple(evaluations(2))
+    assert journal.find(["k", "l"], "aa") is None
+    assert journal.find("k", "bb") is None
+    assert made.path.parent == tmp_path / "journals"
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from tests.core.test_journal import BY, GOAL, PLAN, evaluations, opened
+made = opened(Path(sys.argv[1]))
+made.begin(GOAL, PLAN, BY)
+for k in range(10_000):
+    made.add(evaluations(1, k % 900))
+    print(k, flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL there")
+def test_a_kill_leaves_what_was_said(path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    said = SimpleNamespace(last=0)
+    until = time.monotonic() + 60
+    while said.last < 25 and time.monotonic() < until:
+        said.last = int(process.stdout.readline())
+    process.kill()
+    process.communicate()
+    known = opened(path).known(BY)
+    assert len(known) > 25
+    assert known[:25] == tuple(evaluations(25))
