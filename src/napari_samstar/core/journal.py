@@ -157,6 +157,7 @@ class Journal:
         text, self._end = _whole_lines(path)
         self._runs = _runs(path, text, self._header)
         self._run: Run | None = None
+        self._said = False
 
     @classmethod
     def of(cls, image_keys: Sequence[str], model_sha256: str) -> Journal:
@@ -195,7 +196,13 @@ class Journal:
     def add(self, evaluations: Sequence[Evaluation]) -> None:
         """Write evaluations of the current run and hand them to the operating system."""
         assert self._run is not None, "begin a run first"
-        self._append([{"of": self._run.name, **e.to_dict()} for e in evaluations])
+        if evaluations:
+            self._append([{"of": self._run.name, **e.to_dict()} for e in evaluations])
+
+    def unsaid_problem(self) -> str | None:
+        """Return `problem` the first time it is asked for after it arose, else None."""
+        said, self._said = self._said, self.problem is not None
+        return None if said else self.problem
 
     def _cut_torn_line(self) -> None:
         """Drop what a kill left of the last line: it would spoil the next one."""

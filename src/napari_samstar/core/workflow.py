@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_samstar.core.continued import continued
 from napari_samstar.core.labels import Labels, paint
 from napari_samstar.core.models import LoadedModel, load
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.proposals import ProposalBank
-from napari_samstar.core.search import Evaluation, Plan, search
 from napari_samstar.core.select import Selection, select
+from napari_samstar.core.several import judged_by
 from napari_samstar.core.tuning import Judge
 
 if TYPE_CHECKING:
@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from napari_samstar.core.encoder import EmbeddingCache
     from napari_samstar.core.goal import Goal
     from napari_samstar.core.images import Mapping, Micrograph
+    from napari_samstar.core.journal import Journal, Notice
+    from napari_samstar.core.plan import Evaluation, Plan
     from napari_samstar.core.rewards import Sizes
     from napari_samstar.core.source import ModelChoice, Source
-
-BATCH_SECONDS = 0.1
-"""Evaluations are handed over in batches this far apart: a plot need not know faster."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,26 +110,25 @@ def load_model(choice: ModelChoice) -> Generator[Progress, None, LoadedModel]:
 
 
 def tune(
-    judge: Judge | ProposalBank, goal: Goal, plan: Plan, sizes: Sizes | None = None
-) -> Iterator[Progress | Judge | tuple[Evaluation, ...]]:
-    """Search; yields `Progress`, the judge once it is made, and batches of evaluations."""
+    judge: Judge | ProposalBank,
+    goal: Goal,
+    plan: Plan,
+    sizes: Sizes | None = None,
+    journal: Journal | None = None,
+    *,
+    resume: bool = False,
+) -> Iterator[Progress | Judge | Notice | tuple[Evaluation, ...]]:
+    """Search; yields `Progress`, the judge once it is made, and batches of evaluations.
+
+    With a `journal` every batch is written before it is yielded, and a `Notice` says where that
+    fails; see `continued.continued` for `resume`. What a resumed run had evaluated is yielded
+    again, in order.
+    """
     if isinstance(judge, ProposalBank):
         yield Progress(0, 0, "Looking for edges, spots and foreground")
         judge = Judge.of(judge, sizes)
     elif sizes is not None:
         judge = judge.resized(sizes)
     yield judge
-    batch: list[Evaluation] = []
-    done, since = 0, time.monotonic()
-    for step in search(judge.evaluate, goal, plan):
-        if isinstance(step, Progress):
-            yield step
-            continue
-        batch.append(step)
-        done += 1
-        if time.monotonic() - since >= BATCH_SECONDS or done == plan.evaluations:
-            yield tuple(batch)
-            yield Progress(done, plan.evaluations, "Trying settings")
-            batch, since = [], time.monotonic()
-    if batch:
-        yield tuple(batch)
+    ready = continued(goal, plan, journal, judged_by(judge), resume=resume)
+    yield from ready.searched(judge)

@@ -1,0 +1,109 @@
+"""Was the search worth it? Ground truth for scoring only, and what random search would have picked.
+
+Nothing here is seen by a search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samstar.core.labels import paint
+from napari_samstar.core.progress import Progress
+from napari_samstar.core.proposals import ImpossibleConfig
+from napari_samstar.core.scoring import Score, score
+from napari_samstar.core.select import select
+
+if TYPE_CHECKING:
+    from napari_samstar.core.config import AmgConfig
+    from napari_samstar.core.goal import Goal
+    from napari_samstar.core.plan import Evaluation
+    from napari_samstar.core.proposals import ProposalBank
+
+Truth = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement with ground truth over images.
+
+    Attributes
+    ----------
+    images : tuple of Score
+    """
+
+    images: tuple[Score, ...]
+
+    @property
+    def f1(self) -> float:
+        """Mean F1 at IoU 0.5 over images."""
+        return float(np.mean([s.f1 for s in self.images]))
+
+    @property
+    def mean_ap(self) -> float:
+        """Mean over images of the AP averaged over IoU 0.5 to 0.95."""
+        return float(np.mean([s.mean_ap for s in self.images]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return {
+            "f1": self.f1,
+            "mean_ap": self.mean_ap,
+            "images": [asdict(s) for s in self.images],
+        }
+
+
+class Scorer:
+    """Scores configurations on images with ground truth; the same masks are scored once.
+
+    Parameters
+    ----------
+    banks : sequence of ProposalBank
+    truths : sequence of ndarray
+        Integer labels, shape (H, W) of each bank's image, 0 is background.
+    """
+
+    def __init__(self, banks: Sequence[ProposalBank], truths: Sequence[Truth]) -> None:
+        self._pairs = tuple(zip(banks, truths, strict=True))
+        self._known: dict[tuple[int, bytes], Score] = {}
+
+    def score(self, config: AmgConfig) -> Agreement:
+        """Return how the labels of a configuration agree; its candidates must be in the banks."""
+        return Agreement(tuple(self._score(k, config) for k in range(len(self._pairs))))
+
+    def _score(self, k: int, config: AmgConfig) -> Score:
+        bank, truth = self._pairs[k]
+        try:
+            ids = select(bank, config).ids
+        except ImpossibleConfig:
+            ids = np.empty(0, dtype=np.int64)
+        key = (k, ids.tobytes())
+        if key not in self._known:
+            self._known[key] = score(truth, paint(bank.masks, ids))
+        return self._known[key]
+
+
+def agreements(
+    scorer: Scorer, picks: dict[str, AmgConfig], tried: Sequence[Evaluation]
+) -> Generator[Progress, None, dict[str, Agreement]]:
+    """Score named picks, and add the oracle: the best mean F1 among everything `tried`.
+
+    The oracle is what a choice that knew the truth would have taken from the same evaluations.
+    """
+    found = {name: scorer.score(config) for name, config in picks.items()}
+    oracle: Agreement | None = None
+    for k, evaluation in enumerate(tried):
+        yield Progress(k, len(tried), "Scoring against the ground truth")
+        here = scorer.score(evaluation.config)
+        if oracle is None or here.f1 > oracle.f1:
+            oracle = here
+    return found if oracle is None else {**found, "oracle": oracle}
+
+
+def best_for(evaluations: Sequence[Evaluation], goal: Goal) -> Evaluation:
+    """Return the evaluation with the highest weighted mean of all rewards, the first of equals."""
+    return max(evaluations, key=lambda e: goal.total(e.rewards))
