@@ -23,7 +23,7 @@ import torch
 from torchvision.ops import nms
 
 from napari_samstar.core.pocket import IMAGE_SIZE, Pocket
-from training import real, scoring
+from training import held_out, real, scoring
 from training.train import export
 
 SHARPNESS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0)
@@ -156,7 +156,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     model = scoring.load_model(args.weights)
     images = real.load(real.folder(args.micrographs), "validation")
-    images += scoring.held_out_synthetic(args.synthetic)
+    images += [s for s in held_out.synthetic_images("validation", args.synthetic) if s.label.any()]
     found = [candidates(model, image, args.side) for image in images]
     factor, least, scores = search(found)
     top = float(np.quantile(np.concatenate([c.predicted for c in found]), 0.999))

@@ -1,190 +1,289 @@
-"""Held-out figures of a weights file, as JSON.
+"""The held-out figures of a model, beside classical baselines, as plain data.
 
-    python -m training.evaluate pocket.safetensors --micrographs DIR > report.json
-
-Per set of the test and unseen splits: IoU of one click (the mask with the highest predicted IoU,
-and the best of three), of three clicks (centre of the largest error, previous logits handed on),
-of the tight box; rank correlation of predicted and true IoU; F1 at IoU 0.5 of
-`SamAutomaticMaskGenerator` with its default thresholds. Each mean comes with its number of objects
-or images, and the standard deviation over images.
+`python -m benchmarks.model` prints them. Every mean comes with its n and the standard deviation
+over what was averaged: objects for prompts, images for "segment everything".
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from scipy.stats import spearmanr
-from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 
-from training import real, scoring
+from training import baselines
+from training.boxes import on_boxes
+from training.everything import CENTRES, DEFAULTS, TRIED, Asked, Filters, Workplace, asked
+from training.held_out import BOXED
+from training.prompting import Prompted, prompted
 
 if TYPE_CHECKING:
-    from napari_samstar.core.pocket import Pocket
+    from napari_samstar.core.models import LoadedModel
+    from napari_samstar.core.scoring import Score
+    from training.held_out import Boxed
+    from training.real import Micrograph
+
+CLEARLY = 0.05  # of F1: how far ahead of a baseline counts as beating it
+BAR = {"click": 0.60, "clicks3": 0.70, "box": 0.75, "f1_defaults": 0.45}
+NUCLEI, NUCLEI_BAR = "dsb2018_fluo", 0.75
+FILTER_NAMES = ("pred_iou_thresh", "stability_score_thresh", "box_nms_thresh")
+PROMPTS = ("click", "best_of_3", "clicks3", "box")
+
+Note = Callable[[str], None]
 
 
-def iou(a: np.ndarray, b: np.ndarray) -> float:
-    return float((a & b).sum() / max((a | b).sum(), 1))
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    Attributes
+    ----------
+    instances : int
+        Prompted objects per image at most.
+    points : int
+        Points per side of the main grid.
+    sides : tuple of int
+        Further grids to compare with, and with proposed centres.
+    compared : int
+        Images per set that these further grids see; 0 leaves them out.
+    tried : tuple
+        Thresholds among which the best single configuration is sought.
+    """
+
+    instances: int = 8
+    points: int = 16
+    sides: tuple[int, ...] = (32,)
+    compared: int = 1
+    tried: tuple[Filters, ...] = TRIED
+
+    @property
+    def main(self) -> str:
+        """Name of the main way of asking."""
+        return f"grid{self.points}"
 
 
-def prompted(model: Pocket, source: real.Micrograph, most: int) -> dict[str, list[float]]:
-    """Scores of up to `most` objects of one image, by kind of prompt."""
-    predictor = SamPredictor(model)
-    predictor.set_image(scoring.rgb(source.image))
-    names = ("click", "click_best", "clicks3", "box", "predicted", "true")
-    out: dict[str, list[float]] = {name: [] for name in names}
-    for i in scoring.some_instances(source.label, most, seed=0):
-        truth = source.label == i
-        row, col = scoring.deepest(truth)
-        masks, scores, logits = predictor.predict(np.array([[col, row]]), np.array([1]))
-        found = [iou(m, truth) for m in masks]
-        chosen = int(scores.argmax())
-        out["click"].append(found[chosen])
-        out["click_best"].append(max(found))
-        out["predicted"] += scores.tolist()
-        out["true"] += found
-        start = (masks[chosen], logits[chosen], (row, col))
-        out["clicks3"].append(_corrected(predictor, truth, *start))
-        rows, cols = np.nonzero(truth)
-        box = np.array([cols.min(), rows.min(), cols.max(), rows.max()])
-        boxed, _, _ = predictor.predict(box=box, multimask_output=False)
-        out["box"].append(iou(boxed[0], truth))
+@dataclass
+class SetResult:
+    """What one set gave: prompts pooled, and per image the ways of asking and the baselines."""
+
+    images: int = 0
+    prompts: Prompted = field(default_factory=Prompted)
+    ways: dict[str, list[Asked]] = field(default_factory=dict)
+    baselines: dict[str, list[Score]] = field(default_factory=dict)
+    encoding: list[float] = field(default_factory=list)
+
+
+def measure(model: LoadedModel, sources: list[Micrograph], effort: Effort) -> SetResult:
+    """Measure one set."""
+    from napari_samstar.core.scoring import score
+
+    out = SetResult(images=len(sources))
+    tried = tuple(dict.fromkeys((DEFAULTS, *effort.tried)))
+    for k, source in enumerate(sources):
+        place = Workplace.of(model, source.image)
+        out.encoding.append(place.encoding)
+        classical = baselines.segmented(place.image.rgb)
+        for name, labels in classical.items():
+            out.baselines.setdefault(name, []).append(score(source.label, labels))
+        predictor = place.cache.encode(model, place.image.rgb).predictor(model)
+        out.prompts += prompted(predictor, source, effort.instances, classical)
+        sides = [effort.points, *(effort.sides if k < effort.compared else ())]
+        for name, config in place.ways(sides).items():
+            out.ways.setdefault(name, []).append(asked(place, config, source.label, tried))
     return out
 
 
-def _corrected(
-    predictor: SamPredictor,
-    truth: np.ndarray,
-    mask: np.ndarray,
-    logits: np.ndarray,
-    first: tuple[int, int],
-    clicks: int = 3,
-) -> float:
-    points, labels = [first], [1]
-    for _ in range(clicks - 1):
-        missing, extra = truth & ~mask, mask & ~truth
-        if not (missing | extra).any():
-            break
-        wrong = missing if missing.sum() >= extra.sum() else extra
-        points.append(scoring.deepest(wrong))
-        labels.append(int(wrong is missing))
-        masks, _, low = predictor.predict(
-            np.array([(c, r) for r, c in points]),
-            np.array(labels),
-            mask_input=logits[None],
-            multimask_output=False,
-        )
-        mask, logits = masks[0], low[0]
-    return iou(mask, truth)
+def best_filters(results: dict[str, SetResult], way: str) -> Filters:
+    """The thresholds with the best mean F1, each set counting alike."""
+    first = next(iter(results.values()))
+    return max(
+        first.ways[way][0].scores,
+        key=lambda f: float(np.mean([_f1(r, way, f) for r in results.values()])),
+    )
 
 
-def everything(model: Pocket, source: real.Micrograph, side: int) -> tuple[float, int]:
-    """F1 at IoU 0.5 of "segment everything" at SAM's default thresholds, and how many it kept."""
-    generator = SamAutomaticMaskGenerator(model, points_per_side=side)
-    records = generator.generate(scoring.rgb(source.image))
-    masks = np.array([r["segmentation"] for r in records]).reshape(-1, *source.image.shape)
-    owner, overlap = scoring.best_overlaps(masks, source.label)
-    objects = int((np.bincount(source.label.ravel())[1:] >= 16).sum())
-    return scoring.f1(owner, overlap, objects), len(records)
+def _f1(result: SetResult, way: str, filters: Filters) -> float:
+    return float(np.mean([a.scores[filters].f1 for a in result.ways[way]]))
 
 
-def boxes_only(model: Pocket, set_folder: Path, stem: str, most: int) -> list[float]:
-    """IoU of the box around a one-click mask with the true box, where only boxes are known."""
-    from skimage import io
-
-    (path,) = sorted((set_folder / "images").glob(f"{stem}.*"))
-    boxes = np.loadtxt(set_folder / "boxes" / f"{stem}.csv", delimiter=",", skiprows=1, ndmin=2)
-    predictor = SamPredictor(model)
-    predictor.set_image(scoring.rgb(real.stretch(real.grey(io.imread(path)))))
-    out = []
-    for y0, x0, y1, x1 in np.random.default_rng(0).permutation(boxes)[:most]:
-        masks, scores, _ = predictor.predict(np.array([[(x0 + x1) / 2, (y0 + y1) / 2]]), np.ones(1))
-        rows, cols = np.nonzero(masks[scores.argmax()])
-        if not len(rows):
-            out.append(0.0)
-            continue
-        mine = (rows.min(), cols.min(), rows.max() + 1, cols.max() + 1)
-        out.append(_box_iou(mine, (y0, x0, y1, x1)))
-    return out
+def spread(values: list[float]) -> dict[str, float | int | None]:
+    """Mean, standard deviation and n; None where there is nothing."""
+    if not len(values):
+        return {"mean": None, "sd": None, "n": 0}
+    return {"mean": _short(np.mean(values)), "sd": _short(np.std(values)), "n": len(values)}
 
 
-def _box_iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    height = max(min(a[2], b[2]) - max(a[0], b[0]), 0)
-    width = max(min(a[3], b[3]) - max(a[1], b[1]), 0)
-    both = height * width
-    area = [(c[2] - c[0]) * (c[3] - c[1]) for c in (a, b)]
-    return float(both / max(sum(area) - both, 1e-6))
+def _short(value: Any) -> float:
+    return round(float(value), 4)
 
 
-def report_set(
-    model: Pocket, sources: list[real.Micrograph], args: argparse.Namespace
-) -> dict[str, float]:
-    """Means over one set's images, with counts and spread."""
-    each = [prompted(model, s, args.instances) for s in sources]
-    pooled = {k: [v for e in each for v in e[k]] for k in each[0]}
-    out: dict[str, float] = {"images": len(sources), "objects": len(pooled["click"])}
-    for name in ("click", "click_best", "clicks3", "box"):
-        out[name] = float(np.mean(pooled[name]))
-    out["click_sd_over_images"] = float(np.std([np.mean(e["click"]) for e in each]))
-    out["iou_rank_correlation"] = float(spearmanr(pooled["predicted"], pooled["true"]).statistic)
-    if args.side:
-        scored = [everything(model, s, args.side) for s in sources[: args.everything]]
-        out["f1_default"] = float(np.mean([f for f, _ in scored]))
-        out["f1_sd_over_images"] = float(np.std([f for f, _ in scored]))
-        out["f1_images"] = len(scored)
-        out["masks_per_image"] = float(np.mean([n for _, n in scored]))
-    return out
+def scored(scores: list[Score]) -> dict[str, Any]:
+    """F1, mean AP and counts over images."""
+    return {
+        "f1": spread([s.f1 for s in scores]),
+        "mean_ap": spread([s.mean_ap for s in scores]),
+        "found": sum(s.found for s in scores),
+        "true": sum(s.true for s in scores),
+    }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("weights", type=Path)
-    parser.add_argument("--micrographs", default=None)
-    parser.add_argument("--split", choices=("test", "validation"), default="test")
-    parser.add_argument("--images", type=int, default=6, help="most per set")
-    parser.add_argument("--instances", type=int, default=12, help="most per image")
-    parser.add_argument("--everything", type=int, default=3, help="images for the mask generator")
-    parser.add_argument("--side", type=int, default=16, help="its points per side; 0: leave it out")
-    parser.add_argument("--max-side", type=int, default=1024, help="larger images are reduced")
-    parser.add_argument("--synthetic", type=int, default=1, help="images per synthetic family")
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    model = scoring.load_model(args.weights)
-    root = real.folder(args.micrographs)
-    sets: dict[str, list[real.Micrograph]] = {}
-    for source in _held_out(root, args):
-        sets.setdefault(source.set_name, []).append(scoring.at_most(source, args.max_side))
-    report: dict[str, object] = {"weights": args.weights.name, "split": args.split}
+def report(
+    model: LoadedModel,
+    sets: dict[str, list[Micrograph]],
+    boxed: list[Boxed],
+    effort: Effort,
+    note: Note = lambda _: None,
+) -> dict[str, Any]:
+    """Measure everything; `note` hears the name of each set as it begins."""
+    results = {}
     for name, sources in sets.items():
-        report[name] = report_set(model, sources[: args.images], args)
-        print(name, report[name], file=sys.stderr, flush=True)
-    if args.split == "test":
-        report["ardagen_stem_boxes"] = _stem_boxes(model, root, args)
-    print(json.dumps(report, indent=1))
+        note(name)
+        results[name] = measure(model, sources, effort)
+    best = best_filters(results, effort.main)
+    tables = {name: set_table(result, effort, best) for name, result in results.items()}
+    if boxed:
+        note(BOXED)
+    return {
+        "best_configuration": {
+            "chosen": "on the evaluated images themselves, so it flatters",
+            **dict(zip(FILTER_NAMES, best, strict=True)),
+        },
+        "sets": tables,
+        "boxes": boxes_table(model, boxed, effort) if boxed else None,
+        "means": {
+            kind: means({k: v for k, v in tables.items() if k.startswith("synthetic") is made})
+            for kind, made in (("real", False), ("synthetic", True))
+        },
+        "bar": bar(tables),
+        "ways_of_asking": ways_table(results, effort),
+    }
 
 
-def _held_out(root: Path, args: argparse.Namespace) -> list[real.Micrograph]:
-    images = real.load(root, args.split)
-    if args.split == "test":
-        unseen = real.splits()["unseen"]
-        with_masks = {k: v for k, v in unseen.items() if (root / k / "masks").is_dir()}
-        images += [real.load_one(root / k, stem) for k, v in with_masks.items() for stem in v]
-    return images + scoring.held_out_synthetic(args.synthetic)
+def set_table(result: SetResult, effort: Effort, best: Filters) -> dict[str, Any]:
+    """One set's row."""
+    asks = result.prompts
+    main = result.ways[effort.main]
+    row: dict[str, Any] = {"images": result.images, "objects": len(asks.click)}
+    row |= {name: spread(getattr(asks, name)) for name in PROMPTS}
+    row["rank_correlation"] = _rank(asks)
+    row["defaults"] = scored([a.scores[DEFAULTS] for a in main])
+    row["best_configuration"] = scored([a.scores[best] for a in main])
+    row["baselines"] = {
+        name: {**scored(scores), "click": spread(asks.baselines[name])}
+        for name, scores in result.baselines.items()
+    }
+    row["not_clearly_beaten"] = _unbeaten(row)
+    return row
 
 
-def _stem_boxes(model: Pocket, root: Path, args: argparse.Namespace) -> dict[str, float]:
-    name = "ardagen_stem_boxes"
-    stems = real.splits()["unseen"][name][: args.images]
-    each = [boxes_only(model, root / name, stem, args.instances) for stem in stems]
-    pooled = [v for e in each for v in e]
-    return {"images": len(stems), "objects": len(pooled), "click_box_iou": float(np.mean(pooled))}
+def _rank(asks: Prompted) -> dict[str, float | int | None]:
+    """Spearman's correlation of predicted and true IoU over all masks of first clicks."""
+    if len(set(asks.true)) < 3 or len(set(asks.predicted)) < 3:
+        return {"value": None, "n": len(asks.true)}
+    value = spearmanr(asks.predicted, asks.true).statistic
+    return {"value": _short(value), "n": len(asks.true)}
 
 
-if __name__ == "__main__":
-    main()
+def _unbeaten(row: dict[str, Any]) -> dict[str, list[str]]:
+    """Baselines that the model does not clearly beat, by what is compared.
+
+    F1 is compared at the model's fixed defaults, not at the configuration chosen afterwards.
+    """
+    out = {}
+    for what, mine in (("f1", row["defaults"]["f1"]), ("click", row["click"])):
+        if mine["mean"] is not None:
+            others = {name: b[what]["mean"] for name, b in row["baselines"].items()}
+            out[what] = [n for n, value in others.items() if mine["mean"] < value + CLEARLY]
+    return out
+
+
+def means(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, float | int | None]]:
+    """Means over sets, each set counting alike; the deviation is over sets."""
+    columns: dict[str, list[float | None]] = {
+        name: [t[name]["mean"] for t in tables.values()] for name in PROMPTS
+    }
+    columns["rank_correlation"] = [t["rank_correlation"]["value"] for t in tables.values()]
+    for name, key in (("defaults", "defaults"), ("best", "best_configuration")):
+        for score in ("f1", "mean_ap"):
+            columns[f"{score}_{name}"] = [t[key][score]["mean"] for t in tables.values()]
+    for baseline in baselines.BASELINES:
+        for what in ("f1", "mean_ap", "click"):
+            columns[f"{what}_{baseline}"] = [
+                t["baselines"][baseline][what]["mean"] for t in tables.values()
+            ]
+    return {name: spread([v for v in c if v is not None]) for name, c in columns.items()}
+
+
+def bar(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Where the means over real sets stand against what was asked for."""
+    real = means({k: v for k, v in tables.items() if not k.startswith("synthetic")})
+    reached: dict[str, tuple[float, Any]] = {k: (v, real[k]["mean"]) for k, v in BAR.items()}
+    if NUCLEI in tables:
+        reached["f1_defaults_nuclei"] = (NUCLEI_BAR, tables[NUCLEI]["defaults"]["f1"]["mean"])
+    return {
+        name: {"asked": least, "reached": value, "met": value is not None and value >= least}
+        for name, (least, value) in reached.items()
+    }
+
+
+def ways_table(results: dict[str, SetResult], effort: Effort) -> dict[str, Any]:
+    """Ways of asking side by side, on the images that saw all of them."""
+    n = effort.compared or None
+    out: dict[str, Any] = {"images_per_set": n or "all", "encoding_s": _mean_encoding(results)}
+    names = list(next(iter(results.values())).ways)
+    for name in names:
+        rows = [a for r in results.values() for a in r.ways[name][:n]]
+        best = best_filters({k: _first(r, n) for k, r in results.items()}, name)
+        out[name] = {
+            "prompts": spread([float(a.prompts) for a in rows]),
+            "decoding_s": spread([a.seconds for a in rows]),
+            "by_set": {
+                key: {"prompts": int(sum(a.prompts for a in r.ways[name][:n])),
+                      "f1": _short(_f1(_first(r, n), name, DEFAULTS)),
+                      "f1_best": _short(_f1(_first(r, n), name, best))}
+                for key, r in results.items()
+            },
+            "defaults": scored([a.scores[DEFAULTS] for a in rows]),
+            "best": {"filters": best, **scored([a.scores[best] for a in rows])},
+        }  # fmt: skip
+    if CENTRES in out:
+        mine = out[CENTRES]["decoding_s"]["mean"]
+        out["decoding_time_over_centres"] = {
+            name: round(out[name]["decoding_s"]["mean"] / mine, 2) for name in names
+        }
+    return out
+
+
+def _first(result: SetResult, n: int | None) -> SetResult:
+    return SetResult(ways={name: asks[:n] for name, asks in result.ways.items()})
+
+
+def _mean_encoding(results: dict[str, SetResult]) -> dict[str, float | int | None]:
+    return spread([s for r in results.values() for s in r.encoding])
+
+
+def boxes_table(model: LoadedModel, boxed: list[Boxed], effort: Effort) -> dict[str, Any]:
+    """The row of the set of which only boxes are known."""
+    from napari_samstar.core.config import AmgConfig
+
+    got = on_boxes(model, boxed, AmgConfig(points_per_side=effort.points), effort.instances)
+    return {
+        "images": len(boxed),
+        "mask_inside_box": spread(got.inside),
+        "box_filled": spread(got.filled),
+        "box_iou_of_box_prompt": spread(got.box),
+        "box_iou_of_click": spread(got.click),
+        "true": sum(got.true),
+        "everything": {
+            name: {
+                "found": sum(found),
+                "count_error": spread(
+                    [abs(f - t) / t for f, t in zip(found, got.true, strict=True)]
+                ),
+                "box_f1": spread(got.f1[name]),
+            }
+            for name, found in got.found.items()
+        },
+    }

@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from napari_samstar.core.pocket import IMAGE_SIZE, Pocket, build_pocket
-from training import real, synth
+from napari_samstar.core.pocket import Pocket, build_pocket
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SYNTHETIC_SEED = 10_000_000  # training seeds its generator otherwise; these were never trained on
+    from training import real
 
 
 def load_model(weights: Path, device: str = "cpu") -> Pocket:
@@ -24,18 +23,6 @@ def load_model(weights: Path, device: str = "cpu") -> Pocket:
     model = build_pocket()
     model.load_state_dict({k: v.float() for k, v in load_file(weights).items()})
     return model.to(device)
-
-
-def held_out_synthetic(per_family: int, size: int = IMAGE_SIZE) -> list[real.Micrograph]:
-    """Synthetic micrographs from seeds that training never uses, as sets named by family."""
-    out = []
-    for i, family in enumerate(f for f in synth.FAMILIES if f != "empty"):
-        for k in range(per_family):
-            rng = np.random.default_rng((SYNTHETIC_SEED, i, k))
-            made = synth.generate(family, (size, size), rng)
-            if made.masks:
-                out.append(real.Micrograph(f"synthetic_{family}", str(k), made.image, made.label()))
-    return out
 
 
 def at_most(source: real.Micrograph, side: int) -> real.Micrograph:

@@ -1,0 +1,168 @@
+"""A picture of what the model does by default: successes and failures, chosen by rule.
+
+    python -m training.contact_sheet -o docs/images/model_card.png
+
+Per family, `--candidates` held-out synthetic micrographs are scored; shown are the one with the
+best and the one with the worst F1. Real micrographs are not shown: they may not be copied.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from skimage.segmentation import find_boundaries
+
+from napari_samstar.core.config import AmgConfig
+from napari_samstar.core.models import LoadedModel, load
+from napari_samstar.core.scoring import score
+from training import held_out, synth
+from training.everything import Workplace
+
+FAMILIES = tuple(f for f in synth.FAMILIES if f != "empty")
+TRUE, MATCHED, WRONG = (255, 209, 92), (90, 220, 130), (255, 95, 105)  # RGB
+INK, PAPER, MARGIN = (40, 44, 52), (255, 255, 255), 8
+TITLES = {
+    "tem": "bright-field TEM", "stem": "HAADF-STEM", "sem": "SEM powder", "fluo": "fluorescence",
+    "phase": "phase contrast", "tissue": "EM tissue", "alloy": "etched alloy", "tiles": "grains",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """One micrograph with truth and answer, label images (H, W)."""
+
+    family: str
+    number: int
+    image: np.ndarray
+    truth: np.ndarray
+    labels: np.ndarray
+    f1: float
+
+
+def shown(model: LoadedModel, family: str, k: int, size: int, points: int) -> Shown:
+    source = held_out.one_synthetic("test", family, k, size)
+    labels = Workplace.of(model, source.image).labels(AmgConfig(points_per_side=points))
+    f1 = score(source.label, labels).f1
+    return Shown(family, k, source.image, source.label, labels, f1)
+
+
+def pair(candidates: list[Shown]) -> tuple[Shown, Shown]:
+    """The best and the worst by F1; the earlier where two are equal."""
+    order = sorted(candidates, key=lambda s: (-s.f1, s.number))
+    return order[0], order[-1]
+
+
+def sheet(rows: list[tuple[Shown, Shown]], side: int) -> np.ndarray:
+    """RGB picture: a row per family; best left, worst right, each as truth and answer."""
+    lines = [_line([_panel(s, side) for s in row]) for row in rows]
+    return np.concatenate([_header(lines[0].shape[1], side), *lines])
+
+
+def _panel(one: Shown, side: int) -> np.ndarray:
+    matched = _matched(one)
+    truth = _outlined(one.image, one.truth, np.full(one.truth.max() + 1, True), TRUE, TRUE, side)
+    answer = _outlined(one.image, one.labels, matched, MATCHED, WRONG, side)
+    gap = np.full((side, MARGIN // 2, 3), PAPER, np.uint8)
+    both = np.concatenate([truth, gap, answer], 1)
+    hit, all_true = int(matched[1:].sum()), len(np.unique(one.truth[one.truth > 0]))
+    text = f"{TITLES[one.family]}   F1 {one.f1:.2f}   {hit} of {all_true} objects, "
+    text += f"{len(matched) - 1 - hit} wrong"
+    return np.concatenate([_text(text, both.shape[1], 22), both])
+
+
+def _matched(one: Shown) -> np.ndarray:
+    """For each label (index 0 is background): whether it agrees with an object at IoU 0.5."""
+    from napari_samstar.core.scoring import iou_matrix
+
+    out = np.zeros(one.labels.max() + 1, bool)
+    ious = iou_matrix(one.truth, one.labels)
+    if ious.size:
+        out[1:] = ious.max(0) >= 0.5
+    return out
+
+
+def _outlined(
+    image: np.ndarray,
+    labels: np.ndarray,
+    good: np.ndarray,
+    colour: tuple[int, int, int],
+    other: tuple[int, int, int],
+    side: int,
+) -> np.ndarray:
+    """The image at `side` px, with outlines in `colour` where `good[label]`, else in `other`."""
+    gray = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    big = cv2.resize(labels.astype(np.int32), (side, side), interpolation=cv2.INTER_NEAREST)
+    edge = find_boundaries(big, mode="inner")
+    out = np.repeat(gray[..., None], 3, 2)
+    out[edge] = np.where(good[big[edge]][:, None], colour, other)
+    return out
+
+
+def _line(panels: list[np.ndarray]) -> np.ndarray:
+    height = panels[0].shape[0]
+    gap = np.full((height, MARGIN, 3), PAPER, np.uint8)
+    parts = [gap]
+    for panel in panels:
+        parts += [panel, gap]
+    line = np.concatenate(parts, 1)
+    return np.concatenate([line, np.full((MARGIN, line.shape[1], 3), PAPER, np.uint8)])
+
+
+def _header(width: int, side: int) -> np.ndarray:
+    out = np.full((58, width, 3), PAPER, np.uint8)
+    half = (width - 3 * MARGIN) // 2
+    for x, words in ((MARGIN, "Best of its family"), (2 * MARGIN + half, "Worst of its family")):
+        cv2.putText(out, words, (x, 24), cv2.FONT_HERSHEY_DUPLEX, 0.62, INK, 1, cv2.LINE_AA)
+        at = x
+        for label, colour in (
+            ("truth", TRUE), ("found, IoU at least 0.5", MATCHED), ("found, wrong", WRONG),
+        ):  # fmt: skip
+            cv2.rectangle(out, (at, 37), (at + 14, 47), colour, -1)
+            cv2.putText(
+                out, label, (at + 20, 47), cv2.FONT_HERSHEY_SIMPLEX, 0.42, INK, 1, cv2.LINE_AA
+            )
+            at += 40 + 8 * len(label)
+    return out
+
+
+def _text(words: str, width: int, height: int) -> np.ndarray:
+    out = np.full((height, width, 3), PAPER, np.uint8)
+    cv2.putText(out, words, (0, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, INK, 1, cv2.LINE_AA)
+    return out
+
+
+def draw(
+    output: Path,
+    model: str = "pocket",
+    candidates: int = 3,
+    size: int = 512,
+    points: int = 16,
+    side: int = 224,
+) -> None:
+    """Score `candidates` micrographs of each family, and write the sheet as PNG.
+
+    `size` is their side in px, `points` the grid's points per side, `side` a panel's side in px.
+    """
+    loaded = load(model, "cpu")
+    rows = [pair([shown(loaded, f, k, size, points) for k in range(candidates)]) for f in FAMILIES]
+    picture = sheet(rows, side)
+    cv2.imwrite(str(output), picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--model", default="pocket", help="registry name or checkpoint")
+    parser.add_argument("--candidates", type=int, default=3, help="micrographs per family")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    draw(args.output, args.model, args.candidates)
+
+
+if __name__ == "__main__":
+    main()
