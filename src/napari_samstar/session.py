@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.workflow import Segmented
 
 INVALIDATES: dict[str, tuple[str, ...]] = {
-    "segmented": ("judge", "evaluations", "front", "chosen"),
+    "segmented": ("judge", "evaluations", "front", "chosen", "rescued"),
     "evaluations": ("front",),
     "goal": ("front",),
 }
@@ -57,6 +57,10 @@ class Session:
         `evaluations` seen through `goal`.
     chosen : int, optional
         Position in `evaluations` of the one on show.
+    rescued : tuple of int
+        Ids of masks that the user keeps, whatever the settings say.
+    loaded : Recipe, optional
+        A recipe that was opened, for the panels to show.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
@@ -70,6 +74,8 @@ class Session:
     evaluations: tuple[Evaluation, ...] = ()
     front: Front | None = None
     chosen: int | None = None
+    rescued: tuple[int, ...] = ()
+    loaded: Recipe | None = None
 
     def set_segmented(self, segmented: Segmented) -> None:
         """Take over a new outcome; forget what belonged to another bank."""
@@ -77,8 +83,27 @@ class Session:
         if not same_bank:
             self._reset(*INVALIDATES["segmented"])
         self.segmented = segmented
+        if not same_bank:
+            self._restore_rescued(segmented)
         self.config = segmented.selection.config
         self.selection = segmented.selection
+
+    def forget(self) -> None:
+        """Let go of the segmented image and of all that came of it."""
+        self._reset(*INVALIDATES["segmented"])
+        self.selection = None
+        self.segmented = None
+
+    def load(self, recipe: Recipe) -> None:
+        """Take over a recipe's settings and goal; its model and intensities are the panels'."""
+        from napari_samstar.core.goal import Goal
+
+        if "goal" in recipe.tuning:
+            self.set_goal(Goal.from_dict(recipe.tuning["goal"]))
+        self.show(recipe.config)
+        self.loaded = recipe
+        if self.segmented is not None:
+            self._restore_rescued(self.segmented)
 
     def start_tuning(self, goal: Goal, plan: Plan) -> None:
         """Forget the evaluations of an earlier run."""
@@ -120,11 +145,20 @@ class Session:
     def recipe(self) -> Recipe | None:
         """Return how the masks on show came about; None where there are none."""
         from napari_samstar.core.recipe import make_recipe
+        from napari_samstar.core.rescue import describe
 
         if self.segmented is None or self.selection is None:
             return None
         s = self.segmented
-        return make_recipe(s.image, s.mapping, s.model, self.selection.config, self._tuning())
+        rescued = describe(s.bank.masks, self.rescued)
+        config = self.selection.config
+        return make_recipe(s.image, s.mapping, s.model, config, self._tuning(), rescued)
+
+    def _restore_rescued(self, segmented: Segmented) -> None:
+        from napari_samstar.core.rescue import of_recipe
+
+        if self.loaded is not None and self.loaded.rescued:
+            self.rescued = of_recipe(self.loaded, segmented.image, segmented.bank.masks)
 
     def _tuning(self) -> dict[str, Any]:
         if self.chosen is None or self.goal is None or self.judge is None or self.plan is None:
@@ -149,4 +183,4 @@ class Session:
 
     def _reset(self, *names: str) -> None:
         for name in names:
-            setattr(self, name, () if name == "evaluations" else None)
+            setattr(self, name, () if name in ("evaluations", "rescued") else None)

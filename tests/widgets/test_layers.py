@@ -8,18 +8,24 @@ import dask.array as da
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Image
+from napari.layers import Image, Labels
 
 from napari_samstar.core.images import Mapping
+from napari_samstar.widgets._history import History
 from napari_samstar.widgets._layers import (
-    LayerWriter,
     Placement,
     image_layers,
     pixel_size,
     shown_plane,
     source_of,
 )
-from napari_samstar.widgets._shared import PREVIEW_NAME
+from napari_samstar.widgets._writer import (
+    COMPARISON_NAME,
+    OUTLINE_NAME,
+    PREVIEW_NAME,
+    RECIPE_KEY,
+    LayerWriter,
+)
 
 
 @pytest.fixture
@@ -41,14 +47,17 @@ def viewer() -> ViewerModel:
 def test_labels_lie_where_the_plane_lies(viewer: Any, transform: dict[str, Any]) -> None:
     image = Image(np.random.default_rng(0).random((5, 20, 30)), name="i", **transform)
     viewer.add_layer(image)
-    writer = LayerWriter(viewer)
+    writer = LayerWriter(viewer, History())
     writer.placement = Placement.of(image, (3,))
     layer = writer.apply(np.ones((20, 30), dtype=np.int32), {})
     assert layer is not None
     for row, col in ((0, 0), (19, 29), (4, 17)):
-        np.testing.assert_allclose(
-            layer.data_to_world((0, row, col)), image.data_to_world((3, row, col))
-        )
+        world = image.data_to_world((3, row, col))
+        np.testing.assert_allclose(layer.data_to_world((0, row, col)), world)
+        assert writer.placement.pixel(world) == (row, col)
+        assert writer.placement.pixel(image.data_to_world((2, row, col))) is None
+        whole = Labels(np.zeros((5, 20, 30), np.int32), **writer.placement.stack_transform)
+        np.testing.assert_allclose(whole.data_to_world((3, row, col)), world)
 
 
 def test_shown_plane_follows_the_sliders_and_scale(viewer: Any) -> None:
@@ -64,12 +73,12 @@ def test_a_flat_image_beside_a_stack_has_no_plane(viewer: Any) -> None:
     assert shown_plane(flat, viewer) == ()
 
 
-def test_source_takes_contrast_limits_and_units(viewer: Any) -> None:
+def test_source_takes_units_and_the_mapping_as_it_is(viewer: Any) -> None:
     layer = viewer.add_image(
-        np.arange(100.0).reshape(10, 10), contrast_limits=(20, 60),
+        np.arange(100.0).reshape(10, 10), contrast_limits=(0, 99),
         scale=(2, 2), units=("um", "um"),
     )  # fmt: skip
-    source = source_of(layer, (), Mapping(stretch="limits", limits=(0, 1)))
+    source = source_of(layer, (), Mapping(stretch="limits", limits=(20, 60)))
     assert source.mapping.limits == (20, 60)
     assert pixel_size(layer) == ((2.0, 2.0), "µm")
     image = source.read()
@@ -95,7 +104,7 @@ def test_every_kind_of_layer_can_be_read(viewer: Any, kind: str) -> None:
 
 def test_the_preview_is_one_layer_and_leaves_the_selection(viewer: Any) -> None:
     image = viewer.add_image(np.zeros((8, 8)))
-    writer = LayerWriter(viewer)
+    writer = LayerWriter(viewer, History())
     writer.placement = Placement.of(image, ())
     for value in (1, 2):
         writer.preview(np.full((8, 8), value, dtype=np.int32))
@@ -108,8 +117,74 @@ def test_the_preview_is_one_layer_and_leaves_the_selection(viewer: Any) -> None:
 def test_the_preview_moves_with_the_image(viewer: Any) -> None:
     first = viewer.add_image(np.zeros((8, 8)))
     second = viewer.add_image(np.zeros((8, 8)), scale=(2, 2))
-    writer = LayerWriter(viewer)
+    writer = LayerWriter(viewer, History())
     for image in (first, second):
         writer.placement = Placement.of(image, ())
         writer.preview(np.ones((8, 8), dtype=np.int32))
     np.testing.assert_allclose(viewer.layers[PREVIEW_NAME].scale, (2, 2))
+
+
+@pytest.fixture
+def writer(viewer: Any) -> LayerWriter:
+    image = viewer.add_image(np.zeros((8, 8)), name="i")
+    made = LayerWriter(viewer, History())
+    made.placement = Placement.of(image, ())
+    made.preview(np.ones((8, 8), dtype=np.int32))
+    return made
+
+
+def test_apply_is_undone_and_done_again_with_what_was_painted(
+    viewer: Any, writer: LayerWriter
+) -> None:
+    layer = writer.apply(np.eye(8, dtype=np.int32), {"a": 1})
+    assert layer is not None
+    assert not viewer.layers[PREVIEW_NAME].visible
+    layer.data[0, 7] = 5
+    writer._history.undo()
+    assert layer not in viewer.layers
+    assert viewer.layers[PREVIEW_NAME].visible
+    assert writer.applied is None
+    writer._history.redo()
+    assert viewer.layers["i objects"].data[0, 7] == 5
+    assert writer.applied is layer
+
+
+def test_replacing_objects_keeps_the_layer_and_comes_back(writer: LayerWriter) -> None:
+    mine = np.arange(64, dtype=np.int32).reshape(8, 8)
+    layer = writer.apply(mine, {"first": True})
+    assert layer is not None
+    assert writer.replaceable() == [layer]
+    assert writer.apply(np.eye(8, dtype=np.int32), {"second": True}, into=layer) is layer
+    assert (layer.data == np.eye(8)).all()
+    assert layer.metadata[RECIPE_KEY] == {"second": True}
+    writer._history.undo()
+    assert (layer.data == mine).all()
+    assert layer.metadata[RECIPE_KEY] == {"first": True}
+    writer._history.redo()
+    assert (layer.data == np.eye(8)).all()
+
+
+def test_an_object_is_kept_in_the_applied_layer(writer: LayerWriter) -> None:
+    mask = np.zeros((8, 8), dtype=bool)
+    mask[2:4, 2:5] = True
+    assert writer.keep(mask, []) is None
+    layer = writer.apply(np.eye(8, dtype=np.int32), {"config": 1})
+    assert layer is not None
+    step = writer.keep(mask, [{"box": []}])
+    assert step is not None
+    step.redo()
+    assert (layer.data[mask] == 2).all()
+    assert layer.metadata[RECIPE_KEY] == {"config": 1, "rescued": [{"box": []}]}
+    step.undo()
+    assert (layer.data == np.eye(8)).all()
+    assert layer.metadata[RECIPE_KEY] == {"config": 1}
+
+
+def test_outline_and_comparison_are_temporary(viewer: Any, writer: LayerWriter) -> None:
+    writer.outline(np.eye(8, dtype=bool))
+    writer.compare(np.eye(8, dtype=np.uint8) * 4)
+    assert {OUTLINE_NAME, COMPARISON_NAME} <= {x.name for x in viewer.layers}
+    assert not viewer.layers[PREVIEW_NAME].visible
+    writer.preview(np.ones((8, 8), dtype=np.int32))
+    assert [x.name for x in viewer.layers] == ["i", PREVIEW_NAME]
+    assert viewer.layers[PREVIEW_NAME].visible

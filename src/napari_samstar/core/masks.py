@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,6 +149,7 @@ class MaskStore:
     def __init__(self, shape: tuple[int, int]) -> None:
         self.shape = shape
         self._masks: list[Packed] = []
+        self._lock = Lock()  # a running search and the sliders clean masks at the same time
 
     def __len__(self) -> int:
         return len(self._masks)
@@ -159,9 +161,10 @@ class MaskStore:
 
     def extend(self, masks: Sequence[Packed]) -> range:
         """Store `masks` and return their ids."""
-        first = len(self._masks)
-        self._masks.extend(masks)
-        return range(first, len(self._masks))
+        with self._lock:
+            first = len(self._masks)
+            self._masks.extend(masks)
+            return range(first, len(self._masks))
 
     def __getitem__(self, mask_id: int) -> Packed:
         return self._masks[mask_id]

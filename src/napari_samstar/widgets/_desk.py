@@ -1,32 +1,38 @@
-"""What belongs to a viewer, whichever panels are open: session, jobs, preview."""
+"""What belongs to a viewer, whichever panels are open: session, jobs, history, layers."""
 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import pandas as pd
+from napari.layers import Labels
 from napari.qt.threading import create_worker
 
 from napari_samstar.session import Session
+from napari_samstar.widgets._activity import Activity
+from napari_samstar.widgets._history import Action, History
 from napari_samstar.widgets._jobs import Job, Jobs
-from napari_samstar.widgets._layers import LayerWriter
-from napari_samstar.widgets._torch import make_torch_safe
+from napari_samstar.widgets._torch import make_torch_safe, trim_memory
+from napari_samstar.widgets._writer import RECIPE_KEY, LayerWriter
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from typing import Any
 
     import napari
-    from napari.layers import Labels
+    from napari.layers import Image
 
     from napari_samstar.core.config import AmgConfig
     from napari_samstar.core.goal import Goal
     from napari_samstar.core.images import Micrograph
+    from napari_samstar.core.recipe import Recipe
     from napari_samstar.core.search import Plan
     from napari_samstar.core.source import ModelChoice, Source
+    from napari_samstar.core.stack import PlaneLabels
     from napari_samstar.core.workflow import Segmented
     from napari_samstar.widgets._layers import Placement
 
@@ -37,37 +43,50 @@ class Desk:
     def __init__(self, viewer: napari.Viewer) -> None:
         self.session = Session()
         self.jobs = Jobs()
-        self.layers = LayerWriter(viewer)
+        self.history = History()
+        self.layers = LayerWriter(viewer, self.history)
+        self._activity = Activity(self.jobs)
         self._cache: Any = None
-        self.session.events.selection.connect(self._on_session_selection)
+        self._source: weakref.ref[Image] | None = None
+        events = self.session.events
+        events.selection.connect(self._on_session_selection)
+        events.rescued.connect(self._on_session_rescued)
+        viewer.layers.events.removed.connect(self._on_layer_removed)
+        viewer.bind_key("Control-Alt-Z", _undo, overwrite=True)
+        viewer.bind_key("Control-Alt-Shift-Z", _redo, overwrite=True)
+
+    # --- jobs ---------------------------------------------------------------------------------
 
     def segment(
-        self, source: Source, choice: ModelChoice, config: AmgConfig, placement: Placement
+        self,
+        source: Source,
+        choice: ModelChoice,
+        config: AmgConfig,
+        placement: Placement,
+        layer: Image | None = None,
     ) -> None:
-        """Start segmenting a plane that lies at `placement`."""
+        """Start segmenting a plane of `layer` that lies at `placement`."""
 
         def finish(segmented: Segmented) -> None:
             self.layers.placement = placement
+            self._source = weakref.ref(layer) if layer is not None else None
             self.session.set_segmented(segmented)
 
         work = (self, source, choice, config)
         self.jobs.start(Job("Segment", _segment, work, on_result=finish))
 
-    def apply(self) -> None:
-        """Turn the masks on show into a Labels layer that carries its recipe."""
-        from napari_samstar.core.labels import paint
-
+    def segment_stack(
+        self, source: Source, planes: Sequence[tuple[int, ...]], whole: Labels
+    ) -> None:
+        """Start applying the settings on show to `planes`; fills the empty stack layer `whole`."""
         segmented, selection = self.session.segmented, self.session.selection
         recipe = self.session.recipe()
         if segmented is None or selection is None or recipe is None:
             return
-        labels = paint(segmented.bank.masks, selection.ids)
-        layer = self.layers.apply(labels, recipe.to_dict())
-        if layer is not None:
-            # Not one of `jobs`: measuring must not stop a running search.
-            worker = create_worker(_measure, labels, segmented.image, _start_thread=False)
-            worker.returned.connect(partial(_set_features, weakref.ref(layer)))
-            worker.start()
+        whole.metadata = {RECIPE_KEY: recipe.to_dict() | {"rescued": []}}
+        filler = _StackFiller(self.layers, whole)
+        work = (self, source, planes, segmented.model, selection.config)
+        self.jobs.start(Job("Apply to all planes", _planes, work, on_step=filler.put))
 
     def tune(self, goal: Goal, plan: Plan) -> None:
         """Start searching on the segmented plane."""
@@ -84,15 +103,97 @@ class Desk:
         else:
             self.session.judge = step
 
-    def _on_session_selection(self) -> None:
+    # --- what the user keeps ------------------------------------------------------------------
+
+    def apply(self, into: Labels | None = None) -> Labels | None:
+        """Turn the masks on show into a Labels layer that carries its recipe.
+
+        A new layer, or the objects of `into` replaced; either can be undone.
+        """
+        labels, recipe = self._labels(), self.session.recipe()
+        if labels is None or recipe is None:
+            return None
+        layer = self.layers.apply(labels, recipe.to_dict(), into)
+        segmented = self.session.segmented
+        if layer is not None and segmented is not None:
+            self.measure(layer, segmented.image)
+        return layer
+
+    def rescue(self, mask_id: int) -> None:
+        """Keep a candidate whatever the settings say: in the preview, and in the applied layer."""
+        from napari_samstar.core.rescue import describe
+
+        session = self.session
+        if session.segmented is None or mask_id in session.rescued:
+            return
+        store = session.segmented.bank.masks
+        before, after = session.rescued, (*session.rescued, mask_id)
+        in_layer = self.layers.keep(store.dense(mask_id), list(describe(store, after)))
+        bank = session.segmented.bank
+
+        def put(rescued: tuple[int, ...]) -> None:
+            # The image may have changed since; then only the layer is undone.
+            if session.segmented is not None and session.segmented.bank is bank:
+                session.rescued = rescued
+
+        def redo() -> None:
+            put(after)
+            if in_layer is not None:
+                in_layer.redo()
+
+        def undo() -> None:
+            put(before)
+            if in_layer is not None:
+                in_layer.undo()
+
+        self.history.do(Action("Keep an object", redo, undo))
+
+    def load(self, recipe: Recipe) -> None:
+        """Set the panels as a recipe says."""
+        self.session.load(recipe)
+
+    def measure(self, layer: Labels, image: Micrograph) -> None:
+        """Give a layer its table of measurements, a moment later."""
+        # Not one of `jobs`: measuring must not stop a running search.
+        labels = np.array(layer.data).reshape(image.shape)
+        worker = create_worker(_measure, labels, image, _start_thread=False)
+        worker.returned.connect(partial(_set_features, weakref.ref(layer)))
+        worker.start()
+
+    # --- what happened ------------------------------------------------------------------------
+
+    def _labels(self) -> Any:
+        """Return the masks on show as a label image; None where there are none."""
         segmented, selection = self.session.segmented, self.session.selection
         if segmented is None or selection is None:
-            return
+            return None
         from napari_samstar.core.labels import paint
 
-        ready = selection is segmented.selection
-        labels = segmented.labels if ready else paint(segmented.bank.masks, selection.ids)
-        self.layers.preview(labels)
+        if selection is segmented.selection and not self.session.rescued:
+            return segmented.labels
+        return paint(segmented.bank.masks, selection.ids, self.session.rescued)
+
+    def _on_session_selection(self, *_: Any, reveal: bool = True) -> None:
+        labels = self._labels()
+        if labels is not None:
+            self.layers.preview(labels, reveal=reveal)
+
+    def _on_session_rescued(self, *_: Any) -> None:
+        self._on_session_selection(reveal=self.layers.applied is None)
+
+    def _on_layer_removed(self, event: Any) -> None:
+        """Let go of everything that was made from an image that is gone."""
+        source = self._source() if self._source is not None else None
+        if source is None or event.value is not source:
+            return
+        self.jobs.stop()
+        self._source = None
+        self.session.forget()
+        if self._cache is not None:
+            self._cache.clear_memory()
+        self.layers.drop(*self.layers.temporary_names)
+        # The last step of a stopped job still holds what it works on.
+        self.jobs.when_idle(trim_memory)
 
     def cache(self) -> Any:
         """Return the embedding cache that all jobs of this viewer share."""
@@ -101,6 +202,26 @@ class Desk:
 
             self._cache = default_cache()
         return self._cache
+
+
+class _StackFiller:
+    """Writes planes into a stack layer as they come; the first one adds the layer."""
+
+    def __init__(self, writer: LayerWriter, layer: Labels) -> None:
+        self._writer = writer
+        self._layer = layer
+        self._highest = 0
+
+    def put(self, found: PlaneLabels) -> None:
+        """Write one plane; ids run on through the stack, because nothing links the planes."""
+        shown = found.labels > 0
+        at = self._layer.data[found.plane]
+        at[shown] = found.labels[shown] + self._highest
+        self._highest += int(found.labels.max(initial=0))
+        if not self._writer.holds(self._layer):
+            self._writer.add(self._layer, f"Apply to all planes of {self._layer.name}")
+        self._layer.events.data(value=self._layer.data)
+        self._layer.refresh()
 
 
 def _measure(labels: Any, image: Micrograph) -> pd.DataFrame:
@@ -130,10 +251,26 @@ def _segment(desk: Desk, source: Source, choice: ModelChoice, config: AmgConfig)
     return result
 
 
+def _planes(
+    desk: Desk, source: Source, planes: Sequence[tuple[int, ...]], model: Any, config: AmgConfig
+) -> Generator[Any, None, None]:
+    from napari_samstar.core.stack import segment_planes
+
+    yield from segment_planes(source, planes, model, config, desk.cache())
+
+
 def _tune(judge: Any, goal: Goal, plan: Plan) -> Generator[Any, None, None]:
     from napari_samstar.core.workflow import tune
 
     yield from tune(judge, goal, plan)
+
+
+def _undo(viewer: napari.Viewer) -> None:
+    desk_of(viewer).history.undo()
+
+
+def _redo(viewer: napari.Viewer) -> None:
+    desk_of(viewer).history.redo()
 
 
 _desks: WeakKeyDictionary[napari.Viewer, Desk] = WeakKeyDictionary()

@@ -13,8 +13,7 @@ from qtpy.QtWidgets import QComboBox, QPushButton, QSizePolicy
 
 from napari_samstar.core.config import SETTINGS
 from napari_samstar.core.goal import OBJECTIVES
-from napari_samstar.widgets._desk import desk_of
-from napari_samstar.widgets._shared import Panel, note
+from napari_samstar.widgets._shared import ApplyRow, Panel, note
 
 if TYPE_CHECKING:
     import napari
@@ -32,7 +31,7 @@ class FrontPanel(Panel):
     HIGH = 560
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__(desk_of(napari_viewer))
+        super().__init__(napari_viewer)
         self._viewer = napari_viewer
         self._build_plot()
         self._build_buttons()
@@ -97,12 +96,11 @@ class FrontPanel(Panel):
         self.defaults_button = QPushButton("SAM's defaults")
         self.defaults_button.setToolTip("What SAM gives without tuning, to compare.")
         self.defaults_button.clicked.connect(self._on_defaults_clicked)
-        self.apply_button = QPushButton("Apply to a Labels layer")
-        self.apply_button.setToolTip("Add the objects on show as a layer that carries its recipe.")
-        self.apply_button.clicked.connect(self.desk.apply)
+        self.apply_row = ApplyRow(self, self._viewer)
+        self.apply_button = self.apply_row.apply
         self.row(note("Across"), self.x_box, note("Up"), self.y_box, stretch=-1)
         self.row(self.knee_button, self.best_button, self.defaults_button, stretch=-1)
-        self.column.addWidget(self.apply_button)
+        self.column.addWidget(self.apply_row)
 
     # --- what the user does ---------------------------------------------------------------------
 
@@ -188,7 +186,6 @@ class FrontPanel(Panel):
 
     def _on_session_chosen(self, *_: Any) -> None:
         session = self.desk.session
-        self.apply_button.setEnabled(session.selection is not None and len(session.selection) > 0)
         front, chosen = session.front, session.chosen
         if front is None:
             return

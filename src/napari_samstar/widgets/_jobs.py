@@ -70,6 +70,7 @@ class Jobs:
         self._stopping = False
         self._next: Job | None = None
         self._pace: tuple[str, int, float] | None = None
+        self._when_idle: Callable[[], None] | None = None
 
     @property
     def busy(self) -> bool:
@@ -90,6 +91,13 @@ class Jobs:
         self._next = None
         self._quit()
         self._show(Status())
+
+    def when_idle(self, action: Callable[[], None]) -> None:
+        """Call `action` as soon as no thread works any more; at once where none does."""
+        if self._running is None:
+            action()
+        else:
+            self._when_idle = action
 
     # --- private ------------------------------------------------------------------------------
 
@@ -141,8 +149,11 @@ class Jobs:
         if self._next is not None:
             job, self._next = self._next, None
             self._begin(job)
-        else:
-            self._show(Status())
+            return
+        self._show(Status())
+        action, self._when_idle = self._when_idle, None
+        if action is not None:
+            action()
 
     def _show(self, status: Status) -> None:
         self.status = status

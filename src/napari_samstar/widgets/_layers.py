@@ -1,26 +1,21 @@
-"""The only code that touches napari layers: planes out of them, label layers into the viewer."""
+"""Planes out of napari layers, and where they lie; what goes back in is `_writer`'s."""
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image
 from napari.utils.transforms import Affine
 
 from napari_samstar.core.source import Source
-from napari_samstar.widgets._shared import PREVIEW_NAME
 
 if TYPE_CHECKING:
     import napari
     from numpy.typing import NDArray
 
     from napari_samstar.core.images import Mapping
-
-RECIPE_KEY = "samstar_recipe"
-"""Under this key a Labels layer's metadata holds its recipe."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +53,32 @@ class Placement:
         }
         return cls(layer.name, plane, transform)
 
+    @property
+    def stack_transform(self) -> dict[str, Any]:
+        """Keyword arguments for a layer with all planes of the image."""
+        linear = Affine(
+            scale=self.transform["scale"],
+            rotate=self.transform["rotate"],
+            shear=self.transform["shear"],
+            ndim=len(self.plane) + 2,
+        ).linear_matrix
+        corner = np.array([*self.plane, 0, 0], dtype=float)
+        return self.transform | {"translate": self.transform["translate"] - linear @ corner}
+
+    def pixel(self, world: Any) -> tuple[int, int] | None:
+        """Return the (row, col) of the plane's pixel at a position in the world.
+
+        None where the position lies on another plane of the stack.
+        """
+        there = self.transform
+        ndim = len(self.plane) + 2
+        names = ("scale", "rotate", "shear", "translate")
+        own = Affine(**{name: there[name] for name in names}, ndim=ndim)
+        whole = Affine(affine_matrix=there["affine"]).inverse
+        at = own.inverse(whole(np.asarray(world, dtype=float)[-ndim:]))
+        *ahead, row, col = np.floor(np.asarray(at) + 0.5).astype(int).tolist()
+        return None if any(ahead) else (row, col)
+
     def expand(self, labels: NDArray[Any]) -> NDArray[Any]:
         """Give (H, W) labels the axes of the image, each of length one."""
         return labels.reshape((1,) * len(self.plane) + labels.shape)
@@ -70,11 +91,10 @@ def image_layers(viewer: napari.Viewer) -> list[Image]:
 
 def shown_plane(layer: Image, viewer: napari.Viewer) -> tuple[int, ...]:
     """Return the index of the plane of `layer` that the viewer shows."""
-    ahead = layer.ndim - 2
-    if not ahead:
+    sizes = leading_shape(layer)
+    if not sizes:
         return ()
-    at = layer.world_to_data(viewer.dims.point[-layer.ndim :])[:ahead]
-    sizes = _shape(layer)[:ahead]
+    at = layer.world_to_data(viewer.dims.point[-layer.ndim :])[: len(sizes)]
     return tuple(int(np.clip(round(x), 0, n - 1)) for x, n in zip(at, sizes, strict=True))
 
 
@@ -82,9 +102,6 @@ def source_of(layer: Image, plane: tuple[int, ...], mapping: Mapping) -> Source:
     """Describe one plane of a layer; looks at no pixel."""
     size, unit = pixel_size(layer)
     data = list(layer.data) if layer.multiscale else layer.data
-    if mapping.stretch == "limits":
-        low, high = layer.contrast_limits
-        mapping = mapping.replace(limits=(float(low), float(high)))
     mapping = mapping.replace(plane=plane or None)
     return Source(data, mapping, bool(layer.rgb), size, unit, layer.name)
 
@@ -98,67 +115,7 @@ def pixel_size(layer: Image) -> tuple[tuple[float, float] | None, str]:
     return (float(row), float(col)), unit
 
 
-def _shape(layer: Image) -> tuple[int, ...]:
+def leading_shape(layer: Image) -> tuple[int, ...]:
+    """Return the lengths of the axes before (row, col)."""
     data = layer.data[0] if layer.multiscale else layer.data
-    return tuple(data.shape)
-
-
-class LayerWriter:
-    """Shows a preview, and turns it into a Labels layer of the user's own."""
-
-    def __init__(self, viewer: napari.Viewer) -> None:
-        self._viewer = weakref.ref(viewer)
-        self.placement: Placement | None = None
-
-    def preview(self, labels: NDArray[np.int32]) -> None:
-        """Show labels (H, W) in the temporary layer, which is made where it is missing."""
-        viewer, placement = self._viewer(), self.placement
-        if viewer is None or placement is None:
-            return
-        data = placement.expand(labels)
-        layer = self._preview_layer()
-        if layer is not None and layer.data.shape == data.shape and _lies_at(layer, placement):
-            layer.data = data
-            return
-        if layer is not None:
-            viewer.layers.remove(layer)
-        layer = Labels(data, name=PREVIEW_NAME, opacity=0.6, **placement.transform)
-        layer.editable = False
-        selected = viewer.layers.selection.active
-        viewer.add_layer(layer)
-        if selected is not None:
-            viewer.layers.selection.active = selected  # the user did not ask for another layer
-
-    def apply(self, labels: NDArray[np.int32], recipe: dict[str, Any]) -> Labels | None:
-        """Add a Labels layer that carries the recipe; what is there stays as it is."""
-        viewer, placement = self._viewer(), self.placement
-        if viewer is None or placement is None:
-            return None
-        layer = Labels(
-            placement.expand(labels).copy(),
-            name=f"{placement.name} objects",
-            metadata={RECIPE_KEY: recipe},
-            **placement.transform,
-        )
-        preview = self._preview_layer()
-        if preview is not None:
-            preview.visible = False
-        viewer.add_layer(layer)
-        return layer
-
-    def _preview_layer(self) -> Labels | None:
-        viewer = self._viewer()
-        if viewer is None:
-            return None
-        found = [x for x in viewer.layers if isinstance(x, Labels) and x.name == PREVIEW_NAME]
-        return found[0] if found else None
-
-
-def _lies_at(layer: Labels, placement: Placement) -> bool:
-    there = placement.transform
-    return bool(
-        np.allclose(layer.translate, there["translate"])
-        and np.allclose(layer.scale, there["scale"])
-        and np.allclose(layer.affine.affine_matrix, there["affine"])
-        and np.allclose(layer.rotate, there["rotate"])
-    )
+    return tuple(int(n) for n in data.shape[: layer.ndim - 2])

@@ -2,102 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFileDialog,
-    QFormLayout,
-    QPushButton,
-)
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtWidgets import QPushButton
 from superqt import QCollapsible
 
-from napari_samstar.core.downloads import local_file
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.images import Mapping
-from napari_samstar.core.registry import REGISTRY
-from napari_samstar.core.source import ModelChoice
-from napari_samstar.widgets._desk import desk_of
-from napari_samstar.widgets._layers import Placement, image_layers, shown_plane, source_of
+from napari_samstar.widgets._image_form import ImageForm
+from napari_samstar.widgets._model_form import ModelForm
 from napari_samstar.widgets._settings import SettingsForm
-from napari_samstar.widgets._shared import JobBar, Panel, heading, note
+from napari_samstar.widgets._shared import ApplyRow, JobBar, Panel, failure, heading, link, note
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Image
-
-STRETCHES = {
-    "Percentiles 0.1 – 99.9": "percentile",
-    "The layer's contrast limits": "limits",
-    "None (as stored)": "none",
-}
-DEVICES = {"Best available": "auto", "CPU": "cpu", "NVIDIA GPU (cuda)": "cuda", "Apple GPU": "mps"}
 
 
 class SegmentPanel(Panel):
     """Segments the shown plane of an image layer with one configuration."""
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__(desk_of(napari_viewer))
-        self._viewer = napari_viewer
-        self._build_image_rows()
-        self._build_model_rows()
+        super().__init__(napari_viewer)
+        self.image_form, self.model_form = ImageForm(self), ModelForm()
+        for title, part in (("Image", self.image_form), ("Model", self.model_form)):
+            self.column.addWidget(heading(title))
+            self.column.addWidget(part)
         self._build_settings()
-        self.run_button = QPushButton("Segment")
-        self.run_button.setToolTip("Run SAM on the shown plane and preview the objects.")
-        self.run_button.clicked.connect(self.run)
-        self.apply_button = QPushButton("Apply to a Labels layer")
-        self.apply_button.setToolTip("Add the previewed objects as a layer of their own.")
-        self.apply_button.clicked.connect(self.apply)
-        self.row(self.run_button, self.apply_button)
+        self._build_buttons(napari_viewer)
         self.job_bar = JobBar(self)
         self.column.addWidget(self.job_bar)
         self.message = note()
+        self.follow(self.message)
         self.column.addWidget(self.message)
         self.column.addStretch(1)
         self._connect()
-        self._refresh_layers()
+        self._refresh_buttons()
         self._on_session_selection()
+        self._on_session_loaded()
 
     # --- build --------------------------------------------------------------------------------
-
-    def _build_image_rows(self) -> None:
-        self.column.addWidget(heading("Image"))
-        self.layer_box = QComboBox()
-        self.layer_box.setToolTip("The image layer to segment.")
-        self.plane_note = note()
-        self.stretch_box = QComboBox()
-        self.stretch_box.addItems(list(STRETCHES))
-        self.stretch_box.setToolTip("How intensities become the 8-bit image that SAM sees.")
-        self.invert_box = QCheckBox("Invert")
-        self.invert_box.setToolTip("Show SAM a negative: for dark objects it may find more.")
-        form = _form()
-        form.addRow("Layer", self.layer_box)
-        form.addRow("Intensities", self.stretch_box)
-        form.addRow("", self.invert_box)
-        self.column.addLayout(form)
-        self.column.addWidget(self.plane_note)
-
-    def _build_model_rows(self) -> None:
-        self.column.addWidget(heading("Model"))
-        self.model_box = QComboBox()
-        for name, info in REGISTRY.items():
-            self.model_box.addItem(_model_text(name), name)
-            tip = f"{info.advice}\nLicence: {info.licence}"
-            self.model_box.setItemData(self.model_box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        self.model_box.addItem("A file of my own…", "")
-        self.model_box.activated.connect(self._on_model_activated)
-        self.device_box = QComboBox()
-        self.device_box.addItems(list(DEVICES))
-        self.device_box.setToolTip("Where SAM runs.")
-        form = _form()
-        form.addRow("Model", self.model_box)
-        form.addRow("Device", self.device_box)
-        self.column.addLayout(form)
-        self.model_note = note(REGISTRY["pocket"].advice)
-        self.column.addWidget(self.model_note)
 
     def _build_settings(self) -> None:
         self.settings = SettingsForm(self.desk.session.config, self._on_setting_changed)
@@ -106,60 +50,72 @@ class SegmentPanel(Panel):
         drawer.addWidget(self.settings.native)
         self.column.addWidget(drawer)
 
+    def _build_buttons(self, viewer: napari.Viewer) -> None:
+        self.run_button = QPushButton("Segment")
+        self.run_button.setToolTip("Run SAM on the shown plane and preview the objects.")
+        self.run_button.clicked.connect(self.run)
+        self.stack_button = QPushButton("Apply to all planes")
+        self.stack_button.setToolTip(
+            "Segment every slice or frame with the settings on show, into one Labels layer. "
+            "Stop keeps the planes that are done."
+        )
+        self.stack_button.clicked.connect(self.run_stack)
+        self.apply_row = ApplyRow(self, viewer)
+        self.apply_button = self.apply_row.apply
+        self.column.addWidget(self.run_button)
+        self.column.addWidget(self.apply_row)
+        self.column.addWidget(self.stack_button)
+
     def _connect(self) -> None:
         events = self.desk.session.events
         self.listen(events.selection, self._on_session_selection)
+        self.listen(events.rescued, self._on_session_selection)
         self.listen(events.config, self._on_session_config)
+        self.listen(events.loaded, self._on_session_loaded)
         self.listen(self.desk.jobs.changed, self._on_jobs_changed)
         self.listen(self.desk.jobs.failed, self._on_jobs_failed)
-        self.listen(self._viewer.layers.events.inserted, self._refresh_layers)
-        self.listen(self._viewer.layers.events.removed, self._refresh_layers)
-        self.listen(self._viewer.dims.events.current_step, self._show_plane)
-        self.layer_box.currentIndexChanged.connect(self._show_plane)
+        self.image_form.layer_box.currentIndexChanged.connect(self._refresh_buttons)
+        self.image_form.plane_box.currentIndexChanged.connect(self._refresh_buttons)
+        layers = self.image_form.layer_box.model()
+        layers.rowsInserted.connect(self._refresh_buttons)
+        layers.rowsRemoved.connect(self._refresh_buttons)
 
     # --- what the user does ---------------------------------------------------------------------
 
     def run(self) -> None:
         """Segment the shown plane of the chosen layer."""
-        layer = self._layer()
-        if layer is None:
-            return
-        plane = shown_plane(layer, self._viewer)
-        stretch = cast(
-            "Literal['percentile', 'limits', 'none']", STRETCHES[self.stretch_box.currentText()]
-        )
         try:
-            source = source_of(
-                layer, plane, Mapping(stretch=stretch, invert=self.invert_box.isChecked())
-            )
+            chosen = self.image_form.source()
             config = self.settings.config()
         except UserError as error:
             self._on_jobs_failed(str(error))
             return
-        choice = ModelChoice(self.model_box.currentData(), DEVICES[self.device_box.currentText()])
-        self.message.clear()
-        self.desk.segment(source, choice, config, Placement.of(layer, plane))
-
-    def apply(self) -> None:
-        """Turn the preview into a Labels layer."""
-        self.desk.apply()
-
-    def _on_model_activated(self, index: int) -> None:
-        if self.model_box.itemData(index) == "":
-            self._ask_for_file()
-        name = self.model_box.currentData()
-        info = REGISTRY.get(name)
-        self.model_note.setText(info.advice if info else f"Your own checkpoint: {name}")
-
-    def _ask_for_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(
-            self, "A SAM checkpoint", "", "SAM checkpoints (*.pth *.pt *.safetensors)"
-        )
-        if not path:
-            self.model_box.setCurrentIndex(0)
+        if chosen is None:
             return
-        self.model_box.insertItem(self.model_box.count() - 1, path.rsplit("/", 1)[-1], path)
-        self.model_box.setCurrentIndex(self.model_box.count() - 2)
+        self.message.clear()
+        source, placement = chosen
+        layer = self.image_form.layer()
+        self.desk.segment(source, self.model_form.choice(), config, placement, layer)
+
+    def run_stack(self) -> None:
+        """Apply the settings on show to every plane of the chosen layer."""
+        from napari_samstar.core.stack import check_memory
+
+        layer, leading = self.image_form.layer(), self.image_form.planes()
+        segmented = self.desk.session.segmented
+        if layer is None or not leading or segmented is None:
+            return
+        try:
+            chosen = self.image_form.source()
+            assert chosen is not None
+            check_memory(int(np.prod(leading)), segmented.image.shape)
+        except UserError as error:
+            self._on_jobs_failed(str(error))
+            return
+        source, placement = chosen
+        data = np.zeros((*leading, *segmented.image.shape), dtype=np.int32)
+        whole = Labels(data, name=f"{layer.name} objects", **placement.stack_transform)
+        self.desk.segment_stack(source, list(np.ndindex(*leading)), whole)
 
     def _on_setting_changed(self) -> None:
         try:
@@ -173,80 +129,56 @@ class SegmentPanel(Panel):
 
     # --- what happened ------------------------------------------------------------------------
 
-    def _refresh_layers(self, *_: Any) -> None:
-        names = [layer.name for layer in image_layers(self._viewer)]
-        before = self.layer_box.currentText()
-        with QSignalBlocker(self.layer_box):
-            self.layer_box.clear()
-            self.layer_box.addItems(names)
-            if before in names:
-                self.layer_box.setCurrentText(before)
-        self._show_plane()
-        self._refresh_buttons()
-
-    def _show_plane(self, *_: Any) -> None:
-        layer = self._layer()
-        if layer is None:
-            self.plane_note.setText(
-                "Drop an image into napari, or use File > Open Sample > SAM* samstar."
-            )
-            return
-        plane = shown_plane(layer, self._viewer)
-        where = f"Plane {', '.join(map(str, plane))}, as shown in the viewer." if plane else ""
-        self.plane_note.setText(where)
-        self.plane_note.setVisible(bool(where))
-
     def _on_session_selection(self, *_: Any) -> None:
         segmented, selection = self.desk.session.segmented, self.desk.session.selection
         self._refresh_buttons()
-        if selection is None:
+        if selection is None or segmented is None:
+            self.message.clear()
             return
-        if len(selection):
-            notes = " ".join(segmented.image.notes) if segmented is not None else ""
-            self.message.setText(f"<b>{len(selection)} objects</b> with these settings. {notes}")
-        else:
+        rescued = len(self.desk.session.rescued)
+        if not len(selection) and not rescued:
             self.message.setText(
                 "<b>No objects with these settings.</b> Lower <i>Predicted quality</i> or "
-                "<i>Stability</i>, or let Tune find settings."
+                f"<i>Stability</i>, or let {link('Tune')} find settings."
             )
+            return
+        also = f", and {rescued} kept by hand" if rescued else ""
+        self.message.setText(
+            f"<b>{len(selection)} objects</b> with these settings{also}. "
+            f"{' '.join(segmented.image.notes)}<br>"
+            f"Next: {link('Tune')} · {link('Why is it missing?', 'Something missing?')} · "
+            f"{link('Results')}"
+        )
 
     def _on_session_config(self, *_: Any) -> None:
         self.settings.show(self.desk.session.config)
+
+    def _on_session_loaded(self, *_: Any) -> None:
+        recipe = self.desk.session.loaded
+        if recipe is None:
+            return
+        self.image_form.show_mapping(recipe.mapping)
+        self.model_form.show_model(recipe.model)
+        self.settings.show(recipe.config)
+        made_on = recipe.image.get("name", "an image")
+        self.message.setText(f"Recipe of <b>{made_on}</b> loaded: press <i>Segment</i>.")
 
     def _on_jobs_changed(self, status: Any) -> None:
         self.job_bar.show_status(status)
         segmented = self.desk.session.segmented
         if not status.title and segmented is not None:
-            self.model_note.setText(segmented.model.device_reason)
+            self.model_form.show_loaded(segmented)
         self._refresh_buttons()
 
     def _on_jobs_failed(self, text: str) -> None:
-        self.message.setText(f"<span style='color:#e0605a'>{text}</span>")
+        self.message.setText(failure(text))
 
-    def _refresh_buttons(self) -> None:
-        selection = self.desk.session.selection
-        self.run_button.setEnabled(self._layer() is not None)
-        self.apply_button.setEnabled(selection is not None and len(selection) > 0)
+    def _refresh_buttons(self, *_: Any) -> None:
+        self.run_button.setEnabled(self.image_form.layer() is not None)
+        self.stack_button.setVisible(bool(self.image_form.planes()))
+        self.stack_button.setEnabled(self.desk.session.segmented is not None)
 
-    def _layer(self) -> Image | None:
-        name = self.layer_box.currentText()
-        for layer in image_layers(self._viewer):
-            if layer.name == name:
-                return layer
-        return None
-
-
-def _model_text(name: str) -> str:
-    info = REGISTRY[name]
-    if info.url is None:
-        return f"{name} (included)"
-    ready = ", ready" if local_file(info).is_file() else ", to download"
-    return f"{name} ({info.size_bytes / 2**20:.0f} MB{ready})"
-
-
-def _form() -> QFormLayout:
-    form = QFormLayout()
-    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
-    form.setVerticalSpacing(4)
-    return form
+    def showEvent(self, event: Any) -> None:
+        """Look for a graphics processor as soon as someone looks at the panel."""
+        super().showEvent(event)
+        self.model_form.look_for_devices()

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
     QFrame,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QProgressBar,
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_samstar.widgets._desk import desk_of
+
 if TYPE_CHECKING:
+    import napari
+
     from napari_samstar.widgets._desk import Desk
     from napari_samstar.widgets._jobs import Status
 
-PREVIEW_NAME = "SAM* preview"
+
+PLUGIN = "napari-samstar"
+LINK = "#4fb0c6"
+FAILURE = "#e0605a"
 
 
 class Panel(QScrollArea):
@@ -37,9 +50,10 @@ class Panel(QScrollArea):
 
     HIGH = 420  # px, the height it asks for at most
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, viewer: napari.Viewer) -> None:
         super().__init__()
-        self.desk = desk
+        self.desk = desk_of(viewer)
+        self.viewer = weakref.ref(getattr(viewer, "__wrapped__", viewer))
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -62,17 +76,23 @@ class Panel(QScrollArea):
         return QSize(self.widget().minimumSizeHint().width() + 16, 120)
 
     def listen(self, signal: Any, method: Callable[..., Any]) -> None:
-        """Connect `method`, one of this panel's, until the panel is destroyed."""
-        me = weakref.ref(self)
-        name = method.__name__
-
-        def forward(*arguments: Any) -> None:
-            panel = me()
-            if panel is not None:
-                getattr(panel, name)(*arguments)
-
+        """Connect `method`, of this panel or of a part of it, until the panel is destroyed."""
+        forward = when_alive(method)
         signal.connect(forward)
         self._connections.append((signal, forward))
+
+    def follow(self, label: QLabel) -> None:
+        """Let the links of a `note` open the panels that they name."""
+        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+        label.linkActivated.connect(self.open_panel)
+
+    def open_panel(self, name: str) -> None:
+        """Open another panel of the plugin, or bring it to the front."""
+        viewer = self.viewer()
+        if viewer is not None:
+            dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, name)
+            dock.show()
+            dock.raise_()
 
     def row(self, *widgets: QWidget, stretch: int = 0) -> QHBoxLayout:
         """Add a row of widgets; `stretch` is the position of the one that takes the space."""
@@ -82,6 +102,19 @@ class Panel(QScrollArea):
             line.addWidget(widget, 1 if k == stretch else 0)
         self.column.addLayout(line)
         return line
+
+
+def when_alive(method: Callable[..., Any]) -> Callable[..., None]:
+    """Return a function that calls a widget's method, and does nothing once Qt deleted it."""
+    me = weakref.ref(method.__self__)  # type: ignore[attr-defined]
+    name = method.__name__
+
+    def forward(*arguments: Any) -> None:
+        part = me()
+        if part is not None and isalive(part):
+            getattr(part, name)(*arguments)
+
+    return forward
 
 
 def _disconnect(connections: list[tuple[Any, Callable[..., Any]]]) -> None:
@@ -104,6 +137,106 @@ def heading(text: str) -> QLabel:
     label = QLabel(f"<b>{text}</b>")
     label.setContentsMargins(0, 6, 0, 0)
     return label
+
+
+def link(panel: str, text: str = "") -> str:
+    """Return HTML that opens another panel; for a `note` whose links `follow` handles."""
+    return f"<a href='{panel}' style='color:{LINK}'>{text or panel}</a>"
+
+
+def failure(text: str) -> str:
+    """Return HTML for something that went wrong."""
+    return f"<span style='color:{FAILURE}'>{text}</span>"
+
+
+def combo(tip: str, items: Iterable[str] = ()) -> QComboBox:
+    """Return a menu that long names do not widen."""
+    box = QComboBox()
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
+    box.addItems(list(items))
+    box.setToolTip(tip)
+    return box
+
+
+def form() -> QFormLayout:
+    """Return a compact form."""
+    made = QFormLayout()
+    made.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    made.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    made.setVerticalSpacing(4)
+    return made
+
+
+def shorten(name: str, most: int = 36) -> str:
+    """Return `name` with its middle left out where it is too long."""
+    half = (most - 1) // 2
+    return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"
+
+
+class ApplyRow(QWidget):
+    """Apply, with a menu of what to replace, and undo and redo of what we did to layers."""
+
+    def __init__(self, panel: Panel, viewer: napari.Viewer) -> None:
+        super().__init__()
+        self._desk = panel.desk
+        self._viewer = viewer
+        self.apply = QToolButton()
+        self.apply.setText("Apply to a Labels layer")
+        self.apply.setToolTip(
+            "Add the objects on show as a layer of your own. The arrow offers to replace those of "
+            "a layer that is there. Both can be undone."
+        )
+        self.apply.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self.apply.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.apply.clicked.connect(self._on_apply_clicked)
+        self.menu = QMenu(self.apply)
+        self.menu.aboutToShow.connect(self._fill_menu)
+        self.apply.setMenu(self.menu)
+        self.undo, self.redo = QPushButton("↶"), QPushButton("↷")
+        self.undo.clicked.connect(self._desk.history.undo)
+        self.redo.clicked.connect(self._desk.history.redo)
+        line = QHBoxLayout(self)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(4)
+        line.addWidget(self.apply, 1)
+        for button in (self.undo, self.redo):
+            button.setFixedWidth(32)
+            line.addWidget(button)
+        panel.listen(self._desk.history.changed, self._on_history_changed)
+        panel.listen(self._desk.session.events.selection, self._on_session_selection)
+        self._on_history_changed()
+        self._on_session_selection()
+
+    def _on_apply_clicked(self) -> None:
+        self._desk.apply()
+
+    def _fill_menu(self) -> None:
+        self.menu.clear()
+        self.menu.addAction("New Labels layer", self._on_apply_clicked)
+        for layer in self._desk.layers.replaceable():
+            act = self.menu.addAction(f"Replace the objects of {shorten(layer.name)}")
+            act.triggered.connect(partial(_replace, weakref.ref(layer), self._desk))
+
+    def _on_history_changed(self) -> None:
+        history = self._desk.history
+        for button, text, what, keys in (
+            (self.undo, history.undo_text, "Undo", "Ctrl+Alt+Z"),
+            (self.redo, history.redo_text, "Redo", "Ctrl+Alt+Shift+Z"),
+        ):
+            button.setEnabled(bool(text))
+            button.setToolTip(f"{what}: {text} ({keys})" if text else f"Nothing to {what.lower()}")
+
+    def _on_session_selection(self, *_: Any) -> None:
+        session = self._desk.session
+        some = session.selection is not None and len(session.selection) > 0
+        self.apply.setEnabled(some or bool(session.rescued))
+
+
+def _replace(layer: weakref.ref[Any], desk: Desk, *_: Any) -> None:
+    target = layer()
+    if target is not None:
+        desk.apply(target)
 
 
 class JobBar(QWidget):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from pathlib import Path
 
@@ -22,3 +23,17 @@ def make_torch_safe() -> None:
 def _mesa_llvm_is_loaded() -> bool:
     maps = Path("/proc/self/maps")
     return sys.platform == "linux" and maps.exists() and "libLLVM" in maps.read_text()
+
+
+def trim_memory() -> None:
+    """Give memory that is no longer used back to the system, as far as it can be done.
+
+    glibc keeps freed blocks for later; after a bank of masks they are hundreds of megabytes.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

@@ -19,7 +19,6 @@ from superqt import QLabeledDoubleSlider
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.goal import OBJECTIVES, Goal
 from napari_samstar.core.rewards import REWARDS
-from napari_samstar.widgets._desk import desk_of
 from napari_samstar.widgets._shared import JobBar, Panel, heading, note
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class TunePanel(Panel):
     """Searches SAM's settings for what the user asks for."""
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__(desk_of(napari_viewer))
+        super().__init__(napari_viewer)
         self.column.addWidget(heading("What matters"))
         self.goal_form = GoalForm()
         self.goal_form.changed = self._on_goal_changed
