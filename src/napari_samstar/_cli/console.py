@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -99,6 +99,18 @@ class Tracker:
         """Run `work` to its end."""
         for _ in self.results(work):
             pass
+
+    def returned(self, work: Generator[Progress, None, T]) -> T:
+        """Run `work` to its end and return what it returns."""
+        while True:
+            try:
+                step = next(work)
+            except StopIteration as end:
+                self._done()
+                found: T = end.value
+                return found
+            check_interrupted()
+            self._advance(step)
 
     def count(self, text: str, total: int) -> Callable[[], None]:
         """Add a bar and return what advances it by one."""

@@ -11,9 +11,11 @@ import typer
 
 from napari_samstar._cli import options
 from napari_samstar._cli.console import emit, say, show, show_files, table, tracked
-from napari_samstar._cli.inputs import Calibration, open_bank, open_image, open_model
+from napari_samstar._cli.inputs import Calibration, open_image, open_model
 from napari_samstar._cli.segment import labels_of, summary
-from napari_samstar._cli.tune import about_search, reward_table, search_settings
+from napari_samstar._cli.tables import reward_table
+from napari_samstar._cli.targets import Target, look
+from napari_samstar._cli.tune import about_search
 from napari_samstar.core.config import AmgConfig
 
 if TYPE_CHECKING:
@@ -43,23 +45,26 @@ def demo(
     The search sees the image alone; the ground truth is used only for the comparison.
     """
     from napari_samstar import sample_data
+    from napari_samstar._cli.searching import Request, search_settings, write_tuned
     from napari_samstar.core.goal import Goal
     from napari_samstar.core.images import Mapping
-    from napari_samstar.core.outputs import staged, write_result
+    from napari_samstar.core.outputs import staged
+    from napari_samstar.core.plan import Plan
     from napari_samstar.core.scoring import score
-    from napari_samstar.core.search import Plan
 
     start = time.perf_counter()
     vanilla = AmgConfig(points_per_side=points_per_side)
     plan = Plan(evaluations=evaluations, base=vanilla)
     with staged(out) as folder:
-        image = open_image(sample_data.path(sample), Mapping(), Calibration())
-        bank = open_bank(image, open_model(model, device.value))
+        path, mapping = sample_data.path(sample), Mapping()
+        target = Target(path, open_image(path, mapping, Calibration()), mapping)
+        judged = look([target], open_model(model, device.value))
+        request = Request(Goal(), plan, journalled=False)
         say(f"Tuning the sample {sample}; its ground truth is not looked at.")
         with tracked() as tracker:
-            tuned = search_settings(bank, Mapping(), Goal(), plan, "knee", tracker)
-            before = labels_of(bank, vanilla, tracker)
-        files = write_result(tuned.result, folder)
+            tuned = search_settings(judged, request, tracker)
+            before = labels_of(judged[0].bank, vanilla, tracker)
+            files = write_tuned(tuned, folder, tracker, report=False)
         truth = sample_data.load(sample)[1]
         if truth.ndim == 3:  # the plane that `Mapping()` takes of a stack
             truth = truth[len(truth) // 2]

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
 RECIPE, LABELS, MEASUREMENTS = "recipe.samstar.json", "labels.tif", "measurements.csv"
 OVERLAY, FRONT_TABLE, FRONT_PLOT = "overlay.png", "front.csv", "front.png"
+REPORT, IMAGES = "report.html", "images"
 
 NAMES = (RECIPE, LABELS, MEASUREMENTS, OVERLAY, FRONT_TABLE, FRONT_PLOT)
-"""Every file a result may consist of; the last two only where settings were searched."""
+"""Every file of a result on one image; the last two only where settings were searched."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +71,17 @@ def write_result(result: Result, folder: Path) -> list[str]:
     with write_atomic(folder / MEASUREMENTS) as part, part.open("w", encoding="utf-8") as file:
         labels.write_csv(result.table, file)
     figures.save(figures.overlay_figure(result.image, result.labels), folder / OVERLAY)
-    if result.front is None:
-        return [RECIPE, LABELS, MEASUREMENTS, OVERLAY]
-    write_front(result.front, result.picked, folder / FRONT_TABLE)
-    figures.save(figures.front_figure(result.front, result.picked), folder / FRONT_PLOT)
-    return list(NAMES)
+    names = [RECIPE, LABELS, MEASUREMENTS, OVERLAY]
+    if result.front is not None:
+        names += write_search(result.front, result.picked, folder)
+    return names
+
+
+def write_search(front: Front, picked: int | None, folder: Path) -> list[str]:
+    """Write the front as table and picture into an existing `folder` and return their names."""
+    write_front(front, picked, folder / FRONT_TABLE)
+    figures.save(figures.front_figure(front, picked), folder / FRONT_PLOT)
+    return [FRONT_TABLE, FRONT_PLOT]
 
 
 def write_labels(labels: Labels, image: Micrograph, path: Path) -> None:
@@ -85,7 +92,8 @@ def write_labels(labels: Labels, image: Micrograph, path: Path) -> None:
     32-bit integers.
     """
     calibration: dict[str, Any] = {}
-    description = "ImageJ=1.54f\nimages=1\n"
+    n = 1 if labels.ndim == 2 else len(labels)
+    description = f"ImageJ=1.54f\nimages={n}\n" + (f"slices={n}\n" if n > 1 else "")
     if image.pixel_size is not None:
         row, col = image.pixel_size
         calibration = {"resolution": (1 / col, 1 / row), "resolutionunit": 1}
@@ -135,6 +143,18 @@ def front_rows(front: Front, picked: int | None) -> Iterator[dict[str, Any]]:
             **{"reward_" + name: evaluation.rewards.get(name, 0.0) for name in REWARDS},
             **dict(zip(objectives, front.points[k].tolist(), strict=True)),
         }
+
+
+def check_images_folder(out: str | Path) -> None:
+    """Raise UserError where results of several images would meet a folder of the user's."""
+    folder = Path(out).expanduser() / IMAGES
+    if folder.exists() and not _ours(folder):
+        raise UserError(f"{folder} is not from an earlier run: choose another folder to write to.")
+
+
+def _ours(folder: Path) -> bool:
+    """Return whether a folder holds nothing but folders of results."""
+    return folder.is_dir() and all((each / RECIPE).is_file() for each in folder.iterdir())
 
 
 @contextlib.contextmanager
@@ -197,7 +217,7 @@ def _publish(part: Path, out: Path) -> None:
     new = list(part.iterdir())
     old.mkdir()
     try:
-        for name in NAMES:
+        for name in (*NAMES, REPORT, *([IMAGES] if _ours(out / IMAGES) else [])):
             if (out / name).exists():
                 (out / name).rename(old / name)
         for file in new:

@@ -68,7 +68,7 @@ class Plan:
 
     scope: Scope = "filters"
     evaluations: int = 400
-    population: int = 32
+    population: int = 24
     seed: int = 0
     base: AmgConfig = field(default_factory=AmgConfig)
     starts: tuple[AmgConfig, ...] = ()

@@ -1,0 +1,144 @@
+"""A finished tuning run with the evidence for it, for JSON, tables and the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from napari_samstar.core.pareto import Front, front, hypervolume_after
+from napari_samstar.core.sensitivity import Effect, sensitivity
+
+if TYPE_CHECKING:
+    from napari_samstar.core.plan import Evaluation, Plan
+    from napari_samstar.core.several import Check
+    from napari_samstar.core.yardstick import Agreement
+
+Rule = Literal["knee", "best"]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Hypervolume while a search went on.
+
+    Attributes
+    ----------
+    counts : tuple of int
+        Evaluations so far.
+    searched, drawn : tuple of float
+        Hypervolume of the search and of random search after so many; the latter may be empty.
+    """
+
+    counts: tuple[int, ...]
+    searched: tuple[float, ...]
+    drawn: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A finished run.
+
+    Attributes
+    ----------
+    front : Front
+        Of the search.
+    plan : Plan
+    rule : {"knee", "best"}
+        How one evaluation was picked.
+    drawn : tuple of Evaluation
+        Random search at the same budget; empty where it was not asked for.
+    checks : tuple of Check
+        Defaults against chosen on every image, the tuned ones first.
+    agreement, held_out_agreement : dict of str to Agreement
+        With ground truth, on the tuned and on the held-out images: "defaults", "chosen", "random"
+        and "oracle" where there are such; empty without ground truth.
+    """
+
+    front: Front
+    plan: Plan
+    rule: Rule
+    drawn: tuple[Evaluation, ...] = ()
+    checks: tuple[Check, ...] = ()
+    agreement: dict[str, Agreement] = field(default_factory=dict)
+    held_out_agreement: dict[str, Agreement] = field(default_factory=dict)
+
+    @property
+    def picked(self) -> int:
+        """Position of the chosen evaluation in the front."""
+        return self.front.knee if self.rule == "knee" else self.front.best
+
+    @property
+    def chosen(self) -> Evaluation:
+        """The chosen evaluation."""
+        return self.front.evaluations[self.picked]
+
+    @property
+    def defaults(self) -> Evaluation | None:
+        """The evaluation of SAM's default thresholds."""
+        position = self.front.defaults
+        return None if position is None else self.front.evaluations[position]
+
+    @cached_property
+    def drawn_front(self) -> Front | None:
+        """Random search's evaluations through the same goal."""
+        return front(self.drawn, self.front.goal) if self.drawn else None
+
+    @property
+    def drawn_pick(self) -> Evaluation | None:
+        """What the same rule picks from random search."""
+        found = self.drawn_front
+        if found is None:
+            return None
+        return found.evaluations[found.knee if self.rule == "knee" else found.best]
+
+    @cached_property
+    def effects(self) -> tuple[Effect, ...]:
+        """Settings that matter, from random search's evaluations where there are such."""
+        return sensitivity(self.drawn or self.front.evaluations, self.front.goal)
+
+    @cached_property
+    def curve(self) -> Curve:
+        """Hypervolume after each population's worth of evaluations."""
+        tried, goal = self.front.evaluations, self.front.goal
+        step = self.plan.population
+        counts = [*range(step, len(tried), step), len(tried)]
+        drawn = hypervolume_after(self.drawn, goal, counts) if self.drawn else ()
+        return Curve(tuple(counts), tuple(hypervolume_after(tried, goal, counts)), tuple(drawn))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the outcome says beyond the front, JSON-ready."""
+        return {
+            "hypervolume": vars(self.curve),
+            "random": self._random(),
+            "sensitivity": {
+                "from": "random search" if self.drawn else "the search",
+                "settings": [vars(e) for e in self.effects],
+            },
+            "checks": [_check(c, self.front) for c in self.checks],
+            "ground_truth": {name: a.to_dict() for name, a in self.agreement.items()},
+            "ground_truth_held_out": {n: a.to_dict() for n, a in self.held_out_agreement.items()},
+        }
+
+    def _random(self) -> dict[str, Any] | None:
+        found, pick = self.drawn_front, self.drawn_pick
+        if found is None or pick is None:
+            return None
+        goal = self.front.goal
+        return {
+            "hypervolume": found.hypervolume,
+            "picked": pick.to_dict(),
+            "total": goal.total(pick.rewards),
+            "best_total": goal.total(found.evaluations[found.best].rewards),
+        }
+
+
+def _check(check: Check, shown: Front) -> dict[str, Any]:
+    pair = {"defaults": check.defaults, "chosen": check.chosen}
+    return {
+        "image": check.name,
+        "held_out": check.held_out,
+        **{
+            name: {"total": shown.goal.total(rewards), "n_masks": n, "rewards": rewards}
+            for name, (rewards, n) in pair.items()
+        },
+    }
