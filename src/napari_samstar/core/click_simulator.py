@@ -1,0 +1,115 @@
+"""The standard simulated user of interactive segmentation, and what is counted.
+
+Each click goes to the centre of the largest error region. Success on the last allowed click counts
+as success: an object that reaches the target on click 20 has NoC 20 and has not failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samstar.core.clicks import Click, ClickSession
+
+Bool = NDArray[np.bool_]
+
+
+def next_click(truth: Bool, mask: Bool | None = None, clicks: Sequence[Click] = ()) -> Click | None:
+    """Return the click that a careful user makes next; None where nothing is wrong.
+
+    The pixel deepest inside what is missing, or inside what is too much, by Euclidean distance
+    to the region's edge; the image's border is an edge. Positive where the missing part is the
+    deeper one. Of equal pixels the first in reading order; a pixel clicked before is not clicked
+    again.
+
+    Parameters
+    ----------
+    truth, mask : ndarray of bool, shape (H, W)
+        `mask` is empty where it is not given.
+    clicks : sequence of Click
+        Those made before.
+    """
+    mask = np.zeros_like(truth) if mask is None else mask
+    missing, extra = depth(truth & ~mask), depth(mask & ~truth)
+    for click in clicks:
+        missing[int(click.row), int(click.col)] = extra[int(click.row), int(click.col)] = 0
+    deepest, too_deep = float(missing.max()), float(extra.max())
+    if max(deepest, too_deep) == 0:
+        return None
+    positive = deepest > too_deep
+    row, col = np.unravel_index(int((missing if positive else extra).argmax()), truth.shape)
+    return Click(int(row), int(col), positive)
+
+
+def depth(region: Bool) -> NDArray[np.float32]:
+    """Distance of each pixel of `region` to its edge, px; 0 outside."""
+    depth = np.zeros(region.shape, dtype=np.float32)
+    rows, cols = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
+    if len(rows):
+        window = (slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1))
+        padded = np.pad(region[window], 1).astype(np.uint8)
+        exact = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        depth[window] = exact[1:-1, 1:-1]
+    return depth
+
+
+def iou(a: Bool, b: Bool) -> float:
+    """Return intersection over union of two masks; 1 where both are empty."""
+    union = int(np.count_nonzero(a | b))
+    return int(np.count_nonzero(a & b)) / union if union else 1.0
+
+
+def simulate(
+    session: ClickSession,
+    truth: Bool,
+    most: int = 20,
+    target: float = 0.85,
+    after_click: Callable[[ClickSession], None] | None = None,
+) -> Iterator[float]:
+    """Click on `truth` until its IoU reaches `target`; yields the IoU after each click.
+
+    Parameters
+    ----------
+    after_click : callable, optional
+        May adapt the session's model and refresh its mask before that mask is judged.
+    """
+    for _ in range(most):
+        now = session.step.prediction
+        mask = None if now is None else now.mask
+        click = next_click(truth, mask, session.step.prompt.clicks)
+        if click is None:
+            return
+        session.add(click)
+        if after_click is not None:
+            after_click(session)
+        reached = _session_iou(session, truth)
+        yield reached
+        if reached >= target:
+            return
+
+
+def _session_iou(session: ClickSession, truth: Bool) -> float:
+    prediction = session.step.prediction
+    assert prediction is not None
+    return iou(prediction.mask, truth)
+
+
+def noc(ious: Sequence[float], target: float, most: int) -> int:
+    """Return the number of clicks until `target`, `most` where it is not reached within them."""
+    for count, value in enumerate(ious[:most], start=1):
+        if value >= target:
+            return count
+    return most
+
+
+def failed(ious: Sequence[float], target: float, most: int) -> bool:
+    """Return whether `target` is not reached within `most` clicks, the last one included."""
+    return not any(value >= target for value in ious[:most])
+
+
+def iou_at(ious: Sequence[float], clicks: int) -> float:
+    """Return the IoU after so many clicks, or after the last one where fewer were made."""
+    return ious[min(clicks, len(ious)) - 1]
