@@ -1,4 +1,4 @@
-"""Fold a calibration into the weights, so that SAM's default thresholds are sensible.
+"""Calibrate weights, so that SAM's default thresholds are sensible.
 
     python -m training.calibrate runs/pocket/average.safetensors -o pocket.safetensors \
         --micrographs DIR
@@ -6,14 +6,16 @@
 On the validation split and on held-out synthetic images, every candidate mask of a point grid is
 decoded once. Then two numbers are searched for the best mean F1 of "segment everything" at SAM's
 defaults (predicted IoU 0.88, stability 0.95, offset 1.0): a factor on the logits, which decides
-how sharp an edge must be to count as stable, and the raw predicted IoU that becomes 0.88. Both are
-folded into the last layers: masks at threshold 0 and the ranking of masks do not change.
+how sharp an edge must be to count as stable, and the predicted IoU that becomes 0.88. The other
+becomes the power to which predicted IoU is raised: masks at threshold 0 and the ranking of masks do
+not change.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from torchvision.ops import nms
 
 from napari_samstar.core.pocket import IMAGE_SIZE, Pocket
 from training import held_out, real, scoring
-from training.train import export
+from training.train import export, uncalibrate
 
 SHARPNESS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0)
 PRED_IOU, STABILITY, NMS = 0.88, 0.95, 0.7  # SAM's defaults
@@ -116,7 +118,7 @@ def score(all_candidates: list[Candidates], factor: int, least: float) -> dict[s
 def search(all_candidates: list[Candidates]) -> tuple[int, float, dict[str, float]]:
     """The factor (its index) and raw threshold with the best mean F1 over real and synthetic."""
     raw = np.concatenate([c.predicted for c in all_candidates])
-    ladder = np.unique(np.quantile(raw, np.linspace(0.4, 0.995, 35)))
+    ladder = np.unique(np.quantile(raw, np.linspace(0.4, 0.995, 35)).clip(0.05, 0.95))
     trials = [(f, float(t)) for f in range(len(SHARPNESS)) for t in ladder]
     scores = [score(all_candidates, f, t) for f, t in trials]
     best = int(np.argmax([_mean(s) for s in scores]))
@@ -131,17 +133,13 @@ def _mean(scores: dict[str, float]) -> float:
     return float(np.mean([np.mean(values) for values in kinds if values]))
 
 
-def fold(model: Pocket, factor: float, least: float, top: float) -> None:
-    """Multiply the logits, and map raw predicted IoU `least` to 0.88 and `top` to 1."""
-    slope = (1 - PRED_IOU) / max(top - least, 1e-3)
+def set_calibration(model: Pocket, factor: float, least: float) -> None:
+    """Multiply the logits by `factor`, and let predicted IoU `least`, in (0, 1), count as 0.88."""
     with torch.no_grad():
-        for mlp in model.mask_decoder.output_hypernetworks_mlps:
-            mlp.layers[-1].weight *= factor
-            mlp.layers[-1].bias *= factor
-        model.prompt_encoder.mask_softness *= factor
-        last = model.mask_decoder.iou_prediction_head.layers[-1]
-        last.weight *= slope
-        last.bias.copy_(slope * (last.bias - least) + PRED_IOU)
+        uncalibrate(model)
+        model.mask_decoder.sharpness.fill_(factor)
+        model.prompt_encoder.mask_softness *= factor  # which divides previous logits
+        model.mask_decoder.quality_power.fill_(math.log(PRED_IOU) / math.log(least))
 
 
 def main() -> None:
@@ -155,14 +153,14 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     model = scoring.load_model(args.weights)
+    uncalibrate(model)
     images = real.load(real.folder(args.micrographs), "validation")
     images += [s for s in held_out.synthetic_images("validation", args.synthetic) if s.label.any()]
     found = [candidates(model, image, args.side) for image in images]
     factor, least, scores = search(found)
-    top = float(np.quantile(np.concatenate([c.predicted for c in found]), 0.999))
-    fold(model, SHARPNESS[factor], least, top)
+    set_calibration(model, SHARPNESS[factor], least)
     report = {
-        "sharpness": SHARPNESS[factor], "raw_pred_iou": least, "top": top,
+        "sharpness": SHARPNESS[factor], "raw_pred_iou": least,
         "mean_f1": _mean(scores), "f1": scores,
     }  # fmt: skip
     export(model, args.output, {"calibration": json.dumps(report)})

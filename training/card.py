@@ -86,8 +86,8 @@ def _prompts(report: dict[str, Any]) -> str:
         rows.append([f"**mean of {kind} sets**", "", "", *(_mean(mean[k]) for k in keys), ""])
     words = (
         "The rank correlation is Spearman's, of predicted and true IoU over the three masks of "
-        "every click. The last columns: a classical segmentation's region under the same click, and the "
-        "classical methods that the model does not beat by 0.05."
+        "every click. The last columns: a classical segmentation's region under the same click, "
+        "and the classical methods that the model does not beat by 0.05."
     )
     return f"{_table(head, rows)}\n\n{words}"
 

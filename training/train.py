@@ -56,6 +56,7 @@ class Run:
         self.model = build_pocket().train()
         if args.start is not None:
             self.model.load_state_dict({k: v.float() for k, v in load_file(args.start).items()})
+            uncalibrate(self.model)
         self.model.to(args.device)
         self.model.image_encoder.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
@@ -111,6 +112,13 @@ class Run:
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
+
+
+def uncalibrate(model: Pocket) -> None:
+    """Undo a calibration: logits and predicted IoU as training wants them."""
+    model.prompt_encoder.mask_softness /= model.mask_decoder.sharpness
+    model.mask_decoder.sharpness.fill_(1.0)
+    model.mask_decoder.quality_power.fill_(1.0)
 
 
 def export(model: Pocket, path: Path, metadata: dict[str, str] | None = None) -> None:

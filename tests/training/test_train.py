@@ -8,7 +8,7 @@ import torch
 
 from napari_samstar.core.pocket import build_pocket
 from training import losses, prompts, real, scoring, train
-from training.calibrate import Candidates, fold, select
+from training.calibrate import Candidates, select, set_calibration
 from training.data import Plan, batch, flip
 from training.synth import generate
 from training.targets import dense_targets
@@ -143,13 +143,18 @@ def test_calibration_scales_logits_and_maps_the_threshold(tmp_path) -> None:
     model = build_pocket()
     export(model, tmp_path / "raw.safetensors")
     before, after = (scoring.load_model(tmp_path / "raw.safetensors") for _ in "ab")
-    fold(after, factor=3.0, least=0.2, top=0.8)
+    set_calibration(after, factor=3.0, least=0.2)
     image = generate("tem", (512, 512), np.random.default_rng(0)).image
     with torch.no_grad():
         answers = [_answer(m, image) for m in (before, after)]
     (low, iou), (low3, iou3) = answers
     torch.testing.assert_close(low3, 3 * low, atol=1e-3, rtol=1e-3)
-    torch.testing.assert_close(iou3, 0.88 + (iou - 0.2) * 0.2, atol=1e-4, rtol=1e-3)
+    power = after.mask_decoder.quality_power
+    assert float(0.2**power) == pytest.approx(0.88)
+    torch.testing.assert_close(iou3, iou**power, atol=1e-4, rtol=1e-3)
+    train.uncalibrate(after)
+    for name, value in before.state_dict().items():
+        torch.testing.assert_close(after.state_dict()[name], value, msg=name)
 
 
 def _answer(model, image):

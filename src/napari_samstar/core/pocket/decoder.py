@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from segment_anything.modeling import MaskDecoder, TwoWayTransformer
 from segment_anything.modeling.mask_decoder import MLP
@@ -44,6 +46,9 @@ class PocketMaskDecoder(MaskDecoder):  # type: ignore[misc]
             _start_sub_pixels_alike(mlp.layers[-1])
         self.output_hypernetworks_mlps = nn.ModuleList(hyper)
         self.iou_prediction_head = MLP(EMBED_DIM + _TOKENS * _MASK_STATS, 256, _TOKENS, 3)
+        # Set by calibration, so that SAM's default thresholds keep what is worth keeping.
+        self.register_buffer("sharpness", torch.tensor(1.0))
+        self.register_buffer("quality_power", torch.tensor(1.0))
 
     def predict_masks(
         self,
@@ -52,19 +57,37 @@ class PocketMaskDecoder(MaskDecoder):  # type: ignore[misc]
         sparse_prompt_embeddings: Tensor,
         dense_prompt_embeddings: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """All four masks (B, 4, 2H, 2W) at stride 2, and their predicted IoU (B, 4)."""
+        """All four masks (B, 4, 2H, 2W) at stride 2, and their predicted quality (B, 4).
+
+        Logits are multiplied by `sharpness` at the very end: what judges masks sees them as they
+        were trained. The quality is the predicted IoU in training, else that to the
+        `quality_power`, in [0, 1].
+        """
         if image_embeddings.shape[0] > 1:
-            return self._decode(
+            masks, iou = self._decode(
                 image_embeddings, image_pe, sparse_prompt_embeddings, dense_prompt_embeddings
             )
+            return self.sharpness * masks, self._quality(iou)
         chunks = zip(
             torch.split(sparse_prompt_embeddings, _CHUNK),
             torch.split(dense_prompt_embeddings, _CHUNK),
             strict=True,
         )
         decoded = [self._decode(image_embeddings, image_pe, *chunk) for chunk in chunks]
-        masks, iou = zip(*decoded, strict=True)
-        return torch.cat(masks), torch.cat(iou)
+        return (
+            self.sharpness * torch.cat([masks for masks, _ in decoded]),
+            self._quality(torch.cat([iou for _, iou in decoded])),
+        )
+
+    def _quality(self, iou: Tensor) -> Tensor:
+        """Map predicted IoU monotonously into [0, 1]; its lowest value is not 0, for gradients."""
+        return iou if self.training else iou.clamp(1e-4, 1) ** self.quality_power
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        """Accept weights of training runs from before calibration had a place of its own."""
+        for name in ("sharpness", "quality_power"):
+            state_dict.setdefault(f"{prefix}{name}", torch.tensor(1.0))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _decode(
         self, embedding: Tensor, image_pe: Tensor, sparse: Tensor, dense_prompt: Tensor
