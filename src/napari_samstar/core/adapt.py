@@ -1,0 +1,320 @@
+"""A decoder that learns from one's corrections, and takes back what makes it worse.
+
+After Schön et al., arXiv 2404.08421: pseudo-labels from clicks and from eroded accepted masks, only
+the mask decoder learns. Ours: discs as large as the error a click lies in, replay with each
+object's own embedding, a pull to the original weights, and a guard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samstar.core.adapt_losses import LowRes, click_target, mask_target
+from napari_samstar.core.adapt_steps import Lesson, Workbench, ask
+from napari_samstar.core.adapters import Kind, Learned, adapted, start
+from napari_samstar.core.click_simulator import iou
+from napari_samstar.core.clicks import Click, Prompt, Step, predict
+from napari_samstar.core.progress import Progress
+
+if TYPE_CHECKING:
+    from napari_samstar.core.encoder import Embedding
+    from napari_samstar.core.models import LoadedModel
+
+
+@dataclass(frozen=True)
+class AdaptSettings:
+    """How the decoder learns; the defaults were chosen on data that is not reported.
+
+    Attributes
+    ----------
+    kind : {"decoder", "low-rank"}
+        All of the decoder's weights, or low-rank pairs in its attention.
+    rank : int
+    click_steps, object_steps : int
+        After each click from the second on, and after each accepted object; 0 leaves it out.
+    click_rate, object_rate : float
+        Adam's learning rates.
+    consistency : float
+        Weight of the lesson "without the newest click, answer what you answer with it".
+    radius : float
+        Of a click's disc, low-resolution pixels.
+    erosion : int
+        Of object and background in an accepted mask, low-resolution pixels.
+    replay : int
+        Earlier objects in each step of a new one.
+    pull : float
+        Share of the way back to the original weights after each step.
+    guard : bool
+        Whether earlier objects are checked after an update.
+    tolerance : float
+        IoU that earlier objects may lose on average before an update is taken back; three times
+        that for a single one.
+    checked : int
+        Earlier objects the guard looks at, at most; the newest and some of the others.
+    seed : int
+    """
+
+    kind: Kind = "decoder"
+    rank: int = 4
+    click_steps: int = 1
+    click_rate: float = 3e-4
+    object_steps: int = 6
+    object_rate: float = 3e-4
+    consistency: float = 0.0
+    radius: float = 2.0
+    erosion: int = 1
+    replay: int = 2
+    pull: float = 0.01
+    guard: bool = True
+    tolerance: float = 0.02
+    checked: int = 8
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """An accepted object: its image, how it was clicked, and the mask one agreed to.
+
+    Attributes
+    ----------
+    embedding : Embedding
+        Of the object's own image.
+    steps : tuple of Step
+        The click session's states.
+    mask : ndarray of bool, shape (H, W)
+    """
+
+    embedding: Embedding
+    steps: tuple[Step, ...]
+    mask: NDArray[np.bool_]
+
+    @classmethod
+    def found(cls, embedding: Embedding, mask: NDArray[np.bool_]) -> Example:
+        """Return an example from a mask alone, as if its deepest pixel had been clicked."""
+        from napari_samstar.core.click_simulator import next_click
+
+        click = next_click(mask)
+        prompt = Prompt(() if click is None else (click,))
+        return cls(embedding, (Step(prompt),), mask)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an update.
+
+    Attributes
+    ----------
+    kept : bool
+        False where the guard took it back.
+    checked : int
+        Earlier objects that were predicted again.
+    before, after : float
+        Their mean IoU with the accepted masks; NaN without any.
+    worst : float
+        The largest loss of a single one.
+    text : str
+        One sentence for the user.
+    """
+
+    kept: bool
+    checked: int
+    before: float
+    after: float
+    worst: float
+    text: str
+
+
+@dataclass(eq=False)
+class Adaptation:
+    """What is learned during a session, and the model that has learned it.
+
+    The methods that learn are generators: they yield `Progress`, work on a private copy of the
+    decoder, and take effect at their end. They must not run at the same time as each other; a
+    prediction with any model handed out may run at any time.
+
+    Parameters
+    ----------
+    original : LoadedModel
+        Never changed.
+    settings : AdaptSettings
+    """
+
+    original: LoadedModel
+    settings: AdaptSettings = field(default_factory=AdaptSettings)
+    examples: tuple[Example, ...] = ()
+    taken_back: int = 0
+
+    def __post_init__(self) -> None:
+        """Start from the original weights."""
+        self._learned: Learned | None = None
+        self._current: Learned | None = None
+        self._model = self.original
+        self._scores: tuple[float, ...] = ()
+        self._chance = np.random.default_rng(self.settings.seed)
+        self._updates = 0
+
+    @property
+    def model(self) -> LoadedModel:
+        """The model with what accepted objects have taught; the original before any."""
+        return self._model
+
+    @property
+    def learned(self) -> Learned | None:
+        """What accepted objects have taught; None before any."""
+        return self._learned
+
+    @property
+    def text(self) -> str:
+        """The state in one line."""
+        if self._learned is None and not self.taken_back:
+            return "Nothing learned yet: these are the original weights."
+        checked = max(0, min(self._updates - 1, self.settings.checked))
+        line = f"Learned from {self._updates} objects, checked on {checked}."
+        if self.taken_back:
+            line += f" {self.taken_back} updates were taken back."
+        return line
+
+    def reset(self) -> LoadedModel:
+        """Forget everything and return the original model, its weights bit for bit as loaded."""
+        self.examples, self.taken_back = (), 0
+        self.__post_init__()
+        return self._model
+
+    def restore(self, learned: Learned) -> LoadedModel:
+        """Take over what a file holds, and return the model with it."""
+        self.reset()
+        self._learned = learned.detached()
+        self._model = adapted(self.original, self._learned)
+        return self._model
+
+    def begin(self) -> LoadedModel:
+        """Start a new object: what the last one's clicks taught is dropped."""
+        self._current = None
+        return self._model
+
+    def learn_clicks(
+        self, embedding: Embedding, steps: tuple[Step, ...]
+    ) -> Generator[Progress, None, LoadedModel]:
+        """Learn from the clicks on the present object; returns a model for this object alone.
+
+        The lesson is the mask on show, which every click has corrected, with all clicks drawn in;
+        what lies between object and background teaches nothing.
+        """
+        settings = self.settings
+        if not settings.click_steps or not steps or steps[-1].prediction is None:
+            return self._model
+        lessons = self._click_lessons(embedding, steps)
+        bench = Workbench(
+            self.original, self._current or self._start(), settings.click_rate, settings.pull
+        )
+        for k in range(settings.click_steps):
+            yield Progress(k, settings.click_steps, "Learning from the clicks")
+            bench.step(lessons)
+        self._current = bench.learned()
+        return adapted(self.original, self._current)
+
+    def accept(self, example: Example) -> Generator[Progress, None, Outcome]:
+        """Learn from an accepted object, with replay, then check the earlier ones."""
+        settings = self.settings
+        self._current = None
+        if not settings.object_steps:
+            self.examples = (*self.examples, example)
+            return Outcome(True, 0, np.nan, np.nan, 0.0, "Noted; learning from objects is off.")
+        bench = Workbench(self.original, self._start(), settings.object_rate, settings.pull)
+        total = settings.object_steps + 1
+        for k in range(settings.object_steps):
+            yield Progress(k, total, "Learning from the accepted object")
+            bench.step(self._object_lessons(example))
+        yield Progress(total - 1, total, "Checking earlier objects")
+        return self._judge(example, bench.learned())
+
+    # --- private ------------------------------------------------------------------------------
+
+    def _start(self) -> Learned:
+        if self._learned is not None:
+            return self._learned
+        decoder = self.original.sam.mask_decoder
+        return start(decoder, self.settings.kind, self.settings.rank, self.settings.seed)
+
+    def _click_lessons(self, embedding: Embedding, steps: tuple[Step, ...]) -> list[Lesson]:
+        step, settings = steps[-1], self.settings
+        assert step.prediction is not None
+        frame = LowRes.of(self.original, embedding)
+        target = mask_target(step.prediction.mask, frame, settings.erosion)
+        discs = click_target(step.prompt.clicks, frame, settings.radius)
+        target[discs >= 0] = discs[discs >= 0]
+        target = target.to(self.original.device)
+        lessons = [Lesson(ask(self.original, embedding, step), target)]
+        if settings.consistency and len(steps) > 1:
+            without = ask(self.original, embedding, steps[-2])
+            lessons.append(Lesson(without, target, settings.consistency))
+        return lessons
+
+    def _object_lessons(self, example: Example) -> list[Lesson]:
+        count = min(self.settings.replay, len(self.examples))
+        picks = self._chance.permutation(len(self.examples))[:count]
+        lessons = self._lessons_of(example)
+        for k in picks:
+            lessons += self._lessons_of(self.examples[k])[:1]
+        return lessons
+
+    def _lessons_of(self, example: Example) -> list[Lesson]:
+        """Return a first click anywhere inside, and a state of the session at random."""
+        frame = LowRes.of(self.original, example.embedding)
+        target = mask_target(example.mask, frame, self.settings.erosion).to(self.original.device)
+        steps = [Step(Prompt((self._inside(example.mask),)))]
+        later = [s for s in example.steps if not s.prompt.first or s.previous is not None]
+        if later:
+            steps.append(later[int(self._chance.integers(len(later)))])
+        return [Lesson(ask(self.original, example.embedding, s), target) for s in steps]
+
+    def _inside(self, mask: NDArray[np.bool_]) -> Click:
+        """Draw a pixel in the inner half of a mask."""
+        from napari_samstar.core.click_simulator import depth
+
+        inner = depth(mask)
+        rows, cols = np.nonzero(inner >= inner.max() / 2)
+        k = int(self._chance.integers(len(rows)))
+        return Click(int(rows[k]), int(cols[k]))
+
+    def _judge(self, example: Example, learned: Learned) -> Outcome:
+        """Keep an update, or take it back where earlier objects got worse."""
+        settings = self.settings
+        model = adapted(self.original, learned)
+        watched = self._watched()
+        before = np.array([_score(self._model, e) for e in watched])
+        after = np.array([_score(model, e) for e in watched])
+        self.examples = (*self.examples, example)
+        loss = before - after
+        worst = float(loss.max(initial=0.0))
+        bad = loss.size and (loss.mean() > settings.tolerance or worst > 3 * settings.tolerance)
+        means = [float(x.mean()) if x.size else float("nan") for x in (before, after)]
+        if settings.guard and bad:
+            self.taken_back += 1
+            self.examples = self.examples[:-1]
+            text = f"Taken back: earlier objects would have lost {loss.mean():.2f} IoU on average."
+            return Outcome(False, len(watched), means[0], means[1], worst, text)
+        self._learned, self._model = learned, model
+        self._updates += 1
+        return Outcome(True, len(watched), means[0], means[1], worst, self.text)
+
+    def _watched(self) -> list[Example]:
+        """Return the newest earlier objects and, where there are more, some of the others."""
+        count, known = self.settings.checked, self.examples
+        if not self.settings.guard or len(known) <= count:
+            return list(known) if self.settings.guard else []
+        newest, older = known[-count // 2 :], known[: -count // 2]
+        picks = self._chance.permutation(len(older))[: count - len(newest)]
+        return [older[k] for k in sorted(picks)] + list(newest)
+
+
+def _score(model: LoadedModel, example: Example) -> float:
+    """IoU of an accepted mask with the answers to its first click and to its last prompt, mean."""
+    prompts = [example.steps[0], example.steps[-1]] if len(example.steps) > 1 else example.steps
+    answers = [predict(model, example.embedding, s.prompt, s.previous) for s in prompts]
+    return float(np.mean([iou(a.mask, example.mask) for a in answers]))
