@@ -209,6 +209,142 @@ def test_same_seed_same_search(tmp_path, tuned, model, image):
     assert (weights["coverage"], weights["boundary"]) == (3, 1)
 
 
+@pytest.fixture(scope="module")
+def other_image(tmp_path_factory, image):
+    path = tmp_path_factory.mktemp("other") / "turned.tif"
+    tifffile.imwrite(path, np.rot90(read_image(image).array))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    labels = np.zeros((96, 96), np.uint16)
+    for k, (row, col, radius) in enumerate(((20, 22, 9), (60, 30, 12), (40, 70, 10))):
+        labels[disk((row, col), radius)] = k + 1
+    folder = tmp_path_factory.mktemp("truth")
+    tifffile.imwrite(folder / "a.tif", labels)
+    tifffile.imwrite(folder / "b.tif", np.rot90(labels))
+    return str(folder / "a.tif"), str(folder / "b.tif")
+
+
+def test_several_images_held_out_ones_truth_and_report(tmp_path, model, image, other_image, truth):
+    third = tmp_path / "discs.tif"  # the same name as the first
+    tifffile.imwrite(third, np.flipud(read_image(image).array))
+    out = tmp_path / "out"
+    run = ("tune", image, third, "--hold-out", other_image, "-o", out, "--model", model, *QUICK,
+           *SEARCH, "--truth", truth[0], "--truth", truth[1], "--truth", truth[1],
+           "--against-random", "--report", "--json")  # fmt: skip
+    about = json.loads(samstar(*run).stdout)
+    assert names(out) == ["front.csv", "front.png", "images", "recipe.samstar.json", "report.html"]
+    assert names(out / "images") == ["discs", "discs_2", "turned"]
+    assert names(out / "images" / "turned") == sorted(NAMES[:4])
+    assert all((out / name).is_file() for name in about["files"])
+    assert [c["held_out"] for c in about["checks"]] == [False, False, True]
+    assert about["picked"]["n_masks"] == sum(c["chosen"]["n_masks"] for c in about["checks"][:2])
+    for reward, value in about["picked"]["rewards"].items():
+        tuned = [c["chosen"]["rewards"][reward] for c in about["checks"][:2]]
+        assert value == pytest.approx(np.mean(tuned))
+    agreement, held = about["ground_truth"], about["ground_truth_held_out"]
+    assert list(agreement) == ["defaults", "chosen", "random", "oracle"]
+    assert agreement["oracle"]["f1"] >= max(a["f1"] for a in agreement.values())
+    assert len(agreement["chosen"]["images"]) == 2
+    assert list(held) == ["defaults", "chosen", "random"]
+    assert held["chosen"]["images"][0]["true"] == 3
+    assert len(about["hypervolume"]["drawn"]) == len(about["hypervolume"]["searched"])
+    recipe = Recipe.load(out / "recipe.samstar.json")
+    assert [i["held_out"] for i in recipe.tuning["images"]] == [False, False, True]
+    samstar("apply", out / "recipe.samstar.json", other_image, "-o", tmp_path / "again")
+    np.testing.assert_array_equal(
+        labels_in(tmp_path / "again"), labels_in(out / "images" / "turned")
+    )
+    shown = samstar(*run[:-1]).stdout  # once more into the same folder, for people
+    assert all(text in shown for text in ("held out", "random", "Oracle", "Settings that matter"))
+
+
+def test_a_folder_of_the_user_is_not_replaced(tmp_path, model, image, other_image):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "mine.tif").write_text("mine")
+    run = ("tune", image, other_image, "-o", tmp_path, "--model", model, *QUICK, *SEARCH)
+    assert "not from an earlier run" in one_line(samstar(*run, code=1))
+    assert names(tmp_path / "images") == ["mine.tif"]
+
+
+def test_planes_are_tuned_together_and_held_out(tmp_path, model, image):
+    first = read_image(image).array
+    stack = np.stack([np.roll(first, 7 * k, axis=k % 2) for k in range(6)])
+    tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
+    run = ("tune", tmp_path / "stack.tif", "-o", tmp_path / "out", "--model", model, *QUICK,
+           *SEARCH, "--plane", "0:5:2", "--hold-out-plane", "1", "--json")  # fmt: skip
+    about = json.loads(samstar(*run).stdout)
+    shown = [(c["image"], c["held_out"]) for c in about["checks"]]
+    assert shown == [("stack_plane0", False), ("stack_plane2", False), ("stack_plane4", False),
+                     ("stack_plane1", True)]  # fmt: skip
+    recipe = Recipe.load(tmp_path / "out" / "images" / "stack_plane2" / "recipe.samstar.json")
+    assert recipe.mapping.plane == (2,)
+    again = ("tune", tmp_path / "stack.tif", "-o", tmp_path / "no", "--model", model)
+    both = samstar(*again, "--plane", "1:3", "--hold-out-plane", "2", code=1)
+    assert "both tuned on and held out" in one_line(both)
+
+
+def test_a_larger_budget_continues_and_other_weights_start_from_it(
+    tmp_path, tuned, model, other_image
+):
+    run = ("tune", other_image, "--model", model, *QUICK, "--population", "6", "-o", tmp_path / "o")
+    said = samstar(*run, "--evaluations", "12", "--continue").stderr
+    assert "no earlier run" in said
+    small = (tmp_path / "o" / "front.csv").read_text().splitlines()
+    said = samstar(*run, "--evaluations", "30", "--continue").stderr
+    assert "Going on" in said
+    large = (tmp_path / "o" / "front.csv").read_text().splitlines()
+    settings = [",".join(line.split(",")[6:16]) for line in small]
+    assert [",".join(line.split(",")[6:16]) for line in large[: len(small)]] == settings
+    said = samstar(*run, "--evaluations", "12", "--continue", "--weight", "boundary=3").stderr
+    assert "starting from the best of" in said
+    plain = samstar(*run, "--evaluations", "12", "--weight", "boundary=3")
+    assert "earlier" not in plain.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL there")
+def test_a_killed_run_continues_to_the_same_result(tmp_path, model, image, monkeypatch):
+    monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path / "cache"))
+    run = ("tune", image, "--model", model, *QUICK, "--population", "6", "--evaluations", "150")
+    process = start(*run, "-o", tmp_path / "killed")
+    until = time.monotonic() + 120
+    written = 0
+    while written < 20 and time.monotonic() < until and process.poll() is None:
+        time.sleep(0.02)
+        journals = list((tmp_path / "cache" / "journals").glob("*.jsonl"))
+        written = sum(len(j.read_bytes().splitlines()) for j in journals)
+    process.kill()
+    process.communicate()
+    assert 20 <= written < 150
+    said = samstar(*run, "-o", tmp_path / "continued", "--continue").stderr
+    assert "Going on with an earlier run" in said
+    samstar(*run, "-o", tmp_path / "whole")
+    front = [(tmp_path / name / "front.csv").read_bytes() for name in ("continued", "whole")]
+    assert front[0] == front[1]
+
+
+def test_a_damaged_journal_is_one_line_and_stops_no_new_run(tmp_path, model, image, monkeypatch):
+    monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path / "cache"))
+    run = ("tune", image, "-o", tmp_path / "out", "--model", model, *QUICK, *SEARCH)
+    samstar(*run)
+    (journal,) = (tmp_path / "cache" / "journals").iterdir()
+    journal.write_text("{}\nan essay\n")
+    result = samstar(*run, "--continue", code=1)
+    assert "is damaged" in one_line(result)
+    assert "not written down" in samstar(*run).stderr
+    assert journal.read_text() == "{}\nan essay\n"
+
+
+def test_a_run_without_a_writable_cache_goes_on(tmp_path, model, image, monkeypatch):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path / "file"))
+    result = samstar("tune", image, "-o", tmp_path / "out", "--model", model, *QUICK, *SEARCH)
+    assert result.stderr.count("The journal") == 1
+    assert names(tmp_path / "out") == sorted(NAMES)
+
+
 # --- bad input -----------------------------------------------------------------------------------
 
 
@@ -295,6 +431,9 @@ def test_bad_recipes(tmp_path, image, model):
         (("--pixel-size", "0.5"), "--unit"),
         (("--pixel-size", "0", "--unit", "nm"), "positive"),
         (("--plane", "0"), "plane"),
+        (("--truth", "none.tif"), "There is no file"),
+        (("--truth", "a.tif", "--truth", "b.tif"), "2 ground truths for 1 images"),
+        (("--hold-out", "none.tif"), "There is no file"),
         (("--device", "cuda", "--model", "vit_x"), "Error"),
     ],
 )
@@ -311,6 +450,9 @@ def test_wrong_values_are_one_line(tmp_path, image, options, says):
         ("tune", "x.tif", "-o", "out", "--weight", "coverage"),
         ("tune", "x.tif", "-o", "out", "--scope", "nothing"),
         ("tune", "x.tif", "-o", "out", "--pixel-size", "1,2,3"),
+        ("tune", "x.tif", "-o", "out", "--plane", "1:a"),
+        ("tune", "x.tif", "-o", "out", "--plane", "3:1"),
+        ("tune", "x.tif", "-o", "out", "--minutes", "0"),
         ("segment", "x.tif", "-o", "out", "--pred-iou-thresh", "2"),
         ("segment", "x.tif", "-o", "out", "--plane", "a"),
         ("apply", "r.json", "-o", "out"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from napari_samstar.core.outcome import Outcome, Rule
     from napari_samstar.core.outputs import Result
     from napari_samstar.core.plan import Evaluation, Plan
+    from napari_samstar.core.several import Several
+    from napari_samstar.core.tuning import Judge
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,9 @@ def _searched(
     tuned: Sequence[Judged], request: Request, tracker: Tracker
 ) -> tuple[tuple[Evaluation, ...], tuple[Evaluation, ...], Plan]:
     from napari_samstar.core.continued import continued
-    from napari_samstar.core.several import Several, judged_by
+    from napari_samstar.core.several import judged_by
 
-    judge = tuned[0].judge if len(tuned) == 1 else Several(tuple(j.judge for j in tuned))
+    judge = _together(tuned)
     journal = _journal(tuned, request) if request.journalled else None
     ready = continued(request.goal, request.plan, journal, judged_by(judge), resume=request.resume)
     if request.resume:
@@ -98,6 +100,12 @@ def _searched(
         )
         drawn = _collected(equal.drawn(judge), "Random search", len(tried), tracker, journal)
     return tried, drawn, ready.plan
+
+
+def _together(tuned: Sequence[Judged]) -> Judge | Several:
+    from napari_samstar.core.several import Several
+
+    return tuned[0].judge if len(tuned) == 1 else Several(tuple(j.judge for j in tuned))
 
 
 def _journal(tuned: Sequence[Judged], request: Request) -> Journal | None:
@@ -226,7 +234,7 @@ def about_tuning(outcome: Outcome, judged: Sequence[Judged], request: Request) -
     return {
         "goal": request.goal.to_dict(),
         "plan": outcome.plan.to_dict(),
-        "sizes_px": asdict(judged[0].judge.sizes),
+        "expectations_px": judged[0].judge.expectations.to_dict(),
         "picked": request.rule,
         "rewards": outcome.chosen.rewards,
         "evaluations": len(outcome.front.evaluations),

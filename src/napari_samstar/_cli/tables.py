@@ -50,8 +50,9 @@ def reward_table(tuned: Tuned) -> Any:
             weight = found.goal.weights.get(reward.name, 0.0)
             objective = found.goal.objectives.get(reward.name, reward.objective)
             if weight > 0 and objective == found.goal.used[k]:
-                values = (found.evaluations[p].rewards[reward.name] for p in pair)
-                rows.add_row(f"  {reward.label}", *(f"{v:.3f}" for v in values))
+                values = [found.evaluations[p].rewards.get(reward.name) for p in pair]
+                if None not in values:  # a reward that does not apply to the image is absent
+                    rows.add_row(f"  {reward.label}", *(f"{v:.3f}" for v in values))
     return rows
 
 

@@ -67,9 +67,9 @@ def chart(series: Sequence[Marks], x_label: str, y_label: str, alt: str) -> str:
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Return at most `most` round numbers, 1, 2 or 5 times a power of ten apart, in the range."""
+    """Return round numbers in a range, at most `most` steps of 1, 2 or 5 times a power of ten."""
     step = 10.0 ** np.floor(np.log10((high - low) / most))
-    step = next(step * k for k in (1, 2, 5, 10, 20) if (high - low) / (step * k) <= most - 1)
+    step = next(step * k for k in (1, 2, 5, 10) if (high - low) / (step * k) <= most)
     first = np.ceil(low / step - 1e-9)
     return [round(float(k * step), 10) for k in np.arange(first, np.floor(high / step + 1e-9) + 1)]
 
@@ -136,10 +136,15 @@ def _glyph(shape: str, x: float, y: float, style: str) -> str:
     return f'<polygon class="{style}" points="{listed}"/>'
 
 
-def profile(at: Sequence[float], mean: Sequence[float], alt: str) -> str:
-    """Return a small line without axes: how the outcome follows one setting."""
+def profile(
+    at: Sequence[float], mean: Sequence[float], limits: tuple[float, float], alt: str
+) -> str:
+    """Return a small line without axes: how the outcome follows one setting.
+
+    `limits` of the outcome are shared by all settings, so that heights can be compared.
+    """
     w, h, pad = 120, 34, 4
-    (x0, x1), (y0, y1) = _range(at), _range(mean)
+    (x0, x1), (y0, y1) = _range(at), _range(limits)
     places = [
         (pad + (x - x0) / (x1 - x0) * (w - 2 * pad), h - pad - (y - y0) / (y1 - y0) * (h - 2 * pad))
         for x, y in zip(at, mean, strict=True)

@@ -140,7 +140,8 @@ def front_rows(front: Front, picked: int | None) -> Iterator[dict[str, Any]]:
             "on_front": int(k in members),
             "picked": int(k == picked),
             **{name: getattr(evaluation.config, name) for name in SETTINGS},
-            **{"reward_" + name: evaluation.rewards.get(name, 0.0) for name in REWARDS},
+            # Blank where a reward does not apply to the image.
+            **{"reward_" + name: evaluation.rewards.get(name, "") for name in REWARDS},
             **dict(zip(objectives, front.points[k].tolist(), strict=True)),
         }
 

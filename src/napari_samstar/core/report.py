@@ -62,7 +62,7 @@ def write_report(outcome: Outcome, pairs: Sequence[Pair], recipe: Recipe, path: 
 def report(outcome: Outcome, pairs: Sequence[Pair], recipe: Recipe) -> str:
     """Return the page as text; see `write_report`."""
     template = Template(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
-    title = f"Tuning report: {recipe.image.get('name') or 'image'}"
+    title = f"Tuning report: {_subject(outcome, recipe)}"
     sections = (
         _head(title, outcome, recipe),
         _facts(outcome),
@@ -76,6 +76,11 @@ def report(outcome: Outcome, pairs: Sequence[Pair], recipe: Recipe) -> str:
         _recipe(recipe),
     )
     return template.substitute(title=escape(title), body="\n".join(s for s in sections if s))
+
+
+def _subject(outcome: Outcome, recipe: Recipe) -> str:
+    n = sum(not c.held_out for c in outcome.checks)
+    return f"{n} images" if n > 1 else recipe.image.get("name") or "image"
 
 
 def _section(title: str, *parts: str) -> str:
@@ -137,7 +142,8 @@ def _mean_totals(outcome: Outcome, checks: Sequence[Any]) -> tuple[float, float]
 def _pictures(pairs: Sequence[Pair]) -> str:
     if not pairs:
         return ""
-    parts = [_note("Left of the line SAM's defaults, right of it the chosen settings.")]
+    text = "Left of the line SAM's defaults, right of it the chosen settings. Move the slider."
+    parts = [f'<p class="muted noprint">{text}</p>']
     for pair in pairs[:MOST_PICTURES]:
         if len(pairs) > 1:
             held = " (held out)" if pair.held_out else ""
@@ -197,8 +203,9 @@ def _rewards(outcome: Outcome) -> str:
         for reward in REWARDS.values():
             weight = goal.weights.get(reward.name, 0.0)
             objective = goal.objectives.get(reward.name, reward.objective)
-            if weight > 0 and objective == goal.used[k]:
-                old, new = (e.rewards.get(reward.name, 0.0) for e in (before, chosen))
+            applies = reward.name in before.rewards and reward.name in chosen.rewards
+            if weight > 0 and objective == goal.used[k] and applies:
+                old, new = (e.rewards[reward.name] for e in (before, chosen))
                 cells = (f"{weight:g}", f"{old:.3f}", f"{new:.3f}", change(old, new))
                 rows.append(row(reward.label, *cells, ("help", escape(reward.help))))
     note = _note("Between 0 and 1, higher is better. Rewards are estimates from the image, not the "
@@ -252,17 +259,20 @@ def _truth(outcome: Outcome) -> str:
 
 
 def _matter(outcome: Outcome) -> str:
+    means = [m for effect in outcome.effects for m in effect.mean]
+    limits = (min(means, default=0.0), max(means, default=1.0))
     rows = []
     for effect in outcome.effects:
         label, share = effect.setting.label, effect.share
         bar = f'<span class="share"><i style="width:{100 * share:.1f}%"></i></span>'
         span = f"{min(effect.at):.3g} to {max(effect.at):.3g}"
-        line = profile(effect.at, effect.mean, f"Weighted mean along {label}, {span}")
+        line = profile(effect.at, effect.mean, limits, f"Weighted mean along {label}, {span}")
         rows.append(row(label, ("", bar), f"{share:.0%}", ("", line), span))
     source = "random search" if outcome.drawn else "the search, which prefers good settings"
     note = _note(
         "Share of the variance of the weighted mean of all rewards that a setting explains by "
-        f"itself, from the evaluations of {source}. The line: the mean outcome along the setting."
+        f"itself, from the evaluations of {source}. The line: the mean outcome along the setting, "
+        "all on one scale."
     )
     head = ("", "", "share", "outcome", "range")
     return _section("Settings that matter", note, table(head, rows))
