@@ -1,70 +1,192 @@
-"""Take the pictures of the user guide from the running plugin: `make screenshots`.
+"""Walk through the running plugin and take the pictures of the user guide: `make screenshots`.
 
 Everything in them is real: the bundled model on a bundled sample, real buttons, a real window.
+Other themes, sizes and images go elsewhere, to be looked at:
+
+    python docs/make_screenshots.py --theme light --size 1280x720 --out shots --image x.tif
 """
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+# A cache of its own: a journal of an earlier walk would offer to go on.
+os.environ["SAMSTAR_CACHE"] = tempfile.mkdtemp()
+
 import napari
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QDockWidget
+from qtpy.QtWidgets import QApplication
 from superqt import QCollapsible
 
-from napari_samstar.widgets._front import FrontPanel
-from napari_samstar.widgets._segment import SegmentPanel
-from napari_samstar.widgets._tune import TunePanel
+from napari_samstar.widgets._desk import desk_of
 
 FOLDER = Path(__file__).parent / "images"
 SAMPLE = "nuclei"
-SIZE = (1500, 980)
+STACK = "nuclei_stack"
+PLUGIN = "napari-samstar"
 PATIENCE = 900  # s
 
 
+class Walk:
+    """A viewer, its panels, and where the pictures go."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.folder: Path = options.out
+        self.image: Path | None = options.image
+        self.points: int = options.points
+        self.viewer = napari.Viewer()
+        self.viewer.theme = options.theme
+        self.window = self.viewer.window._qt_window
+        width, height = (int(n) for n in options.size.split("x"))
+        self.window.resize(width, height)
+        self.docks: dict[str, Any] = {}
+        self.clicks = 0
+
+    def panel(self, name: str) -> Any:
+        """Open a panel from the plugin's menu; panels share one column as tabs."""
+        dock, panel = self.viewer.window.add_plugin_dock_widget(PLUGIN, name)
+        if name not in self.docks:
+            first = next(iter(self.docks.values()), None)
+            if first is not None:
+                self.window.tabifyDockWidget(first, dock)
+            self.docks[name] = dock
+            pause(0.2)
+            self.window.resizeDocks([dock], [430], Qt.Orientation.Horizontal)
+        dock.raise_()
+        pause(0.2)
+        return panel
+
+    def click(self, button: Any) -> None:
+        """Press a button as a user would, and count it."""
+        assert button.isEnabled(), button.text()
+        button.click()
+        self.clicks += 1
+
+    def idle(self) -> None:
+        jobs = desk_of(self.viewer).jobs
+        wait(lambda: not jobs.busy and jobs._running is None)
+
+    def shoot(self, name: str) -> None:
+        """Save the window as NAME.png once it has settled."""
+        pause(1.0)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.window.grab().save(str(self.folder / f"{name}.png"))
+        print(self.folder / f"{name}.png", flush=True)
+
+
 def main() -> None:
-    viewer = napari.Viewer()
-    window = viewer.window._qt_window
-    window.resize(*SIZE)
-    viewer.open_sample("napari-samstar", SAMPLE)
-    segment, tune, front = SegmentPanel(viewer), TunePanel(viewer), FrontPanel(viewer)
-    docks = {
-        "segment": viewer.window.add_dock_widget(segment, name="Segment", area="right"),
-        "tune": viewer.window.add_dock_widget(tune, name="Tune", area="right", tabify=True),
-        "front": viewer.window.add_dock_widget(front, name="Pareto front", area="right"),
-    }
-    docks["segment"].raise_()
-    window.resizeDocks([docks["segment"]], [440], Qt.Orientation.Horizontal)
+    """Take every picture of the guide."""
+    walk = Walk(arguments())
+    segment = walk.panel("Segment")
+    walk.shoot("start")
+    segment.settings.rows["points_per_side"].value = walk.points
+    start = time.monotonic()
+    if walk.image is None:
+        walk.viewer.open_sample(PLUGIN, SAMPLE)
+    else:
+        walk.viewer.open(walk.image)
+    pause(1.0)
+    walk.shoot("ready")
+    walk.click(segment.run_button)
+    wait(lambda: segment.desk.session.segmented is not None or "color" in segment.message.text())
+    walk.idle()
+    walk.viewer.reset_view()
+    print(
+        f"first preview after {time.monotonic() - start:.0f} s and {walk.clicks} click", flush=True
+    )
     segment.findChild(QCollapsible).expand(animate=False)
-    docks["front"].hide()
-    segment.run_button.click()
-    wait(lambda: segment.desk.session.segmented is not None)
-    wait(lambda: not segment.desk.jobs.busy)
-    viewer.reset_view()
-    docks["segment"].raise_()
-    shoot(window, "segment")
+    walk.shoot("segment")
+    segment.findChild(QCollapsible).collapse(animate=False)
+    missing(walk)
+    tuned(walk)
+    results(walk)
+    if walk.image is None:
+        whole_stack(walk)
+    walk.viewer.close()
 
-    docks["front"].show()
-    docks["tune"].raise_()
-    tune.budget_box.setValue(600)
-    tune.run_button.click()
-    wait(lambda: len(tune.desk.session.evaluations) > 250)
-    share_height(window, docks)
-    shoot(window, "tune")
 
-    wait(lambda: not tune.desk.jobs.busy)
-    front.knee_button.click()
-    shoot(window, "front")
+def missing(walk: Walk) -> None:
+    """Ask why an object is missing, after a setting was made too strict."""
+    why = walk.panel("Why is it missing?")
+    session = why.desk.session
+    walk.click(why.pick_button)
+    session.show(session.config.replace(pred_iou_thresh=0.97))
+    pause(0.5)
+    best = session.segmented.selection
+    ids = [i for i in best.candidates.tolist() if i not in session.selection.candidates]
+    mask = session.segmented.bank.masks.dense(ids[0])
+    rows, cols = mask.nonzero()
+    why.look((int(rows[len(rows) // 2]), int(cols[len(cols) // 2])))
+    wait(lambda: bool(why.findings))
+    wait(lambda: why.loosen_button.isEnabled() or "No filter" in why.details.text())
+    walk.shoot("why")
+    walk.click(why.keep_button)
+    pause(0.5)
+    why.desk.history.undo()
+    session.show(session.segmented.selection.config)
+    why.pick_button.setChecked(False)
 
-    front.apply_button.click()
-    objects = viewer.layers[-1]
-    wait(lambda: len(objects.features) > 0)
-    shoot(window, "applied")
-    viewer.close()
+
+def tuned(walk: Walk) -> None:
+    """Tune, look at the front, compare two of its points."""
+    tune = walk.panel("Tune")
+    walk.shoot("tune")
+    tune.budget_box.setValue(400)
+    walk.click(tune.run_button)
+    front = walk.panel("Pareto front")
+    wait(lambda: len(tune.desk.session.evaluations) > 150)
+    walk.shoot("growing")
+    walk.idle()
+    walk.click(front.knee_button)
+    walk.shoot("front")
+    front.choose(front.desk.session.front.defaults)
+    front.compare(front.desk.session.front.best)
+    walk.shoot("compare")
+    walk.click(front.best_button)
+
+
+def results(walk: Walk) -> None:
+    """Apply, and look at the measurements."""
+    front = walk.panel("Pareto front")
+    walk.click(front.apply_button)
+    table = walk.panel("Results")
+    wait(lambda: table.model.rowCount() > 0)
+    labels = table.model.table["index"]
+    table.choose(int(labels.iloc[len(labels) // 3]), go=True)
+    walk.viewer.reset_view()
+    walk.shoot("results")
+
+
+def whole_stack(walk: Walk) -> None:
+    """Segment one plane of a stack, then all of them."""
+    walk.viewer.layers.clear()
+    walk.viewer.open_sample(PLUGIN, STACK)
+    segment = walk.panel("Segment")
+    pause(0.5)
+    walk.click(segment.run_button)
+    walk.idle()
+    walk.click(segment.stack_button)
+    name = f"{segment.image_form.layer().name} objects"
+    wait(lambda: name in walk.viewer.layers)
+    walk.shoot("stack")
+    walk.idle()
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=Path, default=FOLDER)
+    parser.add_argument("--theme", default="dark")
+    parser.add_argument("--size", default="1500x980")
+    parser.add_argument("--points", type=int, default=32, help="fewer on a slow machine")
+    parser.add_argument("--image", type=Path, help="instead of the sample, to be looked at")
+    return parser.parse_args()
 
 
 def wait(ready: Callable[[], bool]) -> None:
@@ -77,18 +199,10 @@ def wait(ready: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def shoot(window: Any, name: str) -> None:
-    """Save the window as docs/images/NAME.png once it has settled."""
-    end = time.monotonic() + 1.0
+def pause(seconds: float) -> None:
+    """Let napari work for a while."""
+    end = time.monotonic() + seconds
     wait(lambda: time.monotonic() > end)
-    FOLDER.mkdir(exist_ok=True)
-    window.grab().save(str(FOLDER / f"{name}.png"))
-    print(FOLDER / f"{name}.png")
-
-
-def share_height(window: Any, docks: dict[str, QDockWidget]) -> None:
-    """Give the plot more room than the weights."""
-    window.resizeDocks([docks["tune"], docks["front"]], [410, 490], Qt.Orientation.Vertical)
 
 
 if __name__ == "__main__":

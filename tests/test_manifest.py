@@ -31,7 +31,8 @@ def test_every_command_can_be_imported(manifest):
 
 def test_commands_and_contributions_match(manifest):
     commands = {command.id for command in manifest.contributions.commands}
-    used = {c.command for c in manifest.contributions.widgets + manifest.contributions.sample_data}
+    made = manifest.contributions
+    used = {c.command for c in [*made.widgets, *made.sample_data, *made.readers]}
     assert commands == used
 
 

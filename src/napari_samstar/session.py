@@ -14,6 +14,7 @@ from napari_samstar.core.config import AmgConfig
 
 if TYPE_CHECKING:
     from napari_samstar.core.goal import Goal
+    from napari_samstar.core.journal import Run
     from napari_samstar.core.pareto import Front
     from napari_samstar.core.recipe import Recipe
     from napari_samstar.core.search import Evaluation, Plan
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.workflow import Segmented
 
 INVALIDATES: dict[str, tuple[str, ...]] = {
-    "segmented": ("judge", "evaluations", "front", "chosen", "rescued"),
+    "segmented": ("judge", "plan", "evaluations", "front", "chosen", "rescued", "earlier"),
     "evaluations": ("front",),
     "goal": ("front",),
 }
@@ -61,6 +62,8 @@ class Session:
         Ids of masks that the user keeps, whatever the settings say.
     loaded : Recipe, optional
         A recipe that was opened, for the panels to show.
+    earlier : Run, optional
+        A search on this very image that an earlier session left in the journal.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
@@ -76,6 +79,7 @@ class Session:
     chosen: int | None = None
     rescued: tuple[int, ...] = ()
     loaded: Recipe | None = None
+    earlier: Run | None = None
 
     def set_segmented(self, segmented: Segmented) -> None:
         """Take over a new outcome; forget what belonged to another bank."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samstar.widgets._shared import when_alive
+from napari_samstar.widgets._alive import when_alive
 
 if TYPE_CHECKING:
     import napari

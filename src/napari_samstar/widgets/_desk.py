@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import weakref
 from collections.abc import Sequence
 from functools import partial
@@ -12,11 +14,14 @@ import numpy as np
 import pandas as pd
 from napari.layers import Labels
 from napari.qt.threading import create_worker
+from napari.utils.notifications import show_warning
 
+from napari_samstar.core.errors import UserError
 from napari_samstar.session import Session
 from napari_samstar.widgets._activity import Activity
 from napari_samstar.widgets._history import Action, History
 from napari_samstar.widgets._jobs import Job, Jobs
+from napari_samstar.widgets._layers import pixel_size
 from napari_samstar.widgets._torch import make_torch_safe, trim_memory
 from napari_samstar.widgets._writer import RECIPE_KEY, LayerWriter
 
@@ -29,12 +34,16 @@ if TYPE_CHECKING:
     from napari_samstar.core.config import AmgConfig
     from napari_samstar.core.goal import Goal
     from napari_samstar.core.images import Micrograph
+    from napari_samstar.core.journal import Run
     from napari_samstar.core.recipe import Recipe
     from napari_samstar.core.search import Plan
     from napari_samstar.core.source import ModelChoice, Source
     from napari_samstar.core.stack import PlaneLabels
     from napari_samstar.core.workflow import Segmented
     from napari_samstar.widgets._layers import Placement
+
+
+log = logging.getLogger("napari_samstar")
 
 
 class Desk:
@@ -67,10 +76,13 @@ class Desk:
     ) -> None:
         """Start segmenting a plane of `layer` that lies at `placement`."""
 
-        def finish(segmented: Segmented) -> None:
+        def finish(outcome: tuple[Segmented, Run | None]) -> None:
+            segmented, earlier = outcome
             self.layers.placement = placement
             self._source = weakref.ref(layer) if layer is not None else None
             self.session.set_segmented(segmented)
+            if not self.session.evaluations:
+                self.session.earlier = earlier
 
         work = (self, source, choice, config)
         self.jobs.start(Job("Segment", _segment, work, on_result=finish))
@@ -88,20 +100,56 @@ class Desk:
         work = (self, source, planes, segmented.model, selection.config)
         self.jobs.start(Job("Apply to all planes", _planes, work, on_step=filler.put))
 
-    def tune(self, goal: Goal, plan: Plan) -> None:
-        """Start searching on the segmented plane."""
+    def tune(self, goal: Goal, plan: Plan, *, resume: bool = False) -> None:
+        """Start searching on the segmented plane, or go on with the search that was like this."""
         segmented = self.session.segmented
         if segmented is None:
             return
         self.session.start_tuning(goal, plan)
-        judge = self.session.judge or segmented.bank
-        self.jobs.start(Job("Tune", _tune, (judge, goal, plan), on_step=self._on_tune_step))
+        work = (segmented, self.session.judge, goal, plan, resume)
+        self.jobs.start(Job("Tune", _tune, work, on_step=self._on_tune_step))
+
+    def go_on(self, more: int) -> None:
+        """Continue the search on show, or the one that an earlier session left in the journal.
+
+        Up to its budget, or by `more` evaluations where that is used up.
+        """
+        session = self.session
+        run = session.earlier if session.plan is None else None
+        goal, plan = (run.goal, run.plan) if run is not None else (session.goal, session.plan)
+        done = len(run.evaluations) if run is not None else len(session.evaluations)
+        if goal is None or plan is None:
+            return
+        if done >= plan.evaluations:
+            plan = dataclasses.replace(plan, evaluations=done + more)
+        self.tune(goal, plan, resume=True)
 
     def _on_tune_step(self, step: Any) -> None:
+        from napari_samstar.core.journal import Notice
+
         if isinstance(step, tuple):
             self.session.add_evaluations(step)
+        elif isinstance(step, Notice):
+            show_warning(step.text)
         else:
             self.session.judge = step
+
+    def compare(self, position: int) -> str:
+        """Show what changes from the masks on show to those of another evaluation.
+
+        Returns the counts: gained, lost, changed, the same; empty where nothing is on show.
+        """
+        from napari_samstar.core.compare import compare
+        from napari_samstar.core.select import select
+
+        session = self.session
+        if session.segmented is None or session.selection is None:
+            return ""
+        bank = session.segmented.bank
+        other = select(bank, session.evaluations[position].config)
+        found = compare(bank.masks, session.selection.ids, other.ids)
+        self.layers.compare(found.picture(bank.masks))
+        return found.sentence
 
     # --- what the user keeps ------------------------------------------------------------------
 
@@ -114,9 +162,8 @@ class Desk:
         if labels is None or recipe is None:
             return None
         layer = self.layers.apply(labels, recipe.to_dict(), into)
-        segmented = self.session.segmented
-        if layer is not None and segmented is not None:
-            self.measure(layer, segmented.image)
+        if layer is not None:
+            self.measure(layer)
         return layer
 
     def rescue(self, mask_id: int) -> None:
@@ -152,11 +199,16 @@ class Desk:
         """Set the panels as a recipe says."""
         self.session.load(recipe)
 
-    def measure(self, layer: Labels, image: Micrograph) -> None:
-        """Give a layer its table of measurements, a moment later."""
+    def measure(self, layer: Labels) -> None:
+        """Give a layer its table of measurements as features, a moment later."""
+        rows, cols = layer.data.shape[-2:]
+        planes = np.array(layer.data).reshape(-1, rows, cols)
+        segmented = self.session.segmented
+        recipe = layer.metadata.get(RECIPE_KEY, {})
+        ours = segmented is not None and recipe.get("image", {}).get("key") == segmented.image.key
+        image = segmented.image if segmented is not None and ours else None
         # Not one of `jobs`: measuring must not stop a running search.
-        labels = np.array(layer.data).reshape(image.shape)
-        worker = create_worker(_measure, labels, image, _start_thread=False)
+        worker = create_worker(_measure, planes, image, *pixel_size(layer), _start_thread=False)
         worker.returned.connect(partial(_set_features, weakref.ref(layer)))
         worker.start()
 
@@ -224,11 +276,12 @@ class _StackFiller:
         self._layer.refresh()
 
 
-def _measure(labels: Any, image: Micrograph) -> pd.DataFrame:
-    from napari_samstar.core.labels import measurements
+def _measure(planes: Any, image: Micrograph | None, size: Any, unit: str) -> pd.DataFrame:
+    from napari_samstar.core.stack import measure_planes
 
     # napari looks a label's row up in the column "index".
-    return pd.DataFrame(measurements(labels, image)).rename(columns={"label": "index"})
+    table = measure_planes(planes, image, size, unit)
+    return pd.DataFrame(table).rename(columns={"label": "index"})
 
 
 def _set_features(layer: weakref.ref[Labels], table: pd.DataFrame) -> None:
@@ -247,8 +300,21 @@ def _segment(desk: Desk, source: Source, choice: ModelChoice, config: AmgConfig)
     make_torch_safe()
     from napari_samstar.core.workflow import segment
 
-    result = yield from segment(source, choice, config, desk.cache(), desk.session.segmented)
-    return result
+    found = yield from segment(source, choice, config, desk.cache(), desk.session.segmented)
+    return found, _earlier(found)
+
+
+def _earlier(segmented: Segmented) -> Run | None:
+    """Return the last search on this very image that the journal knows of."""
+    from napari_samstar.core import journal
+
+    try:
+        known = journal.find(segmented.image.key, segmented.model.sha256)
+    except UserError as error:
+        log.warning("%s", error)
+        return None
+    runs = [run for run in known.runs if run.evaluations] if known is not None else []
+    return runs[-1] if runs else None
 
 
 def _planes(
@@ -259,10 +325,14 @@ def _planes(
     yield from segment_planes(source, planes, model, config, desk.cache())
 
 
-def _tune(judge: Any, goal: Goal, plan: Plan) -> Generator[Any, None, None]:
+def _tune(
+    segmented: Segmented, judge: Any, goal: Goal, plan: Plan, resume: bool
+) -> Generator[Any, None, None]:
+    from napari_samstar.core.journal import Journal
     from napari_samstar.core.workflow import tune
 
-    yield from tune(judge, goal, plan)
+    written = Journal.of((segmented.image.key,), segmented.model.sha256)
+    yield from tune(judge or segmented.bank, goal, plan, journal=written, resume=resume)
 
 
 def _undo(viewer: napari.Viewer) -> None:

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyqtgraph as pg
-from napari.utils.theme import get_theme
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QComboBox, QPushButton, QSizePolicy
+from napari.qt.threading import create_worker
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
+from superqt import QCollapsible
 
 from napari_samstar.core.config import SETTINGS
+from napari_samstar.core.errors import UserError
 from napari_samstar.core.goal import OBJECTIVES
-from napari_samstar.widgets._shared import ApplyRow, Panel, note
+from napari_samstar.core.rewards import REWARDS
+from napari_samstar.widgets._alive import when_alive
+from napari_samstar.widgets._front_plot import CurvePlot, FrontPlot
+from napari_samstar.widgets._shared import (
+    ApplyRow,
+    Panel,
+    combo,
+    failure,
+    link,
+    note,
+)
+from napari_samstar.widgets._writer import COLOURS, COMPARISON_NAME
 
 if TYPE_CHECKING:
     import napari
 
     from napari_samstar.core.pareto import Front
 
-ACCENT = "#f2a03d"
-DEFAULTS = "#4fb0c6"
-KNEE = "#8ac926"
+HINT = "Click a point to see its objects; ← → walk along the front; Shift+click compares."
 
 
 class FrontPanel(Panel):
@@ -32,11 +43,13 @@ class FrontPanel(Panel):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
-        self._viewer = napari_viewer
+        self._compared: int | None = None
         self._build_plot()
-        self._build_buttons()
+        self._build_buttons(napari_viewer)
         self.details = note()
+        self.follow(self.details)
         self.column.addWidget(self.details)
+        self._build_curve()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         events = self.desk.session.events
         self.listen(events.front, self._on_session_front)
@@ -49,64 +62,71 @@ class FrontPanel(Panel):
     # --- build --------------------------------------------------------------------------------
 
     def _build_plot(self) -> None:
-        self.plot = _Plot()
-        self.plot.setMinimumSize(260, 170)
-        self.plot.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.plot.setMenuEnabled(False)
-        self.plot.hideButtons()
-        for side in ("left", "bottom"):
-            self.plot.getAxis(side).enableAutoSIPrefix(False)
-        self.plot.getViewBox().setDefaultPadding(0.06)
-        self.plot.addLegend(offset=(8, -8), labelTextSize="8pt", verSpacing=-6)
-        self._tried = pg.ScatterPlotItem(size=5, pen=None, name="tried")
-        self._line = pg.PlotDataItem(connect="all")
-        self._members = pg.ScatterPlotItem(
-            size=10, hoverable=True, hoverSize=14, tip=None, name="Pareto front"
-        )
-        self._members.sigClicked.connect(self._on_members_clicked)
-        self._members.sigHovered.connect(self._on_members_hovered)
-        self._defaults = pg.ScatterPlotItem(size=15, symbol="star", name="SAM's defaults")
-        self._knee = pg.ScatterPlotItem(size=14, symbol="d", name="knee")
-        self._ring = pg.ScatterPlotItem(size=20, brush=None, name="on show")
-        for item in (
-            self._tried,
-            self._line,
-            self._members,
-            self._defaults,
-            self._knee,
-            self._ring,
-        ):
-            self.plot.addItem(item)
-        self._knee.sigClicked.connect(self._on_knee_clicked)
-        self._defaults.sigClicked.connect(self._on_defaults_clicked)
+        self.plot = FrontPlot()
+        self.plot.picked.connect(self._on_picked)
+        self.plot.hovered.connect(self._on_hovered)
         self.column.addWidget(self.plot, 1)
-
-    def _build_buttons(self) -> None:
-        self.x_box, self.y_box = QComboBox(), QComboBox()
+        self.x_box, self.y_box = combo("The axis to the right."), combo("The axis upwards.")
         for box, start in ((self.x_box, 0), (self.y_box, 1)):
-            box.addItems(list(OBJECTIVES))
+            for k, name in enumerate(OBJECTIVES):
+                box.addItem(name, k)
+            box.insertSeparator(box.count())
+            for name, reward in REWARDS.items():
+                box.addItem(reward.label, name)
+                box.setItemData(box.count() - 1, reward.help, Qt.ItemDataRole.ToolTipRole)
             box.setCurrentIndex(start)
             box.currentIndexChanged.connect(self._on_session_front)
-        self.knee_button = QPushButton("Knee")
-        self.knee_button.setToolTip("The best balance of all goals.")
-        self.knee_button.clicked.connect(self._on_knee_clicked)
-        self.best_button = QPushButton("Best for weights")
-        self.best_button.setToolTip("The highest weighted sum of what matters to you.")
-        self.best_button.clicked.connect(self._on_best_clicked)
-        self.defaults_button = QPushButton("SAM's defaults")
-        self.defaults_button.setToolTip("What SAM gives without tuning, to compare.")
-        self.defaults_button.clicked.connect(self._on_defaults_clicked)
-        self.apply_row = ApplyRow(self, self._viewer)
+        self.row(note("Across"), self.x_box, stretch=1).addWidget(note("Up"))
+        self.column.itemAt(self.column.count() - 1).addWidget(self.y_box, 1)
+
+    def _build_buttons(self, viewer: napari.Viewer) -> None:
+        self.knee_button = _button("Knee", "The best balance of all goals.")
+        self.best_button = _button("Best", "The highest weighted sum of what matters to you.")
+        self.defaults_button = _button("Defaults", "What SAM gives without tuning, to compare.")
+        self.export_button = _button("Export", "Save the front as a table or a picture.")
+        for button, which in (
+            (self.knee_button, "knee"),
+            (self.best_button, "best"),
+            (self.defaults_button, "defaults"),
+        ):
+            button.clicked.connect(partial(self._choose_named, which))
+        menu = QMenu(self.export_button)
+        menu.addAction("Table (CSV)…", partial(self._ask_where, "csv"))
+        menu.addAction("Picture (PNG)…", partial(self._ask_where, "png"))
+        self.export_button.setMenu(menu)
+        buttons = (self.knee_button, self.best_button, self.defaults_button, self.export_button)
+        self.row(*buttons, stretch=-1)
+        self.apply_row = ApplyRow(self, viewer)
         self.apply_button = self.apply_row.apply
-        self.row(note("Across"), self.x_box, note("Up"), self.y_box, stretch=-1)
-        self.row(self.knee_button, self.best_button, self.defaults_button, stretch=-1)
         self.column.addWidget(self.apply_row)
+
+    def _build_curve(self) -> None:
+        self.curve = CurvePlot()
+        drawer = QCollapsible("How the search went")
+        drawer.setToolTip("Where the curve is flat, more settings to try will help little.")
+        drawer.addWidget(self.curve)
+        drawer.toggled.connect(self._draw_curve)
+        self.curve_drawer = drawer
+        self.column.addWidget(drawer)
 
     # --- what the user does ---------------------------------------------------------------------
 
     def choose(self, position: int) -> None:
         """Preview the masks of one evaluation."""
+        self._compared = None
         self.desk.session.choose(position)
+
+    def compare(self, position: int) -> None:
+        """Show what changes from the evaluation on show to another one."""
+        session = self.desk.session
+        if session.chosen is None or session.chosen == position:
+            self.choose(position)
+            return
+        words = self.desk.compare(position)
+        if words:
+            self._compared = position
+            self._on_session_chosen()
+            self.details.setText(_comparison_text(words, session.front, position))
 
     def keyPressEvent(self, event: Any) -> None:
         """Walk along the front with the left and right arrow keys."""
@@ -120,111 +140,143 @@ class FrontPanel(Panel):
         at = members.index(chosen) if chosen in members else members.index(front.knee) - step
         self.choose(members[min(max(at + step, 0), len(members) - 1)])
 
-    def _on_members_clicked(self, _: Any, points: Any, __: Any = None) -> None:
+    def export(self, path: str | Path) -> None:
+        """Write the front as .csv (every setting tried) or .png, off the GUI thread."""
+        front = self.desk.session.front
+        if front is None:
+            return
+        worker = create_worker(
+            _export, front, self.desk.session.chosen, Path(path), _start_thread=False
+        )
+        worker.returned.connect(when_alive(self._on_exported))
+        worker.start()
+
+    def _ask_where(self, ending: str) -> None:
+        kinds = {"csv": "Table (*.csv)", "png": "Picture (*.png)"}
+        path, _ = QFileDialog.getSaveFileName(self, "Save", f"front.{ending}", kinds[ending])
+        if path:
+            self.export(path)
+
+    def _on_picked(self, position: int, shift: bool) -> None:
         self.setFocus()
-        if len(points):
-            self.choose(int(points[0].data()))
-
-    def _on_members_hovered(self, _: Any, points: Any, __: Any = None) -> None:
-        front = self.desk.session.front
-        if front is not None and len(points):
-            self.plot.setToolTip(_describe(front, int(points[0].data())))
+        if shift:
+            self.compare(position)
         else:
-            self.plot.setToolTip("")
+            self.choose(position)
 
-    def _on_knee_clicked(self, *_: Any) -> None:
+    def _on_hovered(self, position: int) -> None:
         front = self.desk.session.front
-        if front is not None:
-            self.choose(front.knee)
+        known = front is not None and 0 <= position < len(front.evaluations)
+        self.plot.setToolTip(_describe(front, position) if known and front is not None else "")
 
-    def _on_best_clicked(self) -> None:
+    def _choose_named(self, which: str, *_: Any) -> None:
         front = self.desk.session.front
-        if front is not None:
-            self.choose(front.best)
-
-    def _on_defaults_clicked(self, *_: Any) -> None:
-        front = self.desk.session.front
-        if front is not None and front.defaults is not None:
-            self.choose(front.defaults)
+        position = getattr(front, which) if front is not None else None
+        if position is not None:
+            self.choose(position)
 
     # --- what happened ------------------------------------------------------------------------
 
     def _on_session_front(self, *_: Any) -> None:
         front = self.desk.session.front
-        for button in (self.knee_button, self.best_button, self.defaults_button):
+        for button in (
+            self.knee_button,
+            self.best_button,
+            self.defaults_button,
+            self.export_button,
+        ):
             button.setEnabled(front is not None)
         if front is None:
-            for item in (self._tried, self._members, self._defaults, self._knee, self._ring):
-                item.setData([], [])
-            self._line.setData([], [])
-            self.details.setText("Press <i>Tune</i> in the Tune panel: the front grows here.")
+            self.plot.empty()
+            self.details.setText(f"Press <i>Tune</i> in the {link('Tune')} panel: it grows here.")
         else:
-            self._draw(front)
+            x, y = self._xy(front)
+            shown = {self.x_box.currentData(), self.y_box.currentData()}
+            # With a third goal, or other axes, the members do not lie on one line.
+            self.plot.draw(front, x, y, lined=shown == set(front.goal.used))
+        self._draw_curve()
         self._on_session_chosen()
-
-    def _draw(self, front: Front) -> None:
-        x, y = self._xy(front)
-        members = front.members[np.argsort(x[front.members], kind="stable")]
-        self._tried.setData(x, y)
-        self._members.setData(x[members], y[members], data=members)
-        # With a third goal the members do not lie on one line.
-        line = members if len(front.goal.used) == 2 else members[:0]
-        self._line.setData(x[line], y[line])
-        self._knee.setData([x[front.knee]], [y[front.knee]])
-        if front.defaults is not None:
-            self._defaults.setData([x[front.defaults]], [y[front.defaults]])
 
     def _xy(self, front: Front) -> tuple[Any, Any]:
         axes = []
         for box, side in ((self.x_box, "bottom"), (self.y_box, "left")):
-            k = box.currentIndex()
-            used = front.goal.used
-            n = len(front.evaluations)
-            axes.append(front.points[:, used.index(k)] if k in used else np.zeros(n))
-            self.plot.setLabel(side, OBJECTIVES[k])
+            axes.append(_values(front, box.currentData()))
+            self.plot.setLabel(side, box.currentText())
         return axes[0], axes[1]
+
+    def _draw_curve(self, *_: Any) -> None:
+        front = self.desk.session.front
+        if front is None or not self.curve_drawer.isExpanded():
+            self.curve.curve.setData([], [])
+            return
+        from napari_samstar.core.pareto import hypervolume_by_generation
+
+        volumes = hypervolume_by_generation(front.evaluations, front.goal)
+        self.curve.curve.setData(np.arange(len(volumes)), volumes)
 
     def _on_session_chosen(self, *_: Any) -> None:
         session = self.desk.session
         front, chosen = session.front, session.chosen
         if front is None:
             return
-        if chosen is None or chosen >= len(front.evaluations):
-            self._ring.setData([], [])
-            self.details.setText(
-                "Click a point of the front to see its objects; ← → walk along it."
-            )
-            return
         x, y = self._xy(front)
-        self._ring.setData([x[chosen]], [y[chosen]])
-        self.details.setText(_describe(front, chosen))
+        known = chosen is not None and chosen < len(front.evaluations)
+        self.plot.mark(self.plot.ring, x, y, chosen if known else None)
+        compared = self._compared if self.desk.layers.temporary(COMPARISON_NAME) else None
+        self.plot.mark(self.plot.other, x, y, compared)
+        if not known or chosen is None:
+            self.details.setText(HINT)
+        elif compared is None:
+            self.details.setText(_describe(front, chosen))
+
+    def _on_exported(self, text: str) -> None:
+        self.details.setText(text)
 
     def _paint_theme(self, *_: Any) -> None:
-        theme = get_theme(self._viewer.theme)
-        back, text = theme.background.as_hex(), theme.text.as_hex()
-        quiet = QColor(text)
-        quiet.setAlpha(80)
-        self.plot.setBackground(back)
-        for side in ("left", "bottom"):
-            axis = self.plot.getAxis(side)
-            axis.setPen(pg.mkPen(quiet))
-            axis.setTextPen(pg.mkPen(text))
-        self._tried.setBrush(pg.mkBrush(quiet))
-        self._line.setPen(pg.mkPen(QColor(ACCENT), width=1.5))
-        self._members.setBrush(pg.mkBrush(ACCENT))
-        self._members.setPen(pg.mkPen(back))
-        self._defaults.setBrush(pg.mkBrush(DEFAULTS))
-        self._defaults.setPen(pg.mkPen(back))
-        self._knee.setBrush(pg.mkBrush(KNEE))
-        self._knee.setPen(pg.mkPen(back))
-        self._ring.setPen(pg.mkPen(text, width=2))
-        self.plot.plotItem.legend.setLabelTextColor(text)
+        viewer = self.viewer()
+        if viewer is not None:
+            self.plot.paint(viewer.theme)
+            self.curve.paint(viewer.theme)
 
 
-class _Plot(pg.PlotWidget):
-    def sizeHint(self) -> QSize:
-        """Return the least it needs: it grows into what the other rows leave."""
-        return self.minimumSize()
+def _button(text: str, tip: str) -> QPushButton:
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    return made
+
+
+def _values(front: Front, axis: int | str) -> Any:
+    """Return every evaluation's objective (by number) or raw reward (by name)."""
+    if isinstance(axis, str):
+        return np.array([e.rewards.get(axis, 0.0) for e in front.evaluations])
+    used = front.goal.used
+    n = len(front.evaluations)
+    return front.points[:, used.index(axis)] if axis in used else np.zeros(n)
+
+
+def _export(front: Front, chosen: int | None, path: Path) -> str:
+    from napari_samstar.core import figures, outputs
+
+    try:
+        if path.suffix.lower() == ".csv":
+            outputs.write_front(front, chosen, path)
+        else:
+            figures.save(figures.front_figure(front, chosen), path)
+    except UserError as error:
+        return failure(str(error))
+    return f"Saved as {path.name}."
+
+
+def _comparison_text(words: str, front: Front | None, position: int) -> str:
+    """Return the counts of a comparison in the colours of the canvas, as HTML."""
+    parts = words.split(", ")
+    values = (4, 3, 2, 1)
+    coloured = [
+        f"<span style='color:{COLOURS[v]}'>■</span> {part}"
+        for v, part in zip(values, parts, strict=True)
+    ]
+    n = front.evaluations[position].n_masks if front is not None else 0
+    return f"<b>Against the dashed point ({n} objects):</b><br>" + " &nbsp; ".join(coloured)
 
 
 def _describe(front: Front, position: int) -> str:

@@ -13,6 +13,7 @@ from napari_samstar.core.source import Source
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Labels
     from numpy.typing import NDArray
 
     from napari_samstar.core.images import Mapping
@@ -37,7 +38,7 @@ class Placement:
     transform: dict[str, Any]
 
     @classmethod
-    def of(cls, layer: Image, plane: tuple[int, ...]) -> Placement:
+    def of(cls, layer: Image | Labels, plane: tuple[int, ...]) -> Placement:
         """Return the placement of one plane of `layer`."""
         linear = Affine(
             scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim
@@ -89,7 +90,7 @@ def image_layers(viewer: napari.Viewer) -> list[Image]:
     return [layer for layer in reversed(viewer.layers) if isinstance(layer, Image)]
 
 
-def shown_plane(layer: Image, viewer: napari.Viewer) -> tuple[int, ...]:
+def shown_plane(layer: Image | Labels, viewer: napari.Viewer) -> tuple[int, ...]:
     """Return the index of the plane of `layer` that the viewer shows."""
     sizes = leading_shape(layer)
     if not sizes:
@@ -106,7 +107,7 @@ def source_of(layer: Image, plane: tuple[int, ...], mapping: Mapping) -> Source:
     return Source(data, mapping, bool(layer.rgb), size, unit, layer.name)
 
 
-def pixel_size(layer: Image) -> tuple[tuple[float, float] | None, str]:
+def pixel_size(layer: Image | Labels) -> tuple[tuple[float, float] | None, str]:
     """Return the pixel's (row, col) size and its unit, or (None, "px") where it has none."""
     unit = f"{layer.units[-1]:~}"
     if unit in ("pixel", "px", "") or layer.units[-1] != layer.units[-2]:
@@ -115,7 +116,7 @@ def pixel_size(layer: Image) -> tuple[tuple[float, float] | None, str]:
     return (float(row), float(col)), unit
 
 
-def leading_shape(layer: Image) -> tuple[int, ...]:
+def leading_shape(layer: Image | Labels) -> tuple[int, ...]:
     """Return the lengths of the axes before (row, col)."""
     data = layer.data[0] if layer.multiscale else layer.data
     return tuple(int(n) for n in data.shape[: layer.ndim - 2])

@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 from napari_samstar.core.downloads import local_file
 from napari_samstar.core.registry import REGISTRY
 from napari_samstar.core.source import ModelChoice
-from napari_samstar.widgets._shared import combo, form, note, when_alive
+from napari_samstar.widgets._alive import when_alive
+from napari_samstar.widgets._shared import combo, form, note
 from napari_samstar.widgets._torch import make_torch_safe
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.compat import isalive
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
     QComboBox,
@@ -20,11 +19,11 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_samstar.widgets._alive import when_alive
 from napari_samstar.widgets._desk import desk_of
 
 if TYPE_CHECKING:
@@ -104,19 +103,6 @@ class Panel(QScrollArea):
         return line
 
 
-def when_alive(method: Callable[..., Any]) -> Callable[..., None]:
-    """Return a function that calls a widget's method, and does nothing once Qt deleted it."""
-    me = weakref.ref(method.__self__)  # type: ignore[attr-defined]
-    name = method.__name__
-
-    def forward(*arguments: Any) -> None:
-        part = me()
-        if part is not None and isalive(part):
-            getattr(part, name)(*arguments)
-
-    return forward
-
-
 def _disconnect(connections: list[tuple[Any, Callable[..., Any]]]) -> None:
     for signal, method in connections:
         signal.disconnect(method)
@@ -181,18 +167,17 @@ class ApplyRow(QWidget):
         super().__init__()
         self._desk = panel.desk
         self._viewer = viewer
-        self.apply = QToolButton()
-        self.apply.setText("Apply to a Labels layer")
+        self.apply = QPushButton("Apply to a Labels layer")
         self.apply.setToolTip(
-            "Add the objects on show as a layer of your own. The arrow offers to replace those of "
-            "a layer that is there. Both can be undone."
+            "Add the objects on show as a layer of your own. The menu beside it offers to replace "
+            "those of a layer that is there. Both can be undone."
         )
-        self.apply.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
-        self.apply.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.apply.clicked.connect(self._on_apply_clicked)
-        self.menu = QMenu(self.apply)
+        self.more = QPushButton("…")
+        self.more.setToolTip("Where the objects go.")
+        self.menu = QMenu(self.more)
         self.menu.aboutToShow.connect(self._fill_menu)
-        self.apply.setMenu(self.menu)
+        self.more.clicked.connect(self._on_more_clicked)
         self.undo, self.redo = QPushButton("↶"), QPushButton("↷")
         self.undo.clicked.connect(self._desk.history.undo)
         self.redo.clicked.connect(self._desk.history.redo)
@@ -200,7 +185,7 @@ class ApplyRow(QWidget):
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(4)
         line.addWidget(self.apply, 1)
-        for button in (self.undo, self.redo):
+        for button in (self.more, self.undo, self.redo):
             button.setFixedWidth(32)
             line.addWidget(button)
         panel.listen(self._desk.history.changed, self._on_history_changed)
@@ -210,6 +195,9 @@ class ApplyRow(QWidget):
 
     def _on_apply_clicked(self) -> None:
         self._desk.apply()
+
+    def _on_more_clicked(self) -> None:
+        self.menu.popup(self.more.mapToGlobal(self.more.rect().bottomLeft()))
 
     def _fill_menu(self) -> None:
         self.menu.clear()
@@ -230,7 +218,8 @@ class ApplyRow(QWidget):
     def _on_session_selection(self, *_: Any) -> None:
         session = self._desk.session
         some = session.selection is not None and len(session.selection) > 0
-        self.apply.setEnabled(some or bool(session.rescued))
+        for button in (self.apply, self.more):
+            button.setEnabled(some or bool(session.rescued))
 
 
 def _replace(layer: weakref.ref[Any], desk: Desk, *_: Any) -> None:

@@ -13,7 +13,7 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QLabel, QSizePolicy
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.widgets._shared import when_alive
+from napari_samstar.widgets._alive import when_alive
 
 if TYPE_CHECKING:
     from napari_samstar.core.images import Micrograph

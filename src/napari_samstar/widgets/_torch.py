@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -15,9 +17,26 @@ def make_torch_safe() -> None:
     OpenGL and AMD's drivers on Linux. Without Triton torch works as before, except that
     `torch.compile` has no GPU back end.
     """
-    if "triton" in sys.modules or not _mesa_llvm_is_loaded():
-        return
-    sys.modules["triton"] = None  # type: ignore[assignment]  # import then raises ImportError
+    if "triton" not in sys.modules and _mesa_llvm_is_loaded():
+        sys.modules["triton"] = None  # type: ignore[assignment]  # import then raises ImportError
+    if "torch" not in sys.modules:
+        _load_library()
+
+
+def _load_library() -> None:
+    """Map torch's largest library without holding the interpreter lock.
+
+    `import` holds it, and the GUI thread with it, for as long as the system needs for hundreds of
+    megabytes; a call of the C function does not. The import then finds the library there.
+    """
+    found = importlib.util.find_spec("torch")
+    folders = (found.submodule_search_locations if found is not None else None) or []
+    for folder in folders:
+        path = Path(folder) / "lib" / "libtorch_cpu.so"
+        if sys.platform == "linux" and path.exists():
+            load = ctypes.CDLL(None).dlopen
+            load.restype, load.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]
+            load(os.fsencode(path), os.RTLD_LAZY)
 
 
 def _mesa_llvm_is_loaded() -> bool:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFormLayout,
-    QGridLayout,
-    QLabel,
-    QPushButton,
-    QSpinBox,
-    QWidget,
-)
-from superqt import QLabeledDoubleSlider
+from qtpy.QtWidgets import QPushButton, QSpinBox
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.goal import OBJECTIVES, Goal
-from napari_samstar.core.rewards import REWARDS
-from napari_samstar.widgets._shared import JobBar, Panel, heading, note
+from napari_samstar.widgets._goal_form import GoalForm
+from napari_samstar.widgets._shared import (
+    JobBar,
+    Panel,
+    combo,
+    failure,
+    form,
+    heading,
+    link,
+    note,
+)
 
 if TYPE_CHECKING:
     import napari
@@ -29,7 +27,6 @@ SCOPES = {
     "Filters and point grids": "grids",
     "Everything, with zoom levels": "everything",
 }
-MOST_WEIGHT = 3.0
 
 
 class TunePanel(Panel):
@@ -42,30 +39,26 @@ class TunePanel(Panel):
         self.goal_form.changed = self._on_goal_changed
         self.column.addWidget(self.goal_form)
         self._build_search_rows()
-        self.run_button = QPushButton("Tune")
-        self.run_button.setToolTip("Search settings in the background; the front grows meanwhile.")
-        self.run_button.clicked.connect(self.run)
-        self.column.addWidget(self.run_button)
+        self._build_buttons()
         self.job_bar = JobBar(self)
         self.column.addWidget(self.job_bar)
         self.message = note()
+        self.follow(self.message)
         self.column.addWidget(self.message)
         self.column.addStretch(1)
         events = self.desk.session.events
-        self.listen(events.segmented, self._refresh)
-        self.listen(events.front, self._refresh)
+        for event in (events.segmented, events.front, events.earlier):
+            self.listen(event, self._refresh)
+        self.listen(events.loaded, self._on_session_loaded)
         self.listen(self.desk.jobs.changed, self._on_jobs_changed)
         self.listen(self.desk.jobs.failed, self._on_jobs_failed)
-        if self.desk.session.goal is not None:
-            self.goal_form.show_goal(self.desk.session.goal)
+        self._on_session_loaded()
         self._refresh()
 
     def _build_search_rows(self) -> None:
         self.column.addWidget(heading("Search"))
-        self.scope_box = QComboBox()
-        self.scope_box.addItems(list(SCOPES))
-        self.scope_box.setToolTip(
-            "Filters re-use what SAM has proposed. Grids and zoom levels ask SAM again."
+        self.scope_box = combo(
+            "Filters re-use what SAM has proposed. Grids and zoom levels ask SAM again.", SCOPES
         )
         self.scope_box.currentIndexChanged.connect(self._refresh)
         self.budget_box = QSpinBox()
@@ -76,26 +69,43 @@ class TunePanel(Panel):
         self.seed_box = QSpinBox()
         self.seed_box.setRange(0, 2**31 - 1)
         self.seed_box.setToolTip("The same seed gives the same result.")
-        form = QFormLayout()
-        form.setVerticalSpacing(4)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("May change", self.scope_box)
-        form.addRow("Settings to try", self.budget_box)
-        form.addRow("Seed", self.seed_box)
-        self.column.addLayout(form)
+        rows = form()
+        rows.addRow("May change", self.scope_box)
+        rows.addRow("Settings to try", self.budget_box)
+        rows.addRow("Seed", self.seed_box)
+        self.column.addLayout(rows)
+
+    def _build_buttons(self) -> None:
+        self.run_button = QPushButton("Tune")
+        self.run_button.setToolTip("Search settings in the background; the front grows meanwhile.")
+        self.run_button.clicked.connect(self.run)
+        self.continue_button = QPushButton("Continue")
+        self.continue_button.setToolTip(
+            "Go on with the last search on this image: what was tried is not tried again. "
+            "It survives a Stop, a closed window and a crash."
+        )
+        self.continue_button.clicked.connect(self.go_on)
+        self.row(self.run_button, self.continue_button)
 
     # --- what the user does ---------------------------------------------------------------------
 
     def run(self) -> None:
         """Start the search on the segmented plane."""
-        segmented = self.desk.session.segmented
-        if segmented is None:
+        if self.desk.session.segmented is None:
             return
         self.message.clear()
         try:
             self.desk.tune(self.goal_form.goal(), self._plan())
         except UserError as error:
             self._on_jobs_failed(str(error))
+
+    def go_on(self) -> None:
+        """Continue the last search on this image."""
+        self.message.clear()
+        self.desk.go_on(self.budget_box.value())
+        goal = self.desk.session.goal
+        if goal is not None:
+            self.goal_form.show_goal(goal)
 
     def _plan(self) -> Any:
         from napari_samstar.core.search import Plan
@@ -120,17 +130,30 @@ class TunePanel(Panel):
 
     # --- what happened ------------------------------------------------------------------------
 
+    def _on_session_loaded(self, *_: Any) -> None:
+        if self.desk.session.goal is not None:
+            self.goal_form.show_goal(self.desk.session.goal)
+
     def _refresh(self, *_: Any) -> None:
         session = self.desk.session
         ready = session.segmented is not None
         self.run_button.setEnabled(ready)
+        earlier = session.earlier if not session.evaluations else None
+        idle = not self.desk.jobs.busy
+        self.continue_button.setVisible(bool(session.evaluations) or earlier is not None)
+        self.continue_button.setEnabled(ready and idle)
         if not ready:
-            self.message.setText("First press <i>Segment</i> in the Segment panel.")
+            self.message.setText(f"First press <i>Segment</i> in the {link('Segment')} panel.")
         elif session.front is not None:
             front = session.front
             self.message.setText(
                 f"<b>{len(front.evaluations)} settings tried</b>, {len(front.members)} of them "
-                "on the Pareto front. Click a point there to see its objects."
+                f"on the {link('Pareto front')}. Click a point there to see its objects."
+            )
+        elif earlier is not None:
+            self.message.setText(
+                f"You tuned this image before ({len(earlier.evaluations)} settings tried, "
+                f"{earlier.started[:10]}): <b>Continue</b> takes them up again."
             )
         else:
             self.message.setText(self._estimate())
@@ -148,60 +171,8 @@ class TunePanel(Panel):
 
     def _on_jobs_changed(self, status: Any) -> None:
         self.job_bar.show_status(status)
-        if not status.title:
+        if not status.title or not self.job_bar.isVisible():
             self._refresh()
 
     def _on_jobs_failed(self, text: str) -> None:
-        self.message.setText(f"<span style='color:#e0605a'>{text}</span>")
-
-
-class GoalForm(QWidget):
-    """A row for each reward: its weight and the objective it belongs to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.changed: Any = None
-        self.weights: dict[str, QLabeledDoubleSlider] = {}
-        self.objectives: dict[str, QComboBox] = {}
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setVerticalSpacing(2)
-        grid.setColumnStretch(1, 1)
-        for row, (name, reward) in enumerate(REWARDS.items()):
-            label = QLabel(reward.label)
-            slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
-            slider.setRange(0, MOST_WEIGHT)
-            slider.setSingleStep(0.1)
-            slider.setDecimals(1)
-            slider.setMinimumWidth(90)
-            box = QComboBox()
-            box.addItems(list(OBJECTIVES))
-            box.setToolTip("The axis of the Pareto front that this counts towards.")
-            for widget in (label, slider):
-                widget.setToolTip(reward.help)
-            self.weights[name], self.objectives[name] = slider, box
-            for column, widget in enumerate((label, slider, box)):
-                grid.addWidget(widget, row, column)
-        self.show_goal(Goal())
-        for slider, box in zip(self.weights.values(), self.objectives.values(), strict=True):
-            slider.valueChanged.connect(self._on_changed)
-            box.currentIndexChanged.connect(self._on_changed)
-
-    def goal(self) -> Goal:
-        """Return the goal as shown; UserError where all weights are 0."""
-        return Goal(
-            {name: round(slider.value(), 2) for name, slider in self.weights.items()},
-            {name: box.currentIndex() for name, box in self.objectives.items()},
-        )
-
-    def show_goal(self, goal: Goal) -> None:
-        """Show `goal`."""
-        for name, slider in self.weights.items():
-            box = self.objectives[name]
-            with QSignalBlocker(slider), QSignalBlocker(box):
-                slider.setValue(goal.weights.get(name, 0.0))
-                box.setCurrentIndex(goal.objectives.get(name, REWARDS[name].objective))
-
-    def _on_changed(self) -> None:
-        if self.changed is not None:
-            self.changed()
+        self.message.setText(failure(text))

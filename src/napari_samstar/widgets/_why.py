@@ -10,8 +10,9 @@ from napari.qt.threading import create_worker
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton
 
+from napari_samstar.widgets._alive import when_alive
 from napari_samstar.widgets._clicks import CanvasClicks
-from napari_samstar.widgets._shared import Panel, link, note, when_alive
+from napari_samstar.widgets._shared import Panel, link, note
 
 if TYPE_CHECKING:
     import napari
@@ -93,6 +94,7 @@ class WhyPanel(Panel):
         """Keep the chosen candidate whatever the settings say."""
         finding = self._chosen()
         if finding is not None:
+            self.keep_button.setEnabled(False)
             self.desk.rescue(finding.shown_id)
 
     def loosen(self) -> None:
@@ -139,7 +141,7 @@ class WhyPanel(Panel):
         self._say_what_to_do()
 
     def _on_session_selection(self, *_: Any) -> None:
-        if self._spot is not None:
+        if self._spot is not None and self.isVisible():
             self.look(self._spot)
 
     def _say_what_to_do(self) -> None:
@@ -242,7 +244,7 @@ class WhyPanel(Panel):
 
     def _outline(self, finding: Finding | None) -> None:
         segmented = self.desk.session.segmented
-        if segmented is None or finding is None:
+        if segmented is None or finding is None or not self.isVisible():
             self.desk.layers.outline(None)
         else:
             self.desk.layers.outline(segmented.bank.masks.dense(finding.shown_id))

@@ -60,13 +60,20 @@ class LayerWriter:
         self._show(COMPARISON_NAME, picture, opacity=0.7, colormap=_colours(COLOURS))
         self._set_visible(PREVIEW_NAME, False)
 
-    def outline(self, mask: NDArray[np.bool_] | None) -> None:
-        """Draw the outline of a mask (H, W) over everything; None takes it away."""
+    def outline(self, mask: NDArray[np.bool_] | None, at: Placement | None = None) -> None:
+        """Draw the outline of a mask (H, W) over everything; None takes it away.
+
+        It lies on the segmented plane, unless `at` says otherwise.
+        """
         if mask is None:
             self.drop(OUTLINE_NAME)
             return
         layer = self._show(
-            OUTLINE_NAME, mask.astype(np.uint8), opacity=1, colormap=_colours({1: OUTLINE_COLOUR})
+            OUTLINE_NAME,
+            mask.astype(np.uint8),
+            at,
+            opacity=1,
+            colormap=_colours({1: OUTLINE_COLOUR}),
         )
         if layer is not None:
             layer.contour = OUTLINE_WIDTH
@@ -89,8 +96,10 @@ class LayerWriter:
         found = [x for x in viewer.layers if isinstance(x, Labels) and x.name == name]
         return found[0] if found else None
 
-    def _show(self, name: str, labels: NDArray[Any], **look: Any) -> Labels | None:
-        viewer, placement = self._viewer(), self.placement
+    def _show(
+        self, name: str, labels: NDArray[Any], at: Placement | None = None, **look: Any
+    ) -> Labels | None:
+        viewer, placement = self._viewer(), at or self.placement
         if viewer is None or placement is None:
             return None
         data = placement.expand(labels)

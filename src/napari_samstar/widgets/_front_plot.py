@@ -1,0 +1,163 @@
+"""The plots of the Pareto front panel, in napari's colours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyqtgraph as pg
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QSizePolicy
+
+if TYPE_CHECKING:
+    from napari_samstar.core.pareto import Front
+
+ACCENT = "#f2a03d"
+DEFAULTS = "#4fb0c6"
+KNEE = "#8ac926"
+BEST = "#d36ba6"
+
+
+class FrontPlot(pg.PlotWidget):
+    """Every evaluation as a point; those of the front can be clicked.
+
+    Signals
+    -------
+    picked : (int, bool)
+        Position of the evaluation that was clicked, and whether Shift was held.
+    hovered : int
+        Position of the evaluation under the mouse, -1 where there is none.
+    """
+
+    picked = Signal(int, bool)
+    hovered = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setMinimumSize(260, 170)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMenuEnabled(False)
+        self.hideButtons()
+        for side in ("left", "bottom"):
+            self.getAxis(side).enableAutoSIPrefix(False)
+        self.getViewBox().setDefaultPadding(0.06)
+        self.addLegend(offset=(8, -8), labelTextSize="8pt", verSpacing=-6)
+        hover = {"hoverable": True, "tip": None}
+        self.tried = pg.ScatterPlotItem(size=5, pen=None, name="tried", hoverSize=8, **hover)
+        self.line = pg.PlotDataItem(connect="all")
+        self.members = pg.ScatterPlotItem(size=10, hoverSize=14, name="Pareto front", **hover)
+        self.defaults = pg.ScatterPlotItem(
+            size=15, hoverSize=18, symbol="star", name="SAM's defaults", **hover
+        )
+        self.knee = pg.ScatterPlotItem(size=14, hoverSize=17, symbol="d", name="knee", **hover)
+        self.best = pg.ScatterPlotItem(
+            size=13, hoverSize=16, symbol="t1", name="best for the weights", **hover
+        )
+        self.other = pg.ScatterPlotItem(size=22, brush=None)
+        self.ring = pg.ScatterPlotItem(size=20, brush=None, name="on show")
+        for item in (self.tried, self.line, self.members, self.defaults, self.knee, self.best,
+                     self.other, self.ring):  # fmt: skip
+            self.addItem(item)
+        for item in (self.tried, self.members, self.defaults, self.knee, self.best):
+            item.sigClicked.connect(self._on_clicked)
+            item.sigHovered.connect(self._on_hovered)
+
+    def sizeHint(self) -> QSize:
+        """Return the least it needs: it grows into what the other rows leave."""
+        return self.minimumSize()
+
+    def draw(self, front: Front, x: Any, y: Any, *, lined: bool) -> None:
+        """Show `front` with its evaluations at (x, y); `lined` joins its members."""
+        members = front.members[np.argsort(x[front.members], kind="stable")]
+        self.tried.setData(x, y, data=np.arange(len(x)))
+        self.members.setData(x[members], y[members], data=members)
+        line = members if lined else members[:0]
+        self.line.setData(x[line], y[line])
+        for item, at in ((self.knee, front.knee), (self.best, front.best)):
+            item.setData([x[at]], [y[at]], data=[at])
+        vanilla = [] if front.defaults is None else [front.defaults]
+        self.defaults.setData(x[vanilla], y[vanilla], data=vanilla)
+
+    def empty(self) -> None:
+        """Show nothing."""
+        for item in (self.tried, self.members, self.defaults, self.knee, self.best, self.ring,
+                     self.other):  # fmt: skip
+            item.setData([], [])
+        self.line.setData([], [])
+
+    def mark(self, item: pg.ScatterPlotItem, x: Any, y: Any, position: int | None) -> None:
+        """Put the ring `item` around one evaluation, or nowhere."""
+        if position is None:
+            item.setData([], [])
+        else:
+            item.setData([x[position]], [y[position]])
+
+    def paint(self, theme_name: str) -> None:
+        """Take over the colours of a napari theme."""
+        back, text, quiet = _colours(theme_name)
+        paint_axes(self, theme_name)
+        self.tried.setBrush(pg.mkBrush(quiet))
+        self.line.setPen(pg.mkPen(QColor(ACCENT), width=1.5))
+        for item, colour in (
+            (self.members, ACCENT),
+            (self.defaults, DEFAULTS),
+            (self.knee, KNEE),
+            (self.best, BEST),
+        ):
+            item.setBrush(pg.mkBrush(colour))
+            item.setPen(pg.mkPen(back))
+        self.ring.setPen(pg.mkPen(text, width=2))
+        self.other.setPen(pg.mkPen(text, width=1, style=Qt.PenStyle.DashLine))
+        self.plotItem.legend.setLabelTextColor(text)
+
+    def _on_clicked(self, _: Any, points: Any, event: Any = None) -> None:
+        shift = Qt.KeyboardModifier.ShiftModifier
+        if len(points):
+            event_shift = event is not None and bool(event.modifiers() & shift)
+            self.picked.emit(int(points[0].data()), event_shift)
+
+    def _on_hovered(self, _: Any, points: Any, __: Any = None) -> None:
+        self.hovered.emit(int(points[0].data()) if len(points) else -1)
+
+
+class CurvePlot(pg.PlotWidget):
+    """How the hypervolume of the front grew from generation to generation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedHeight(120)
+        self.setMenuEnabled(False)
+        self.hideButtons()
+        self.setMouseEnabled(x=False, y=False)
+        for side in ("left", "bottom"):
+            self.getAxis(side).enableAutoSIPrefix(False)
+        self.setLabel("left", "hypervolume")
+        self.setLabel("bottom", "generation")
+        self.curve = pg.PlotDataItem(symbol="o", symbolSize=4)
+        self.addItem(self.curve)
+
+    def paint(self, theme_name: str) -> None:
+        """Take over the colours of a napari theme."""
+        paint_axes(self, theme_name)
+        self.curve.setPen(pg.mkPen(QColor(ACCENT), width=1.5))
+        self.curve.setSymbolBrush(pg.mkBrush(ACCENT))
+        self.curve.setSymbolPen(None)
+
+
+def paint_axes(plot: pg.PlotWidget, theme_name: str) -> None:
+    """Give a plot's background and axes the colours of a napari theme."""
+    back, text, quiet = _colours(theme_name)
+    plot.setBackground(back)
+    for side in ("left", "bottom"):
+        axis = plot.getAxis(side)
+        axis.setPen(pg.mkPen(quiet))
+        axis.setTextPen(pg.mkPen(text))
+
+
+def _colours(theme_name: str) -> tuple[str, str, QColor]:
+    theme = get_theme(theme_name)
+    quiet = QColor(theme.text.as_hex())
+    quiet.setAlpha(80)
+    return theme.background.as_hex(), theme.text.as_hex(), quiet

@@ -1,0 +1,330 @@
+"""The Results panel: measurements linked to the canvas, histogram, exports, recipe."""
+
+from __future__ import annotations
+
+import weakref
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyqtgraph as pg
+from napari.layers import Labels
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QMenu, QPushButton, QTableView
+
+from napari_samstar.core.errors import UserError
+from napari_samstar.widgets._alive import when_alive
+from napari_samstar.widgets._clicks import CanvasClicks
+from napari_samstar.widgets._front_plot import ACCENT, paint_axes
+from napari_samstar.widgets._layers import Placement, leading_shape, pixel_size
+from napari_samstar.widgets._shared import Panel, combo, failure, link, note
+from napari_samstar.widgets._table import TableModel, sortable
+from napari_samstar.widgets._writer import RECIPE_KEY, TEMPORARY
+
+if TYPE_CHECKING:
+    import napari
+
+REST = 700  # ms without a change before a layer is measured anew
+EXPORTS = {
+    "Measurements (CSV)…": "csv",
+    "Labels (TIFF)…": "tif",
+    "COCO (JSON)…": "json",
+    "ImageJ ROIs (ZIP)…": "zip",
+}
+
+
+class ResultsPanel(Panel):
+    """Shows the objects of a Labels layer, whoever made it."""
+
+    HIGH = 480
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self._watched: weakref.ref[Labels] | None = None
+        self._clicks = CanvasClicks(napari_viewer, self._on_canvas_clicked)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(REST)
+        self._timer.timeout.connect(self._measure)
+        self._build()
+        for event in ("inserted", "removed", "renamed"):
+            self.listen(getattr(napari_viewer.layers.events, event), self._refresh_layers)
+        self.listen(napari_viewer.layers.selection.events.active, self._on_active)
+        self.listen(napari_viewer.events.theme, self._paint_theme)
+        clicks = self._clicks
+        self.destroyed.connect(lambda: clicks.turn(False))
+        self._paint_theme()
+        self._refresh_layers()
+
+    def _build(self) -> None:
+        self.layer_box = combo("The Labels layer whose objects are listed.")
+        self.layer_box.currentIndexChanged.connect(self._on_layer_chosen)
+        self.summary = note()
+        self.follow(self.summary)
+        self.histogram = pg.PlotWidget()
+        self.histogram.setFixedHeight(130)
+        self.histogram.setMenuEnabled(False)
+        self.histogram.hideButtons()
+        self.histogram.setMouseEnabled(x=False, y=False)
+        self.bars = pg.BarGraphItem(x=[], height=[], width=1)
+        self.histogram.addItem(self.bars)
+        for side in ("left", "bottom"):
+            self.histogram.getAxis(side).enableAutoSIPrefix(False)
+        self.histogram.setLabel("left", "objects")
+        self.model = TableModel()
+        self.proxy = sortable(self.model)
+        self.view = QTableView()
+        self.view.setModel(self.proxy)
+        self.view.setSortingEnabled(True)
+        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.view.verticalHeader().hide()
+        self.view.setMinimumHeight(120)
+        self.view.setToolTip("Click a row to see the object; click an object to see its row.")
+        self.view.selectionModel().currentRowChanged.connect(self._on_row_chosen)
+        self.export_button = QPushButton("Export")
+        menu = QMenu(self.export_button)
+        for title, ending in EXPORTS.items():
+            menu.addAction(title, partial(self._ask_where, ending))
+        self.export_button.setMenu(menu)
+        self.recipe_button = QPushButton("Save recipe…")
+        self.recipe_button.setToolTip(
+            "How this result came about, as one file: for napari (drop it on the window), "
+            "Python and the command line."
+        )
+        self.recipe_button.clicked.connect(partial(self._ask_where, "samstar.json"))
+        self.message = note()
+        self.column.addWidget(self.layer_box)
+        self.column.addWidget(self.summary)
+        self.column.addWidget(self.histogram)
+        self.column.addWidget(self.view, 1)
+        self.row(self.export_button, self.recipe_button, stretch=-1)
+        self.column.addWidget(self.message)
+
+    # --- what the user does ---------------------------------------------------------------------
+
+    def layer(self) -> Labels | None:
+        """Return the chosen Labels layer, None where there is none."""
+        name = self.layer_box.currentText()
+        return next((x for x in self._labels_layers() if x.name == name), None)
+
+    def choose(self, label: int, *, go: bool = False) -> None:
+        """Show one object: its row, its outline, and with `go` its place on the canvas."""
+        layer, row = self.layer(), self.model.row_of(label)
+        if layer is None:
+            return
+        if row is not None:
+            at = self.proxy.mapFromSource(self.model.index(row, 0))
+            with QSignalBlocker(self.view.selectionModel()):
+                self.view.selectRow(at.row())
+            self.view.viewport().update()
+            self.view.scrollTo(at)
+        layer.selected_label = label
+        self._outline(layer, label, go=go)
+
+    def export(self, path: str | Path) -> None:
+        """Write what the ending of `path` says, off the GUI thread."""
+        layer = self.layer()
+        if layer is None:
+            return
+        rows, cols = layer.data.shape[-2:]
+        planes = np.array(layer.data).reshape(-1, rows, cols)
+        recipe = layer.metadata.get(RECIPE_KEY)
+        facts = (layer.name, pixel_size(layer), recipe)
+        worker = create_worker(
+            _export, planes, self.model.table, facts, Path(path), _start_thread=False
+        )
+        worker.returned.connect(when_alive(self._on_exported))
+        worker.start()
+
+    def _ask_where(self, ending: str, *_: Any) -> None:
+        layer = self.layer()
+        if layer is None:
+            return
+        name = f"{layer.name.replace(' ', '_')}.{ending}"
+        path, _ = QFileDialog.getSaveFileName(self, "Save", name, f"*.{ending}")
+        if path:
+            self.export(path if path.endswith(ending) else f"{path}.{ending}")
+
+    def _on_row_chosen(self, index: Any, *_: Any) -> None:
+        if index.isValid():
+            self.choose(self.model.label(self.proxy.mapToSource(index).row()), go=True)
+
+    def _on_canvas_clicked(self, event: Any) -> None:
+        layer = self.layer()
+        if layer is None:
+            return
+        value = layer.get_value(event.position, world=True)
+        if value is not None and not isinstance(value, tuple) and value > 0:
+            self.choose(int(value))
+        else:
+            self.desk.layers.outline(None)
+
+    # --- what happened ------------------------------------------------------------------------
+
+    def _labels_layers(self) -> list[Labels]:
+        viewer = self.viewer()
+        layers = reversed(viewer.layers) if viewer is not None else []
+        return [x for x in layers if isinstance(x, Labels) and x.name not in TEMPORARY]
+
+    def _refresh_layers(self, *_: Any) -> None:
+        names = [x.name for x in self._labels_layers()]
+        watched = self._watched() if self._watched is not None else None
+        new = [n for n in names if self.layer_box.findText(n) < 0]
+        before = watched.name if watched is not None else ""
+        with QSignalBlocker(self.layer_box):
+            self.layer_box.clear()
+            self.layer_box.addItems(names)
+            if before in names and not new:
+                self.layer_box.setCurrentText(before)
+        self._on_layer_chosen()
+
+    def _on_active(self, *_: Any) -> None:
+        viewer = self.viewer()
+        active = viewer.layers.selection.active if viewer is not None else None
+        if active is not None and self.layer_box.findText(active.name) >= 0:
+            self.layer_box.setCurrentText(active.name)
+
+    def _on_layer_chosen(self, *_: Any) -> None:
+        layer, watched = self.layer(), self._watched() if self._watched is not None else None
+        if layer is not watched:
+            for one, connect in ((watched, False), (layer, True)):
+                if one is not None:
+                    self._watch(one, connect)
+            self._watched = weakref.ref(layer) if layer is not None else None
+        if layer is not None and "index" not in layer.features:
+            self._timer.start(0)
+        self._show_features()
+
+    def _watch(self, layer: Labels, on: bool) -> None:
+        events = layer.events
+        for event, method in (
+            (events.features, self._show_features),
+            (events.data, self._on_changed),
+            (events.paint, self._on_changed),
+        ):
+            if on:
+                event.connect(method)
+            else:
+                event.disconnect(method)
+
+    def _on_changed(self, *_: Any) -> None:
+        self._timer.start(REST)
+
+    def _measure(self) -> None:
+        layer = self.layer()
+        if layer is not None:
+            self.desk.measure(layer)
+
+    def _show_features(self, *_: Any) -> None:
+        layer = self.layer()
+        table = layer.features if layer is not None and "index" in layer.features else None
+        for part in (self.view, self.histogram, self.export_button, self.recipe_button):
+            part.setVisible(layer is not None)
+        if layer is None:
+            self.summary.setText(
+                "No Labels layer yet: press <i>Apply to a Labels layer</i> in the "
+                f"{link('Segment')} or {link('Pareto front')} panel."
+            )
+            self.model.show(self.model.table.iloc[:0])
+            return
+        self.recipe_button.setEnabled(RECIPE_KEY in layer.metadata)
+        if table is None:
+            self.summary.setText("Measuring…")
+            self.model.show(self.model.table.iloc[:0])
+            return
+        self.model.show(table)
+        self.view.resizeColumnsToContents()
+        self._draw_histogram(table)
+
+    def _draw_histogram(self, table: Any) -> None:
+        name = next((c for c in table.columns if str(c).startswith("diameter_")), None)
+        values = table[name].to_numpy() if name is not None else np.empty(0)
+        unit = str(name).partition("_")[2] if name is not None else "px"
+        if not len(values):
+            self.bars.setOpts(x=[], height=[], width=1)
+            self.summary.setText("<b>No objects</b> in this layer.")
+            return
+        heights, edges = np.histogram(values, bins="auto" if len(values) > 4 else len(values))
+        self.bars.setOpts(x=edges[:-1], height=heights, width=np.diff(edges), x0=edges[:-1])
+        self.histogram.setLabel("bottom", f"diameter ({unit})")
+        self.histogram.autoRange()
+        low, middle, high = np.percentile(values, [10, 50, 90])
+        self.summary.setText(
+            f"<b>{len(values)} objects</b>, median diameter {middle:.3g} {unit} "
+            f"(most between {low:.3g} and {high:.3g})."
+        )
+
+    def _outline(self, layer: Labels, label: int, *, go: bool) -> None:
+        viewer = self.viewer()
+        ahead = leading_shape(layer)
+        planes = np.asarray(layer.data).reshape(-1, *layer.data.shape[-2:])
+        row = self.model.row_of(label)
+        if viewer is None or row is None:
+            return
+        about = self.model.table.iloc[row]
+        k = int(about.get("plane", 0))
+        plane = tuple(int(i) for i in np.unravel_index(k, ahead)) if ahead else ()
+        mask = planes[k] == label
+        self.desk.layers.outline(mask, Placement.of(layer, plane))
+        if go:
+            world = layer.data_to_world((*plane, about["row_px"], about["col_px"]))
+            camera = getattr(viewer, "scene", viewer).camera  # it moved in napari 0.9
+            camera.center = (0.0, *world[-2:])
+            for axis, value in enumerate(world[:-2]):
+                viewer.dims.set_point(viewer.dims.ndim - layer.ndim + axis, value)
+
+    def _on_exported(self, text: str) -> None:
+        self.message.setText(text)
+
+    def _paint_theme(self, *_: Any) -> None:
+        viewer = self.viewer()
+        if viewer is not None:
+            paint_axes(self.histogram, viewer.theme)
+            self.bars.setOpts(brush=ACCENT, pen=None)
+
+    def showEvent(self, event: Any) -> None:
+        """Listen to clicks while the table can be seen."""
+        super().showEvent(event)
+        self._clicks.turn(True)
+
+    def hideEvent(self, event: Any) -> None:
+        """Leave clicks alone while the table cannot be seen."""
+        super().hideEvent(event)
+        self._clicks.turn(False)
+        self.desk.layers.outline(None)
+
+
+def _export(planes: Any, table: Any, facts: tuple[Any, ...], path: Path) -> str:
+    """Write one file and say so; what goes wrong is said too."""
+    name, (size, unit), recipe = facts
+    try:
+        _write(planes, table, name, size, unit, recipe, path)
+    except UserError as error:
+        return failure(str(error))
+    return f"Saved as {path.name}."
+
+
+def _write(
+    planes: Any, table: Any, name: str, size: Any, unit: str, recipe: Any, path: Path
+) -> None:
+    from napari_samstar.core import export, outputs
+    from napari_samstar.core.files import write_atomic
+    from napari_samstar.core.images import Micrograph
+    from napari_samstar.core.recipe import SUFFIX, Recipe
+
+    labels = planes[0] if len(planes) == 1 else planes
+    if path.name.endswith(SUFFIX):
+        Recipe.from_dict(recipe or {}).save(path)
+    elif path.suffix == ".csv":
+        with write_atomic(path) as part:
+            table.rename(columns={"index": "label"}).to_csv(part, index=False, float_format="%.6g")
+    elif path.suffix == ".json":
+        export.write_coco(labels, path, name)
+    elif path.suffix == ".zip":
+        export.write_rois(labels, path)
+    else:
+        blank = Micrograph(np.zeros((*planes.shape[1:], 3), np.uint8), size, unit, name)
+        outputs.write_labels(labels, blank, path)

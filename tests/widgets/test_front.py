@@ -1,0 +1,108 @@
+"""Axes, comparison, export and journal of a tuned image, in one run."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_samstar.core.pareto import hypervolume_by_generation
+from napari_samstar.core.rewards import REWARDS
+from napari_samstar.widgets._writer import COMPARISON_NAME, PREVIEW_NAME
+
+
+@pytest.fixture
+def tuned(segmented: Any, qtbot: Any) -> Any:
+    segmented.tune.budget_box.setValue(64)
+    segmented.tune.run_button.click()
+    _idle(segmented, qtbot)
+    assert len(segmented.tune.desk.session.evaluations) == 64, segmented.tune.message.text()
+    return segmented
+
+
+def _idle(panels: Any, qtbot: Any) -> None:
+    jobs = panels.tune.desk.jobs
+    qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
+
+
+def test_front_axes_comparison_and_export(tuned: Any, qtbot: Any, tmp_path: Any) -> None:
+    panel, session = tuned.front, tuned.front.desk.session
+    front = session.front
+    panel.x_box.setCurrentIndex(panel.x_box.findData("coverage"))
+    x, _ = panel.plot.tried.getData()
+    np.testing.assert_allclose(x, [e.rewards["coverage"] for e in front.evaluations])
+    assert panel.plot.getAxis("bottom").labelText == REWARDS["coverage"].label
+    assert len(panel.plot.line.getData()[0] or []) == 0
+
+    counts = [e.n_masks for e in front.evaluations]
+    few, many = int(np.argmin(counts)), int(np.argmax(counts))
+    panel.plot.picked.emit(few, False)
+    assert session.chosen == few
+    panel.plot.picked.emit(many, True)
+    assert session.chosen == few, "comparing must not choose"
+    assert COMPARISON_NAME in tuned.viewer.layers
+    assert not tuned.viewer.layers[PREVIEW_NAME].visible
+    for word in ("gained", "lost", "changed", "same"):
+        assert word in panel.details.text()
+    panel.plot.picked.emit(many, False)
+    assert COMPARISON_NAME not in tuned.viewer.layers
+    assert tuned.viewer.layers[PREVIEW_NAME].visible
+    assert len(panel.plot.other.points()) == 0
+
+    panel.plot.hovered.emit(many)
+    assert f"{counts[many]} objects" in panel.plot.toolTip()
+    panel.plot.hovered.emit(-1)
+    assert panel.plot.toolTip() == ""
+
+    panel.curve_drawer.expand(animate=False)
+    panel._draw_curve()
+    np.testing.assert_allclose(
+        panel.curve.curve.getData()[1], hypervolume_by_generation(front.evaluations, front.goal)
+    )
+    for name in ("front.csv", "front.png"):
+        panel.export(tmp_path / name)
+        qtbot.waitUntil(lambda name=name: name in panel.details.text(), timeout=180_000)
+    with (tmp_path / "front.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 64
+    assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+    for theme in ("light", "dark"):
+        tuned.viewer.theme = theme
+
+
+def test_a_search_goes_on_where_it_was(tuned: Any, qtbot: Any) -> None:
+    """After more budget, and after the image was closed and opened again."""
+    tune, session = tuned.tune, tuned.tune.desk.session
+    first = session.evaluations
+    tune.budget_box.setValue(32)
+    tune.continue_button.click()
+    _idle(tuned, qtbot)
+    assert session.evaluations[:64] == first
+    assert len(session.evaluations) == 96
+
+    image = tuned.viewer.layers["discs"]
+    everything = session.evaluations
+    tuned.viewer.layers.remove(image)
+    assert session.segmented is None, "the bank of a closed image is still held"
+    assert session.front is None
+    assert PREVIEW_NAME not in tuned.viewer.layers
+    tuned.viewer.add_layer(image)
+    tuned.segment.run_button.click()
+    _idle(tuned, qtbot)
+    assert "tuned this image before" in tune.message.text()
+    tune.continue_button.click()
+    _idle(tuned, qtbot)
+    assert session.evaluations[:96] == everything
+
+
+def test_a_weight_of_a_hidden_reward_counts_and_the_drawer_tells_how_many(panels: Any) -> None:
+    form = panels.tune.goal_form
+    shown = [name for name, weight in form.goal().weights.items() if weight > 0]
+    hidden = [name for name in REWARDS if name not in shown]
+    assert form._drawer.isHidden() == (not hidden)
+    goal = form.goal()
+    form.show_goal(type(goal)({"coverage": 2.0}, goal.objectives))
+    assert f"({len(REWARDS) - 1})" in form._drawer.text()
+    form.weights["boundary"].setValue(1.5)
+    assert panels.tune.desk.session.goal.weights["boundary"] == 1.5

@@ -1,0 +1,147 @@
+"""The table and the canvas know each other; everything can be exported."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from qtpy.QtCore import Qt
+from roifile import roiread
+
+from napari_samstar.core.recipe import Recipe
+from napari_samstar.widgets._results import ResultsPanel
+from napari_samstar.widgets._writer import OUTLINE_NAME
+from tests.widgets.conftest import discs
+
+
+@pytest.fixture
+def results(make_napari_viewer: Any, qtbot: Any) -> ResultsPanel:
+    viewer = make_napari_viewer(show=True)
+    labels = np.zeros((60, 80), dtype=np.int32)
+    labels[5:15, 5:15], labels[30:50, 30:60], labels[20:24, 60:64] = 1, 2, 4
+    viewer.add_labels(labels, name="mine", scale=(0.5, 0.5), units=("nm", "nm"))
+    panel = ResultsPanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    qtbot.waitUntil(lambda: panel.model.rowCount() == 3, timeout=120_000)
+    return panel
+
+
+def test_rows_and_objects_find_each_other(results: ResultsPanel) -> None:
+    viewer, layer = results.viewer(), results.layer()
+    assert "3 objects" in results.summary.text()
+    assert "nm" in results.summary.text()
+    assert float(np.sum(results.bars.opts["height"])) == 3
+    results.view.sortByColumn(
+        list(results.model.table).index("diameter_nm"), Qt.SortOrder.DescendingOrder
+    )
+    results.view.selectRow(0)
+    assert layer.selected_label == 2
+    assert (viewer.layers[OUTLINE_NAME].data == (layer.data == 2)).all()
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], (39.5 / 2, 44.5 / 2))
+    event = SimpleNamespace(position=layer.data_to_world((22, 62)))
+    results._on_canvas_clicked(event)
+    row = results.proxy.mapToSource(results.view.currentIndex()).row()
+    assert results.model.label(row) == 4
+    assert layer.selected_label == 4
+
+
+def test_an_edit_is_measured_anew(results: ResultsPanel, qtbot: Any) -> None:
+    layer = results.layer()
+    layer.data[20:24, 60:64] = 0
+    layer.events.data(value=layer.data)
+    qtbot.waitUntil(lambda: results.model.rowCount() == 2, timeout=120_000)
+    layer.data_setitem((np.array([0, 0]), np.array([70, 71])), 9)
+    layer.events.paint(value=[])
+    qtbot.waitUntil(lambda: results.model.row_of(9) is not None, timeout=120_000)
+
+
+def test_every_export_gives_the_objects_back(
+    results: ResultsPanel, tmp_path: Any, qtbot: Any
+) -> None:
+    for name in ("o.csv", "o.tif", "o.json", "o.zip"):
+        results.export(tmp_path / name)
+        qtbot.waitUntil(lambda name=name: name in results.message.text(), timeout=120_000)
+    assert pd.read_csv(tmp_path / "o.csv")["label"].tolist() == [1, 2, 4]
+    with tifffile.TiffFile(tmp_path / "o.tif") as file:
+        np.testing.assert_array_equal(file.asarray(), results.layer().data)
+    assert len(json.loads((tmp_path / "o.json").read_text())["annotations"]) == 3
+    assert len(roiread(tmp_path / "o.zip")) == 3
+    results.export(tmp_path / "o.samstar.json")
+    qtbot.waitUntil(lambda: "not a recipe" in results.message.text(), timeout=120_000)
+
+
+def test_a_stack_has_a_column_for_the_plane(results: ResultsPanel, qtbot: Any) -> None:
+    stack = np.zeros((3, 40, 50), dtype=np.int32)
+    stack[0, 3:9, 3:9], stack[2, 20:30, 20:30] = 1, 2
+    viewer = results.viewer()
+    viewer.add_labels(
+        stack, name="a rather long name of a stack that goes on and on", scale=(4, 1, 1)
+    )
+    qtbot.waitUntil(lambda: "plane" in results.model.table, timeout=120_000)
+    results.choose(2, go=True)
+    assert viewer.dims.current_step[0] == 2
+    assert viewer.layers[OUTLINE_NAME].data.shape == (1, 40, 50)
+    np.testing.assert_allclose(viewer.layers[OUTLINE_NAME].translate, (8, 0, 0))
+    viewer.layers.clear()
+    assert "No Labels layer yet" in results.summary.text()
+
+
+def test_a_recipe_is_saved_and_dropped_on_napari(segmented: Any, tmp_path: Any, qtbot: Any) -> None:
+    segmented.segment.image_form.invert_box.setChecked(True)
+    segmented.segment.run_button.click()
+    jobs = segmented.segment.desk.jobs
+    qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
+    session = segmented.segment.desk.session
+    session.show(session.config.replace(pred_iou_thresh=0.41, stability_score_thresh=0.2))
+    segmented.segment.apply_button.click()
+    results = ResultsPanel(segmented.viewer)
+    segmented.viewer.window.add_dock_widget(results)
+    path = tmp_path / "particles.samstar.json"
+    results.export(path)
+    qtbot.waitUntil(lambda: path.exists(), timeout=120_000)
+    assert Recipe.load(path).config == session.config
+
+    segmented.segment.image_form.invert_box.setChecked(False)
+    session.show(session.config.replace(pred_iou_thresh=0.9))
+    before = list(segmented.viewer.layers)
+    segmented.viewer.open(str(path), plugin=None)  # as a drop does
+    assert list(segmented.viewer.layers) == before
+    assert session.config.pred_iou_thresh == 0.41
+    assert segmented.segment.settings.rows["pred_iou_thresh"].value == 0.41
+    assert segmented.segment.image_form.invert_box.isChecked()
+    assert segmented.segment.image_form.mapping() == session.loaded.mapping.replace(plane=None)
+    assert "loaded" in segmented.segment.message.text()
+
+
+def test_all_planes_become_one_layer_and_stop_keeps_what_is_done(panels: Any, qtbot: Any) -> None:
+    panels.viewer.layers.clear()
+    stack = np.stack([discs(), np.full_like(discs(), 7), discs()[::-1], discs()])
+    panels.viewer.add_image(stack, name="stack", scale=(2, 0.5, 0.5), units=("nm",) * 3)
+    segment, jobs = panels.segment, panels.segment.desk.jobs
+    assert not segment.stack_button.isHidden()
+    panels.viewer.dims.set_current_step(0, 0)
+    segment.run_button.click()
+    qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
+    segment.stack_button.click()
+    qtbot.waitUntil(lambda: "stack objects" in panels.viewer.layers, timeout=180_000)
+    layer = panels.viewer.layers["stack objects"]
+    qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
+    assert layer.data.shape == stack.shape
+    np.testing.assert_array_equal(layer.data[0], segment.desk.session.segmented.labels)
+    assert not layer.data[1].any(), "a constant plane has no objects"
+    assert layer.data[2].max() > layer.data[0].max()
+    assert set(np.unique(layer.data[3])) & set(np.unique(layer.data[0])) == {0}
+    np.testing.assert_allclose(layer.translate, (0, 0, 0))
+
+    segment.stack_button.click()
+    qtbot.waitUntil(lambda: "stack objects [1]" in panels.viewer.layers, timeout=180_000)
+    jobs.stop()
+    qtbot.waitUntil(lambda: jobs._running is None, timeout=120_000)
+    assert panels.viewer.layers["stack objects [1]"].data[0].any()
+    segment.desk.history.undo()
+    assert "stack objects [1]" not in panels.viewer.layers

@@ -1,0 +1,108 @@
+"""Ask why an object is missing, loosen a setting, keep an object, take it back."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_samstar.core.encoder import EmbeddingCache
+from napari_samstar.core.proposals import ProposalBank, run
+from napari_samstar.core.recipe import Recipe
+from napari_samstar.core.rescue import of_recipe
+from napari_samstar.core.select import select
+from napari_samstar.widgets._why import WhyPanel
+from napari_samstar.widgets._writer import OUTLINE_NAME, PREVIEW_NAME, RECIPE_KEY
+
+
+@pytest.fixture
+def why(segmented: Any) -> WhyPanel:
+    """The panel, with a setting so strict that the first object is missing."""
+    panel = WhyPanel(segmented.viewer)
+    segmented.viewer.window.add_dock_widget(panel)
+    session = panel.desk.session
+    panel.lost = session.segmented.selection.candidates[0]
+    rating = float(session.segmented.selection.predicted_iou[0])
+    session.show(session.config.replace(pred_iou_thresh=min(1.0, round(rating + 0.02, 2))))
+    assert panel.lost not in session.selection.candidates
+    return panel
+
+
+def _ask(why: WhyPanel, qtbot: Any) -> None:
+    """Click on the canvas in the middle of the missing object."""
+    mask = why.desk.session.segmented.bank.masks.dense(int(why.lost))
+    row, col = np.argwhere(mask)[mask.sum() // 2].tolist()
+    layer = why.viewer().layers["discs"]
+    event = SimpleNamespace(
+        button=1, pos=(5, 5), type="mouse_release", dims_displayed=(0, 1),
+        position=layer.data_to_world((row, col)),
+    )  # fmt: skip
+    why.pick_button.setChecked(True)
+    press = why.viewer().mouse_drag_callbacks[-1](why.viewer(), event)
+    next(press)
+    assert next(press, "done") == "done"
+    qtbot.waitUntil(lambda: bool(why.findings), timeout=120_000)
+    at = [f.mask_id for f in why.findings].index(int(why.lost))
+    why.list.setCurrentRow(at)
+    qtbot.waitUntil(why.loosen_button.isEnabled, timeout=120_000)
+
+
+def test_loosening_the_named_setting_brings_the_object_back(why: WhyPanel, qtbot: Any) -> None:
+    _ask(why, qtbot)
+    assert "Predicted quality" in why.details.text()
+    assert "would keep it" in why.details.text()
+    outline = why.viewer().layers[OUTLINE_NAME]
+    mask = why.desk.session.segmented.bank.masks.dense(int(why.lost))
+    np.testing.assert_array_equal(outline.data, mask)
+    why.loosen_button.click()
+    assert why.lost in why.desk.session.selection.candidates
+    qtbot.waitUntil(
+        lambda: any(f.kept and f.mask_id == why.lost for f in why.findings), timeout=120_000
+    )
+
+
+def test_an_object_is_kept_undone_and_remembered(why: WhyPanel, qtbot: Any) -> None:
+    desk = why.desk
+    _ask(why, qtbot)
+    applied = desk.apply() if len(desk.session.selection) else None
+    why.keep_button.click()
+    mask = desk.session.segmented.bank.masks.dense(int(why.lost))
+    preview = why.viewer().layers[PREVIEW_NAME].data
+    assert (preview[mask] == preview.max()).all()
+    if applied is not None:
+        assert len(set(applied.data[mask].tolist())) == 1
+        assert len(applied.metadata[RECIPE_KEY]["rescued"]) == 1
+    assert not why.keep_button.isEnabled()
+    recipe = Recipe.from_dict(json.loads(json.dumps(desk.session.recipe().to_dict())))
+    bank = ProposalBank(
+        desk.session.segmented.image, desk.session.segmented.model, EmbeddingCache()
+    )
+    run(bank.prepare(recipe.config))
+    (again,) = of_recipe(recipe, bank.image, bank.masks)
+    np.testing.assert_array_equal(bank.masks.dense(again), mask)
+    assert len(select(bank, recipe.config)) == len(desk.session.selection)
+    desk.history.undo()
+    assert desk.session.rescued == ()
+    assert (why.viewer().layers[PREVIEW_NAME].data[mask] == 0).any()
+    desk.history.redo()
+    assert desk.session.rescued == (why.lost,)
+
+
+def test_where_there_is_nothing_it_says_what_to_do(why: WhyPanel, qtbot: Any) -> None:
+    why._spot = (0, 0)
+    why._on_findings(why._asked, ())
+    assert "Points per side" in why.message.text()
+    assert not why.keep_button.isEnabled()
+    why.hide()
+    assert not why.pick_button.isChecked()
+    assert OUTLINE_NAME not in why.viewer().layers
+
+
+def test_without_candidates_it_says_where_to_start(panels: Any) -> None:
+    why = WhyPanel(panels.viewer)
+    assert not why.pick_button.isEnabled()
+    assert "Segment" in why.message.text()
+    why.deleteLater()
