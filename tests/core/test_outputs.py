@@ -13,11 +13,14 @@ from napari_samstar.core.files import read_image
 from napari_samstar.core.goal import Goal
 from napari_samstar.core.images import Mapping, Micrograph
 from napari_samstar.core.outputs import (
+    IMAGES,
     LABELS,
     MEASUREMENTS,
     NAMES,
     RECIPE,
+    REPORT,
     Result,
+    check_images_folder,
     front_rows,
     staged,
     write_labels,
@@ -176,3 +179,30 @@ def test_places_that_cannot_be_written_to_are_found_at_once(tmp_path):
         with pytest.raises(UserError, match=r"folder"), staged(out):
             pytest.fail("the block must not run")
     assert names(tmp_path) == ["file"]
+
+
+def test_results_of_several_images_are_replaced_as_a_whole(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / IMAGES / name).mkdir(parents=True)
+        (tmp_path / IMAGES / name / RECIPE).write_text("old")
+    (tmp_path / REPORT).write_text("old")
+    check_images_folder(tmp_path)
+    with staged(tmp_path) as part:
+        (part / IMAGES / "c").mkdir(parents=True)
+        (part / IMAGES / "c" / RECIPE).write_text("new")
+    assert names(tmp_path) == [IMAGES]
+    assert names(tmp_path / IMAGES) == ["c"]
+    with staged(tmp_path) as part:
+        (part / RECIPE).write_text("one image")
+    assert names(tmp_path) == [RECIPE]
+
+
+def test_a_folder_of_the_user_is_left_alone(tmp_path):
+    (tmp_path / IMAGES / "raw").mkdir(parents=True)
+    with pytest.raises(UserError, match="not from an earlier run"):
+        check_images_folder(tmp_path)
+    with staged(tmp_path) as part:
+        (part / RECIPE).write_text("one image")
+    assert names(tmp_path) == sorted([IMAGES, RECIPE])
+    assert names(tmp_path / IMAGES) == ["raw"]
+    check_images_folder(tmp_path / "none")

@@ -1,0 +1,220 @@
+"""Is NSGA-II worth it, and what does a search cost once SAM has run?
+
+    python -m benchmarks.search quality                 hypervolume and best total against random
+    python -m benchmarks.search speed                   1,000 evaluations, pymoo's own share
+    python -m benchmarks.search growth                  cost as the number of candidates grows
+
+`quality` runs both searches at equal budget on the bundled samples, over several seeds. `speed` and
+`growth` build their banks first and time only what follows, in seconds of one processor core, so that
+other work on the machine does not count. Rewards are the defaults.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import json
+import pstats
+import sys
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+
+from benchmarks.bank import discs
+from napari_samstar import sample_data
+from napari_samstar.core.config import AmgConfig
+from napari_samstar.core.goal import Goal
+from napari_samstar.core.images import Micrograph, prepare
+from napari_samstar.core.models import load
+from napari_samstar.core.pareto import front, hypervolume, hypervolume_after
+from napari_samstar.core.proposals import ProposalBank, run
+from napari_samstar.core.search import Evaluation, Plan, random_search, search
+from napari_samstar.core.tuning import Judge
+
+app = typer.Typer(add_completion=False)
+
+Images = Annotated[list[str] | None, typer.Option("--image", help="A bundled sample; repeat.")]
+
+
+@app.command()
+def quality(
+    image: Images = None,
+    seeds: int = 5,
+    evaluations: int = 400,
+    population: int = Plan.population,
+    points: int = 16,
+    model: str = "pocket",
+) -> None:
+    """Compare NSGA-II with random search at equal budget, seed by seed."""
+    torch.set_num_threads(1)
+    loaded, rows = load(model, "cpu"), []
+    for name in image or sample_data.names():
+        judge = _judge(_sample(name), points, loaded)
+        for seed in range(seeds):
+            base = AmgConfig(points_per_side=points)
+            plan = Plan("filters", evaluations, population, seed, base)
+            rows.append({"image": name, "seed": seed, **_pair(judge, plan)})
+            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    settings = {"seeds": seeds, "evaluations": evaluations, "population": population,
+                "points_per_side": points, "model": model, "scope": "filters"}  # fmt: skip
+    print(json.dumps({"settings": settings, "summary": _summary(rows), "runs": rows}, indent=2))
+
+
+def _pair(judge: Judge, plan: Plan) -> dict[str, Any]:
+    goal = Goal()
+    kinds = {"nsga2": search(judge.evaluate, goal, plan),
+             "random": random_search(judge.evaluate, plan)}  # fmt: skip
+    row: dict[str, Any] = {}
+    for name, steps in kinds.items():
+        tried = [s for s in steps if isinstance(s, Evaluation)]
+        found = front(tried, goal)
+        quarter = hypervolume_after(tried, goal, [plan.evaluations // 4])[0]
+        total = goal.total(tried[found.best].rewards)
+        row[name] = {"hypervolume": found.hypervolume, "at_a_quarter": quarter, "total": total,
+                     "front": len(found.members)}  # fmt: skip
+        if name == "nsga2":
+            vanilla = tried[0]
+            row["defaults"] = {"hypervolume": hypervolume(goal.values(vanilla.rewards)[None]),
+                               "total": goal.total(vanilla.rewards)}  # fmt: skip
+    return row
+
+
+def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return means over images of the means over seeds, and how often NSGA-II is ahead."""
+    names = list(dict.fromkeys(r["image"] for r in rows))
+    per_image = {name: _about([r for r in rows if r["image"] == name]) for name in names}
+    gains = {key: [about[key]["gain"] for about in per_image.values()]
+             for key in ("hypervolume", "at_a_quarter", "total")}  # fmt: skip
+    return {
+        "n_images": len(names),
+        "n_runs": len(rows),
+        "gain_over_random": {
+            key: {"mean": float(np.mean(g)), "sd_over_images": float(np.std(g))}
+            for key, g in gains.items()
+        },
+        "wins_of_nsga2": {
+            key: sum(r["nsga2"][key] > r["random"][key] for r in rows) for key in gains
+        },
+        "images": per_image,
+    }
+
+
+def _about(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key in ("hypervolume", "at_a_quarter", "total"):
+        nsga2, drawn = (np.array([r[kind][key] for r in rows]) for kind in ("nsga2", "random"))
+        vanilla = rows[0]["defaults"].get(key, rows[0]["defaults"]["hypervolume"])
+        # Relative to what random search gains over SAM's defaults.
+        room = max(float(drawn.mean() - vanilla), 1e-9)
+        found[key] = {
+            "defaults": vanilla,
+            "nsga2": {"mean": float(nsga2.mean()), "sd": float(nsga2.std())},
+            "random": {"mean": float(drawn.mean()), "sd": float(drawn.std())},
+            "gain": float((nsga2 - drawn).mean() / room),
+        }
+    return found
+
+
+@app.command()
+def speed(points: int = 32, evaluations: int = 1000, side: int = 1024, image: str = "") -> None:
+    """Time a whole search, once with cold and once with warm measurements; profile pymoo."""
+    torch.set_num_threads(1)
+    picture = _sample(image) if image else discs((side, side))
+    start = time.process_time()
+    judge = _judge(picture, points, load("pocket", "cpu"))
+    build = time.process_time() - start
+    plan = Plan("filters", evaluations, base=AmgConfig(points_per_side=points))
+    seconds, kept = {}, np.zeros(0)
+    for name in ("cold", "warm"):
+        start = time.process_time()
+        tried = [s for s in search(judge.evaluate, Goal(), plan) if isinstance(s, Evaluation)]
+        seconds[name] = time.process_time() - start
+        kept = np.array([e.n_masks for e in tried])
+    start = time.process_time()
+    front(tried, Goal())
+    about = {
+        "evaluations": evaluations,
+        "candidates": _candidates(judge, plan.base),
+        "masks_kept": {"median": float(np.median(kept)), "most": int(kept.max())},
+        "build_seconds": build,
+        "search_seconds": seconds,
+        "front_seconds": time.process_time() - start,
+        "share_of_warm_search": _shares(judge, plan),
+    }
+    print(json.dumps(about, indent=2))
+
+
+def _shares(judge: Judge, plan: Plan) -> dict[str, float]:
+    """Return the shares of select, rewards and pymoo in a warm search, by profile."""
+    profile = cProfile.Profile()
+    profile.enable()
+    for _ in search(judge.evaluate, Goal(), plan):
+        pass
+    profile.disable()
+    stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]
+    places = {
+        "select": ("core/select.py", "select"),
+        "rewards": ("core/tuning.py", "rewards"),
+        "search": ("core/search.py", "search"),
+    }
+    spent = dict.fromkeys(places, 0.0)
+    for (file, _, function), (_, _, _, cumulative, _) in stats.items():
+        for name, (path, wanted) in places.items():
+            if file.replace("\\", "/").endswith(path) and function == wanted:
+                spent[name] += cumulative
+    rest = spent["search"] - spent["select"] - spent["rewards"]
+    total = max(spent["search"], 1e-9)
+    shares = {"select": spent["select"], "rewards": spent["rewards"], "pymoo_and_rest": rest}
+    return {name: value / total for name, value in shares.items()}
+
+
+@app.command()
+def growth(evaluations: int = 100, side: int = 1024) -> None:
+    """Cost of an evaluation for grids of 10, 32 and 64 points: 300, 3,072 and 12,288 candidates."""
+    torch.set_num_threads(1)
+    loaded, rows = load("pocket", "cpu"), []
+    for points in (10, 32, 64):
+        judge = _judge(discs((side, side)), points, loaded)
+        plan = Plan("filters", evaluations, base=AmgConfig(points_per_side=points))
+        row = {"candidates": _candidates(judge, plan.base)}
+        for name in ("cold", "warm"):
+            costs = list(_costs(judge, plan))
+            row[name] = {"median_ms": 1e3 * float(np.median(costs)), "most_ms": 1e3 * max(costs),
+                         "sum_s": float(np.sum(costs))}  # fmt: skip
+        rows.append(row)
+        print(json.dumps(row), file=sys.stderr, flush=True)
+    print(json.dumps({"evaluations": evaluations, "side": side, "rows": rows}, indent=2))
+
+
+def _costs(judge: Judge, plan: Plan) -> Iterator[float]:
+    for step in random_search(lambda c: _timed(judge, c), plan):
+        if isinstance(step, Evaluation):
+            yield step.rewards["seconds"]
+
+
+def _timed(judge: Judge, config: AmgConfig) -> Iterator[tuple[dict[str, float], int]]:
+    start = time.process_time()
+    *_, (_, n) = judge.evaluate(config)
+    yield {"seconds": time.process_time() - start}, n
+
+
+def _sample(name: str) -> Micrograph:
+    image, _, _ = sample_data.load(name)
+    return prepare(image[len(image) // 2] if image.ndim == 3 else image, name=name)
+
+
+def _judge(image: Micrograph, points: int, model: Any) -> Judge:
+    bank = ProposalBank(image, model)
+    run(bank.prepare(AmgConfig(points_per_side=points)))
+    return Judge.of(bank)
+
+
+def _candidates(judge: Judge, base: AmgConfig) -> int:
+    return sum(len(table.ids) for table in judge.bank.tables(base))
+
+
+if __name__ == "__main__":
+    app()
