@@ -1,11 +1,12 @@
 """Does label-free tuning help? Scored with ground truth that the search never sees.
 
-    python -m benchmarks.tuning                          the bundled samples
-    python -m benchmarks.tuning --micrographs FOLDER     images/ and masks/ of a folder as well
+    python -m benchmarks.tuning                        the bundled samples
+    python -m benchmarks.tuning --micrographs FOLDER   and real images that trained no model
 
-For each image: SAM's defaults, what the search picks (knee, best for the default weights), what
-random search at equal budget picks by the same weights, and the best that an oracle who knows the
-truth could have picked from all these evaluations.
+For each image: SAM's defaults, one good setting by hand, what the search picks (knee, best for the
+default weights, best for a preset), what random search at equal budget picks by the same weights,
+and the best that an oracle who knows the truth could have picked from all these evaluations.
+For each set of several images: tuned on one half, scored on the other.
 """
 
 from __future__ import annotations
@@ -30,76 +31,142 @@ from napari_samstar.core.images import Micrograph, prepare
 from napari_samstar.core.labels import paint
 from napari_samstar.core.models import load
 from napari_samstar.core.pareto import front
+from napari_samstar.core.plan import SOUND_STARTS, Evaluation, Plan
+from napari_samstar.core.presets import PRESETS
 from napari_samstar.core.proposals import ProposalBank, run
-from napari_samstar.core.scoring import score
-from napari_samstar.core.search import Evaluation, Plan, random_search, search
+from napari_samstar.core.scoring import Score, score
+from napari_samstar.core.search import random_search, search
 from napari_samstar.core.select import select
+from napari_samstar.core.several import Several
 from napari_samstar.core.tuning import Judge
 
-PICKS = ("defaults", "knee", "best", "random", "oracle")
+SPLITS = Path(__file__).parents[1] / "training" / "splits.json"
+PICKS = ("defaults", "hand", "knee", "best", "preset", "random", "oracle")
+HAND = SOUND_STARTS[1]  # the setting by hand, fixed before any image was scored
+PRESET_OF = {
+    "nuclei": "nuclei",
+    "dsb2018": "nuclei",
+    "stardist": "nuclei",
+    "nanocrystals": "touching_particles",
+    "facets": "touching_particles",
+    "ampis": "touching_particles",
+    "aggregates": "small_particles",
+}
+"""The preset that a user would choose by its words, by the start of an image's name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
+    """One image, its truth, and what the model proposes on it."""
+
     name: str
-    image: Micrograph
     truth: np.ndarray
+    judge: Judge
+
+    @property
+    def group(self) -> str:
+        """The set it belongs to."""
+        return self.name.split("/")[0] if "/" in self.name else "samples"
+
+    def score(self, config: AmgConfig, known: dict[bytes, Score]) -> Score:
+        """Score what `config` keeps; `known` holds the scores of equal selections."""
+        run(self.judge.bank.prepare(config))
+        ids = select(self.judge.bank, config).ids
+        key = ids.tobytes()
+        if key not in known:
+            known[key] = score(self.truth, paint(self.judge.bank.masks, ids))
+        return known[key]
 
 
 def main(
-    micrographs: Annotated[list[Path] | None, typer.Option()] = None,
+    micrographs: Path | None = None,
+    images: Annotated[int, typer.Option(help="Images of each real set, at most.")] = 2,
     model: str = "pocket",
-    points: int = 32,
-    evaluations: int = 400,
-    seed: int = 0,
+    points: int = 24,
+    evaluations: int = 300,
+    seeds: int = 2,
     threads: int = 1,
+    samples: bool = True,
 ) -> None:
     torch.set_num_threads(threads)
     loaded = load(model, "cpu")
-    plan = Plan(evaluations=evaluations, seed=seed, base=AmgConfig(points_per_side=points))
-    rows = []
-    for case in _cases(micrographs or []):
-        print(case.name, file=sys.stderr)
-        rows.append(_row(case, loaded, plan))
-    print(json.dumps({"plan": _about(plan, model), "images": rows, "f1": _summary(rows)}, indent=2))
+    base = AmgConfig(points_per_side=points)
+    cases, rows = [], []
+    for name, image, truth in _images(micrographs, images, samples):
+        print(name, file=sys.stderr, flush=True)
+        bank = ProposalBank(image, loaded)
+        run(bank.prepare(base))
+        case = Case(name, truth, Judge.of(bank))
+        cases.append(case)
+        known: dict[bytes, Score] = {}
+        for seed in range(seeds):
+            plan = Plan(evaluations=evaluations, seed=seed, base=base)
+            rows.append(_row(case, plan, known))
+    plan = Plan(evaluations=evaluations, base=base)
+    found = {
+        "model": model, "points_per_side": points, "evaluations": evaluations, "seeds": seeds,
+        "summary": _summary(rows), "held_out": _held_out(cases, plan), "runs": rows,
+    }  # fmt: skip
+    print(json.dumps(found, indent=1))
 
 
-def _cases(folders: list[Path]) -> Iterator[Case]:
-    for name in sample_data.names():
+def _images(
+    root: Path | None, most: int, samples: bool
+) -> Iterator[tuple[str, Micrograph, np.ndarray]]:
+    for name in sample_data.names() if samples else ():
         image, truth, _ = sample_data.load(name)
         if image.ndim == 3:
             middle = len(image) // 2
             image, truth = image[middle], truth[middle]
-        yield Case(name, prepare(image, name=name), truth)
-    for folder in folders:
-        for path in sorted((folder / "images").iterdir()):
-            read = read_image(path)
-            truth = tifffile.imread(folder / "masks" / f"{path.stem}.tif")
-            name = f"{folder.name}/{path.stem}"
-            yield Case(name, prepare(read.array, rgb=read.rgb, name=name), truth)
+        yield name, prepare(image, name=name), truth
+    splits = json.loads(SPLITS.read_text()) if root else {}
+    for split in ("test", "unseen"):
+        for folder, stems in splits.get(split, {}).items():
+            if not (root / folder / "masks").is_dir():
+                continue
+            for stem in stems[:: max(1, len(stems) // most)][:most]:
+                (path,) = sorted((root / folder / "images").glob(f"{stem}.*"))
+                truth = tifffile.imread(root / folder / "masks" / f"{stem}.tif")
+                read = read_image(path)
+                yield f"{folder}/{stem}", prepare(read.array, rgb=read.rgb), truth
 
 
-def _row(case: Case, model: Any, plan: Plan) -> dict[str, Any]:
-    bank = ProposalBank(case.image, model)
-    run(bank.prepare(plan.base))
-    judge, goal = Judge.of(bank), Goal()
+def _row(case: Case, plan: Plan, known: dict[bytes, Score]) -> dict[str, Any]:
+    judge, goal = case.judge, Goal()
     searched = _evaluations(search(judge.evaluate, goal, plan))
     drawn = _evaluations(random_search(judge.evaluate, plan))
-    f1 = {}
-    for evaluation in (*searched, *drawn):
-        kept = select(bank, evaluation.config)
-        f1[evaluation.config] = score(case.truth, paint(bank.masks, kept.ids))
-    tuned = front(searched, goal)
-    by_weights = max(drawn, key=lambda e: goal.total(e.rewards))
-    picked = {
-        "defaults": f1[searched[0].config],
-        "knee": f1[searched[tuned.knee].config],
-        "best": f1[searched[tuned.best].config],
-        "random": f1[by_weights.config],
-        "oracle": max(f1.values(), key=lambda s: s.f1),
+    preset = next((p for start, p in PRESET_OF.items() if case.name.startswith(start)), "balanced")
+    tuned, by_preset = front(searched, goal), front(searched, PRESETS[preset].goal)
+    configs = {
+        "defaults": searched[0].config,
+        "hand": plan.base.replace(**HAND),
+        "knee": searched[tuned.knee].config,
+        "best": searched[tuned.best].config,
+        "preset": searched[by_preset.best].config,
+        "random": max(drawn, key=lambda e: goal.total(e.rewards)).config,
     }
-    scores = {name: vars(picked[name]) for name in PICKS}
-    return {"image": case.name, "polarity": judge.features.facts.polarity, **scores}
+    scores = {name: case.score(config, known) for name, config in configs.items()}
+    every = [case.score(e.config, known) for e in (*searched, *drawn)]
+    scores["oracle"] = max(every, key=lambda s: s.f1)
+    totals = [goal.total(e.rewards) for e in (*searched, *drawn)]
+    return {
+        "image": case.name,
+        "seed": plan.seed,
+        "polarity": judge.features.facts.polarity,
+        "preset": preset,
+        "agreement": round(_rank_correlation(totals, [s.f1 for s in every]), 3),
+        "front": [
+            {"masks": searched[k].n_masks, "true": case.score(searched[k].config, known).matched}
+            for k in tuned.members.tolist()
+        ],
+        **{name: vars(scores[name]) for name in PICKS},
+    }
+
+
+def _rank_correlation(a: list[float], b: list[float]) -> float:
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(a, b)[0]) if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
 
 
 def _evaluations(steps: Any) -> list[Evaluation]:
@@ -107,21 +174,57 @@ def _evaluations(steps: Any) -> list[Evaluation]:
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    columns = {name: np.array([row[name]["f1"] for row in rows]) for name in PICKS}
-    return {
-        name: {"n": len(rows), "mean": round(float(c.mean()), 3), "sd": round(float(c.std()), 3)}
-        for name, c in columns.items()
-    }
+    """Mean over images (seeds averaged first), spread over images, and over seeds."""
+    images = sorted({row["image"] for row in rows})
+    out: dict[str, Any] = {"images": len(images)}
+    for measure in ("f1", "mean_ap"):
+        table = {
+            name: np.array([[r[name][measure] for r in rows if r["image"] == i] for i in images])
+            for name in PICKS
+        }
+        gain = table["best"].mean(1) / np.maximum(table["defaults"].mean(1), 0.01) - 1
+        out[measure] = {
+            name: {
+                "mean": round(float(values.mean()), 3),
+                "sd_images": round(float(values.mean(1).std()), 3),
+                "sd_seeds": round(float(values.std(1).mean()), 3),
+            }
+            for name, values in table.items()
+        } | {
+            "gain_of_means": {
+                n: round(float(table[n].mean() / table["defaults"].mean() - 1), 3)
+                for n in ("knee", "best", "preset", "random", "oracle")
+            },
+            "median_gain_of_best": round(float(np.median(gain)), 3),
+            "share_of_oracle": {
+                n: round(float(table[n].mean() / table["oracle"].mean()), 3)
+                for n in ("defaults", "hand", "knee", "best", "preset", "random")
+            },
+        }
+    return out
 
 
-def _about(plan: Plan, model: str) -> dict[str, Any]:
-    return {
-        "model": model,
-        "scope": plan.scope,
-        "evaluations": plan.evaluations,
-        "seed": plan.seed,
-        "points_per_side": plan.base.points_per_side,
-    }
+def _held_out(cases: list[Case], plan: Plan) -> list[dict[str, Any]]:
+    """Tune on every other image of a set, score on the rest."""
+    out = []
+    for group in sorted({c.group for c in cases if c.group != "samples"}):
+        members = [c for c in cases if c.group == group]
+        seen, unseen = members[::2], members[1::2]
+        if not unseen:
+            continue
+        print(f"{group}: tuned on {len(seen)}, scored on {len(unseen)}", file=sys.stderr)
+        together = Several(tuple(c.judge for c in seen))
+        searched = _evaluations(search(together.evaluate, Goal(), plan))
+        best = searched[front(searched, Goal()).best].config
+        means = {
+            name: {
+                "defaults": round(float(np.mean([c.score(plan.base, {}).f1 for c in some])), 3),
+                "tuned": round(float(np.mean([c.score(best, {}).f1 for c in some])), 3),
+            }
+            for name, some in (("seen", seen), ("held_out", unseen))
+        }
+        out.append({"set": group, "n_seen": len(seen), "n_held_out": len(unseen), **means})
+    return out
 
 
 if __name__ == "__main__":

@@ -15,10 +15,12 @@ import tifffile
 import typer
 import yaml
 
+from docs import fill_tables
 from napari_samstar import sample_data
 from napari_samstar.cli import app
 from napari_samstar.core import rewards
 from napari_samstar.core.config import SETTINGS, AmgConfig, searched
+from napari_samstar.core.expectations import Expectations
 from napari_samstar.core.facts import image_facts
 from napari_samstar.core.features import Features
 from napari_samstar.core.goal import OBJECTIVES
@@ -26,6 +28,7 @@ from napari_samstar.core.images import Mapping
 from napari_samstar.core.masks import MaskStore
 from napari_samstar.core.recipe import Recipe, make_recipe
 from napari_samstar.core.registry import REGISTRY
+from napari_samstar.core.rewards import registry
 from tests.core.painted import add, disc, gray_of, selection
 
 ROOT = Path(__file__).parents[1]
@@ -222,6 +225,12 @@ def test_the_guide_lists_each_reward_as_it_is(reward):
     assert row(GUIDE, reward.label, f"`{reward.name}`") == expected
 
 
+def test_the_tables_of_rewards_presets_and_expectations_are_up_to_date():
+    for page in fill_tables.TABLES:
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        assert fill_tables.filled(page) == text, "run python docs/fill_tables.py"
+
+
 @pytest.mark.parametrize("reward", rewards.REWARDS.values(), ids=lambda r: r.name)
 def test_methods_quotes_the_formula_of_each_reward(reward):
     assert f"`{reward.name}`" in METHODS
@@ -285,10 +294,11 @@ def test_the_guide_saves_the_recipe_of_a_layer(ran, tmp_path, monkeypatch):
 
 
 def test_the_example_of_a_reward_works(monkeypatch):
-    monkeypatch.setattr(rewards, "REWARDS", {})
+    table: dict[str, rewards.Reward] = {}
+    monkeypatch.setattr(registry, "REWARDS", table)
     (code,) = blocks((ROOT / "docs/development.md").read_text(encoding="utf-8"), "python")
-    exec(compile(code, "development.md", "exec"), vars(rewards).copy())
-    ((_, made),) = rewards.REWARDS.items()
+    exec(compile(code, "development.md", "exec"), {})
+    ((_, made),) = table.items()
 
     shape = (96, 96)
     bar = np.zeros(shape, dtype=bool)
@@ -297,7 +307,8 @@ def test_the_example_of_a_reward_works(monkeypatch):
     for mask in (disc(shape, 48, 48, 20), bar):
         store = MaskStore(shape)
         features = Features(store, image_facts(gray_of([mask]), "bright"))
-        view = rewards.View(selection(store, add(store, [mask])), features, rewards.Sizes(20, 50))
+        chosen = selection(store, add(store, [mask]))
+        view = rewards.View(chosen, features, Expectations(small=20, large=50))
         values.append(made(view))
     assert values[0] > 0.9
     assert values[1] < 0.7

@@ -174,7 +174,7 @@ class Session:
             "seed": self.plan.seed,
             "population": self.plan.population,
             "evaluations": len(self.evaluations),
-            "sizes_px": {"small": self.judge.sizes.small, "large": self.judge.sizes.large},
+            "expectations_px": self.judge.expectations.to_dict(),
             "picked": "by hand",
             "rewards": evaluation.rewards,
         }

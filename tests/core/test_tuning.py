@@ -5,11 +5,12 @@ import pytest
 
 from benchmarks.bank import discs
 from napari_samstar.core.config import AmgConfig
+from napari_samstar.core.expectations import Expectations
 from napari_samstar.core.goal import Goal
 from napari_samstar.core.pareto import front
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.proposals import ProposalBank, run
-from napari_samstar.core.rewards import REWARDS, Sizes
+from napari_samstar.core.rewards import REWARDS
 from napari_samstar.core.search import Evaluation, Plan, search
 from napari_samstar.core.select import select
 from napari_samstar.core.tuning import Judge, seconds_to_decode
@@ -44,7 +45,7 @@ def test_a_configuration_that_upstream_cannot_run_earns_nothing(judge):
 def test_other_sizes_share_the_measurements(judge):
     config = BASE.replace(pred_iou_thresh=0.5, stability_score_thresh=0.6)
     run(judge.bank.prepare(config))
-    other = judge.resized(Sizes(small=5, large=10))
+    other = judge.told(Expectations(small=5, large=10))
     assert other.features is judge.features
     chosen = select(judge.bank, config)
     assert other.rewards(chosen)["small_objects"] != judge.rewards(chosen)["small_objects"]

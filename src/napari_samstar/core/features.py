@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage as ndi
 
 from napari_samstar.core.masks import Bool, Plane, Words, canvas_of, pack_window
+from napari_samstar.core.shape import descriptors_of, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +35,10 @@ class Features:
         self.facts = facts
         self.foreground, self.edges = facts.canvases()
         self.edge_share = float(facts.edges.mean())
+        self.n_edges = facts.n_edges
+        self.image_variance = float(facts.gray.var())
         self._columns: dict[str, dict[int, float]] = {}
+        self._shapes: dict[int, tuple[float, float, float]] = {}
         self._contours: dict[int, Plane] = {}
         self._widened: dict[int, Plane] = {}
         self._pairs: dict[tuple[int, int], tuple[int, int, int]] = {}
@@ -64,6 +69,25 @@ class Features:
     def on_edge(self, ids: Ids) -> Column:
         """Return the share of contour pixels that lie on an intensity edge of the image."""
         return self._column("on_edge", ids, self._on_edge)
+
+    def contrast(self, ids: Ids) -> Column:
+        """Return D / (D + S) against a ring around each mask; see the reward `contrast`."""
+        return self._column("contrast", ids, self._contrast)
+
+    def variance(self, ids: Ids) -> Column:
+        """Return the variance of the intensity (0 to 1) within each mask."""
+        return self._column("variance", ids, self._variance)
+
+    def shape(self, ids: Ids) -> Column:
+        """Return circularity, solidity and aspect ratio, shape (k, 3); see `shape.shape_of`."""
+        for i in ids.tolist():
+            if i not in self._shapes:
+                self._shapes[i] = shape_of(self.store.window(i))
+        return np.array([self._shapes[i] for i in ids.tolist()]).reshape(-1, 3)
+
+    def descriptors(self, ids: Ids) -> Column:
+        """Return shape descriptors, shape (k, 4); see `shape.descriptors_of`."""
+        return descriptors_of(self.area(ids), self.shape(ids))
 
     # --- one value per pair -------------------------------------------------------------------
 
@@ -111,6 +135,27 @@ class Features:
         contour = self._contour(mask_id)
         return contour.shared(self.edges) / contour.area if contour.area else 0.0
 
+    def _contrast(self, mask_id: int) -> float:
+        width = int(np.clip(round(0.4 * np.sqrt(self.store[mask_id].area / np.pi)), 2, 8))
+        window, row, col = self._rimmed(mask_id, width + 1)
+        if not window.any():
+            return 0.0
+        near = _grown(window, 1)  # the outline itself is blurred, and says nothing
+        ring = _grown(near, width) & ~near
+        if not ring.any():
+            return 0.0
+        h, w = window.shape
+        gray = self.facts.gray[row : row + h, col : col + w]
+        inside, around = gray[window], gray[ring]
+        apart = abs(float(inside.mean()) - float(around.mean()))
+        pooled = float(np.sqrt((inside.var() + around.var()) / 2))
+        return apart / (apart + max(pooled, 0.01))
+
+    def _variance(self, mask_id: int) -> float:
+        row, col, row1, col1 = self.store[mask_id].box
+        values = self.facts.gray[row:row1, col:col1][self.store.window(mask_id)]
+        return float(values.var()) if len(values) else 0.0
+
     def _contour(self, mask_id: int) -> Plane:
         if mask_id not in self._contours:
             window, row, col = self._rimmed(mask_id, 1)
@@ -120,9 +165,7 @@ class Features:
     def _wide(self, mask_id: int) -> Plane:
         if mask_id not in self._widened:
             window, row, col = self._rimmed(mask_id, REACH)
-            for _ in range(REACH):
-                window = ~_eroded(~window)
-            self._widened[mask_id] = pack_window(window, row, col)
+            self._widened[mask_id] = pack_window(_grown(window, REACH), row, col)
         return self._widened[mask_id]
 
     def _rimmed(self, mask_id: int, rim: int) -> tuple[Bool, int, int]:
@@ -150,6 +193,15 @@ def _eroded(window: Bool) -> Bool:
     inner[:, 1:] &= window[:, :-1]
     inner[:, :-1] &= window[:, 1:]
     return inner
+
+
+def _grown(window: Bool, by: int) -> Bool:
+    """Return the window widened by `by` px, city-block distance."""
+    if by > REACH:
+        return np.asarray(ndi.binary_dilation(window, iterations=by))
+    for _ in range(by):
+        window = ~_eroded(~window)
+    return window
 
 
 def _meeting(boxes: NDArray[np.int64], areas: NDArray[np.int64]) -> NDArray[np.int64]:

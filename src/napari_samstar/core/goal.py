@@ -29,7 +29,8 @@ class Goal:
     """Weights w >= 0 on rewards, and the objective, 0 to 2, that each reward belongs to.
 
     An objective is the weighted mean of its rewards, so it lies in [0, 1] too; an objective
-    without any weight is left out. Rewards that are not named weigh nothing.
+    without any weight is left out. Rewards that are not named weigh nothing, nor do those that do
+    not apply to an image.
     """
 
     weights: Mapping[str, float] = field(default_factory=_default_weights)
@@ -64,14 +65,15 @@ class Goal:
         """Return the used objectives of one evaluation's raw `rewards`, shape (n_used,)."""
         sums = np.zeros((2, len(OBJECTIVES)))
         for name, weight in self.weights.items():
-            sums[:, self._objective(name)] += (weight * rewards.get(name, 0.0), weight)
+            if name in rewards:
+                sums[:, self._objective(name)] += (weight * rewards[name], weight)
         used = list(self.used)
-        return np.asarray(sums[0, used] / sums[1, used])
+        return np.asarray(sums[0, used] / np.maximum(sums[1, used], 1e-12))
 
     def total(self, rewards: Mapping[str, float]) -> float:
         """Return the weighted mean of all rewards."""
-        weights = self.weights.items()
-        return sum(w * rewards.get(n, 0.0) for n, w in weights) / sum(w for _, w in weights)
+        present = [(w, rewards[n]) for n, w in self.weights.items() if n in rewards]
+        return sum(w * r for w, r in present) / max(sum(w for w, _ in present), 1e-12)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""

@@ -54,6 +54,12 @@ class Selection:
     crop_boxes: NDArray[Any]
     candidates: NDArray[np.int64]
 
+    @classmethod
+    def empty(cls, config: AmgConfig) -> Selection:
+        """Return a selection that keeps nothing."""
+        ids, scores, boxes = np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 4))
+        return cls(config, ids, scores, scores, np.zeros((0, 2)), boxes, boxes, ids)
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -52,9 +52,9 @@ class Several:
 
 
 def mean_of(results: Sequence[Result]) -> Result:
-    """Return the mean of each reward over images, and the sum of the masks."""
-    names = results[0][0]
-    rewards = {name: float(np.mean([r[name] for r, _ in results])) for name in names}
+    """Return the mean of each reward over the images it applies to, and the sum of the masks."""
+    names = dict.fromkeys(name for rewards, _ in results for name in rewards)
+    rewards = {name: float(np.mean([r[name] for r, _ in results if name in r])) for name in names}
     return rewards, sum(n for _, n in results)
 
 
@@ -67,7 +67,12 @@ def judged_by(judge: Judge | Several) -> dict[str, Any]:
     return {
         "rewards": sorted(REWARDS),
         "images": [
-            {"sizes": asdict(j.sizes), "polarity": j.features.facts.polarity} for j in judges
+            {
+                "expectations": j.expectations.to_dict(),
+                "marks": j.marks.digest(),
+                "polarity": j.features.facts.polarity,
+            }
+            for j in judges
         ],
     }
 

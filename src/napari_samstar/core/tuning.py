@@ -6,15 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_samstar.core.config import AmgConfig
+from napari_samstar.core.errors import UserError
+from napari_samstar.core.expectations import Expectations
 from napari_samstar.core.facts import Polarity, image_facts
 from napari_samstar.core.features import Features
+from napari_samstar.core.marks import NO_MARKS, Marks
 from napari_samstar.core.proposals import ImpossibleConfig, ProposalBank
-from napari_samstar.core.rewards import REWARDS, Sizes, View, evaluate
+from napari_samstar.core.rewards import View, evaluate
+from napari_samstar.core.rewards.registry import REWARDS
 from napari_samstar.core.search import Plan, first_configs
 from napari_samstar.core.select import Selection, select
 
 if TYPE_CHECKING:
-    from napari_samstar.core.config import AmgConfig
+    from napari_samstar.core.goal import Goal
     from napari_samstar.core.progress import Progress
 
 
@@ -26,29 +31,70 @@ class Judge:
     ----------
     bank : ProposalBank
     features : Features
-    sizes : Sizes
-        What counts as small and as large, px.
+    expectations : Expectations
+        In px, with a guess of the small and large sizes where they were not given.
+    marks : Marks
     """
 
     bank: ProposalBank
     features: Features
-    sizes: Sizes
+    expectations: Expectations
+    marks: Marks = NO_MARKS
 
     @classmethod
     def of(
-        cls, bank: ProposalBank, sizes: Sizes | None = None, polarity: Polarity = "auto"
+        cls,
+        bank: ProposalBank,
+        expectations: Expectations | None = None,
+        marks: Marks = NO_MARKS,
+        polarity: Polarity = "auto",
     ) -> Judge:
-        """Look at the bank's image (a few seconds) and judge its masks by it."""
-        facts = image_facts(bank.image.rgb, polarity)
-        return cls(bank, Features(bank.masks, facts), sizes or Sizes.typical(facts))
+        """Look at the bank's image (a few seconds) and judge its masks by it.
 
-    def resized(self, sizes: Sizes) -> Judge:
-        """Return a judge with other `sizes` that shares every measurement made so far."""
-        return Judge(self.bank, self.features, sizes)
+        Raises
+        ------
+        UserError
+            Where lengths are given in nm or µm and the image has no pixel size, or where marks do
+            not fit the image.
+        """
+        wanted = _in_px(bank, expectations)  # before the image is looked at: it may be refused
+        marks.check(bank.shape)
+        facts = image_facts(bank.image.rgb, polarity)
+        return cls(bank, Features(bank.masks, facts), wanted.completed(facts), marks)
+
+    def told(self, expectations: Expectations | None, marks: Marks = NO_MARKS) -> Judge:
+        """Return a judge with other expectations and marks that shares every measurement made."""
+        wanted = _in_px(self.bank, expectations).completed(self.features.facts)
+        marks.check(self.bank.shape)
+        return Judge(self.bank, self.features, wanted, marks)
 
     def rewards(self, selection: Selection) -> dict[str, float]:
-        """Return all rewards of a selection from this bank."""
-        return evaluate(View(selection, self.features, self.sizes))
+        """Return all rewards that apply to a selection from this bank."""
+        return evaluate(self._view(selection))
+
+    def applicable(self) -> tuple[str, ...]:
+        """Return the names of the rewards that this image and what was told allow."""
+        view = self._view(Selection.empty(AmgConfig()))
+        return tuple(name for name, r in REWARDS.items() if r.applies(view))
+
+    def check(self, goal: Goal) -> None:
+        """Raise UserError where `goal` weighs a reward that was not told what it needs."""
+        known = self.applicable()
+        weighed = [REWARDS[name] for name, weight in goal.weights.items() if weight > 0]
+        for reward in weighed:
+            if reward.needs and reward.name not in known:
+                raise UserError(
+                    f"'{reward.label}' has a weight but needs {reward.needs}: give it, or set the "
+                    "weight to 0."
+                )
+        if not any(reward.name in known for reward in weighed):
+            raise UserError(
+                "Nothing on this image can be judged by the rewards that have a weight: "
+                "give others a weight, such as coverage."
+            )
+
+    def _view(self, selection: Selection) -> View:
+        return View(selection, self.features, self.expectations, self.marks)
 
     def evaluate(self, config: AmgConfig) -> Iterator[Progress | tuple[dict[str, float], int]]:
         """Decode what is missing, then yield the rewards and the number of masks.
@@ -58,10 +104,14 @@ class Judge:
         try:
             yield from self.bank.prepare(config)
         except ImpossibleConfig:
-            yield dict.fromkeys(REWARDS, 0.0), 0
+            yield dict.fromkeys(self.applicable(), 0.0), 0
             return
         selection = select(self.bank, config)
         yield self.rewards(selection), len(selection)
+
+
+def _in_px(bank: ProposalBank, expectations: Expectations | None) -> Expectations:
+    return (expectations or Expectations()).in_px(bank.image.pixel_size, bank.image.unit)
 
 
 def seconds_to_decode(bank: ProposalBank, plan: Plan) -> float | None:

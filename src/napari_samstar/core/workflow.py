@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_samstar.core.continued import continued
 from napari_samstar.core.labels import Labels, paint
+from napari_samstar.core.marks import NO_MARKS
 from napari_samstar.core.models import LoadedModel, load
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.proposals import ProposalBank
@@ -20,11 +21,12 @@ from napari_samstar.core.tuning import Judge
 if TYPE_CHECKING:
     from napari_samstar.core.config import AmgConfig
     from napari_samstar.core.encoder import EmbeddingCache
+    from napari_samstar.core.expectations import Expectations
     from napari_samstar.core.goal import Goal
     from napari_samstar.core.images import Mapping, Micrograph
     from napari_samstar.core.journal import Journal, Notice
+    from napari_samstar.core.marks import Marks
     from napari_samstar.core.plan import Evaluation, Plan
-    from napari_samstar.core.rewards import Sizes
     from napari_samstar.core.source import ModelChoice, Source
 
 
@@ -113,9 +115,10 @@ def tune(
     judge: Judge | ProposalBank,
     goal: Goal,
     plan: Plan,
-    sizes: Sizes | None = None,
+    expectations: Expectations | None = None,
     journal: Journal | None = None,
     *,
+    marks: Marks = NO_MARKS,
     resume: bool = False,
 ) -> Iterator[Progress | Judge | Notice | tuple[Evaluation, ...]]:
     """Search; yields `Progress`, the judge once it is made, and batches of evaluations.
@@ -126,9 +129,10 @@ def tune(
     """
     if isinstance(judge, ProposalBank):
         yield Progress(0, 0, "Looking for edges, spots and foreground")
-        judge = Judge.of(judge, sizes)
-    elif sizes is not None:
-        judge = judge.resized(sizes)
+        judge = Judge.of(judge, expectations, marks)
+    else:
+        judge = judge.told(expectations, marks)
+    judge.check(goal)
     yield judge
     ready = continued(goal, plan, journal, judged_by(judge), resume=resume)
     yield from ready.searched(judge)

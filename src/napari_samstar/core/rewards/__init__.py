@@ -1,0 +1,46 @@
+"""Kept masks -> named rewards: what a physically good segmentation is, without labels.
+
+Every reward lies in [0, 1], higher is better, and is 0 for an empty selection. A reward that
+could be won by throwing masks away is paired with `coverage` through their harmonic mean, so that
+it is high only where both are. Where an image, or what the user said, gives nothing to judge by, a
+reward is left out.
+
+Symbols: kept masks m_i with area a_i (px) and equivalent diameter d_i = 2 sqrt(a_i / pi), union U,
+N masks kept, foreground estimate F, small and large diameters d_S and d_L.
+"""
+
+# isort: off
+# The order of these is that of the rows in panels and tables.
+from napari_samstar.core.rewards import finding
+from napari_samstar.core.rewards import cleanness
+from napari_samstar.core.rewards import statistics
+from napari_samstar.core.rewards import shapes
+from napari_samstar.core.rewards import annotated
+
+# isort: on
+from napari_samstar.core.rewards.registry import (
+    GROUP,
+    REWARDS,
+    Reward,
+    evaluate,
+    load_user_rewards,
+    reward,
+)
+from napari_samstar.core.rewards.view import View
+
+__all__ = [
+    "GROUP",
+    "REWARDS",
+    "Reward",
+    "View",
+    "annotated",
+    "cleanness",
+    "evaluate",
+    "finding",
+    "load_user_rewards",
+    "reward",
+    "shapes",
+    "statistics",
+]
+
+load_user_rewards()

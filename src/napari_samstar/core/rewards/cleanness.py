@@ -1,0 +1,116 @@
+"""Rewards for masks that are whole objects, once each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_samstar.core.rewards.registry import reward
+
+if TYPE_CHECKING:
+    from napari_samstar.core.rewards.view import View
+
+PRECISION_WEIGHT = 0.25
+"""beta squared of the F measure of `boundary`: F_0.5, in which precision weighs more."""
+
+
+@reward(
+    label="Overlap, but no duplicates",
+    help="Objects may hide parts of each other; the same object twice, or one inside another, "
+    "counts against.",
+    objective=1,
+)
+def overlap_fidelity(view: View) -> float:
+    """Share of masks that repeat no larger one, paired with coverage.
+
+    m_i repeats m_j (a_i <= a_j) where IoU(m_i, m_j) >= 0.6 or |m_i and m_j| / a_i >= 0.9. An
+    occluded neighbour (IoU below 0.6) does not. After the overlap objective of SAM*
+    (arXiv 2509.07047), which gives no formula.
+    """
+    return view.paired(1 - float(view.repeats.mean()))
+
+
+@reward(
+    label="No object in pieces",
+    help="A mask that is a fragment of a larger one, or is cut from its neighbour where the image "
+    "shows no edge, counts against.",
+    objective=1,
+)
+def no_oversegmentation(view: View) -> float:
+    """Share of masks that are no fragment, paired with coverage.
+
+    m_i is a fragment of m_j (a_i <= a_j) where 0.9 of it lies inside m_j, or where at least 0.2
+    of its contour runs within 2 px of m_j and less than 0.35 of that contact, its ends (3 px
+    each) left out if it is longer, lies on an intensity edge. Ours, after the over-segmentation
+    objective of SAM* (arXiv 2509.07047).
+    """
+    return view.paired(1 - float(view.fragments.mean()))
+
+
+@reward(
+    label="Outlines on edges",
+    help="Outlines follow the edges that are visible in the image, and few edges are left over.",
+    objective=1,
+    applies=lambda view: view.features.n_edges > 0,
+)
+def boundary(view: View) -> float:
+    """F_0.5 of contours against intensity edges: 1.25 H / (C + 0.25 E).
+
+    C is the length of all contours, E that of all edges (px), H the contour length on edges above
+    chance: the sum of c_i max(0, (s_i - p) / (1 - p)) over masks that are no fragment, with c_i
+    the contour length of m_i, s_i the share of it within 2 px of an edge and p the share of the
+    image that lies so near one. Precision weighs more than recall because texture has edges that
+    no outline follows. After the boundary F measure (Martin, Fowlkes and Malik, TPAMI 2004).
+    """
+    features = view.features
+    length, chance = features.contour_length(view.ids), features.edge_share
+    above = np.clip((features.on_edge(view.ids) - chance) / max(1 - chance, 1e-9), 0, 1)
+    hits = float((above * length)[~view.fragments].sum())
+    drawn = float(length.sum())
+    return (1 + PRECISION_WEIGHT) * hits / max(drawn + PRECISION_WEIGHT * features.n_edges, 1)
+
+
+@reward(
+    label="Contrast with surroundings",
+    help="Each object differs from what lies right around it.",
+    objective=1,
+    weight=0.0,
+)
+def contrast(view: View) -> float:
+    """Mean of D / (D + S), paired with coverage.
+
+    D is the difference of the mean intensities inside m_i and in a ring around it, a fifth of d_i
+    wide (2 to 8 px); S the pooled standard deviation of both, at least 1 % of the range. Ours.
+    """
+    return view.paired(float(view.features.contrast(view.ids).mean()))
+
+
+@reward(
+    label="Even inside",
+    help="The intensity varies little within each object.",
+    objective=1,
+    weight=0.0,
+)
+def homogeneity(view: View) -> float:
+    """1 - V / V_image, paired with coverage.
+
+    V is the variance of the intensity within masks, averaged with the areas as weights, V_image
+    that of the whole image. After the uniformity criterion of Levine and Nazif (TPAMI 1985).
+    """
+    whole = view.features.image_variance
+    within = float(np.average(view.features.variance(view.ids), weights=np.maximum(view.areas, 1)))
+    return view.paired(max(0.0, 1 - within / whole) if whole > 0 else 1.0)
+
+
+@reward(
+    label="SAM's confidence",
+    help="SAM itself rates the masks as good and stable.",
+    objective=1,
+    weight=0.5,
+)
+def confidence(view: View) -> float:
+    """Mean of predicted IoU and stability, each clipped to [0, 1], paired with coverage. Ours."""
+    chosen = view.selection
+    scores = np.concatenate([chosen.predicted_iou, np.nan_to_num(chosen.stability)])
+    return view.paired(float(np.clip(scores, 0, 1).mean()))

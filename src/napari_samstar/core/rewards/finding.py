@@ -1,0 +1,112 @@
+"""Rewards for finding what is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import spatial
+
+from napari_samstar.core.masks import count as pixels
+from napari_samstar.core.rewards.registry import reward
+
+if TYPE_CHECKING:
+    from napari_samstar.core.rewards.view import View
+
+
+@reward(
+    label="Covers the foreground",
+    help="The masks cover what stands out from the background once, and nothing else.",
+    objective=0,
+)
+def coverage(view: View) -> float:
+    """2 |U and F| / (|U| + B + |F|).
+
+    B is the area of all masks that lie by 0.7 or more inside a larger one: the Dice overlap of
+    the masks and F, in which what is covered twice counts as wrong. Without B, piling up masks
+    would cost nothing. Ours.
+    """
+    return view.coverage
+
+
+def _has_small_spots(view: View) -> bool:
+    small = view.expectations.small or 0.0
+    return bool((view.facts.blobs[:, 2] < small).any())
+
+
+@reward(
+    label="Small objects",
+    help="Small objects are found, one mask for each spot that stands out.",
+    objective=0,
+    weight=0.5,
+    applies=_has_small_spots,
+)
+def small_objects(view: View) -> float:
+    """F1 of small masks (d < d_S) against small blobs of a multi-scale Laplacian of Gaussian.
+
+    A blob is found by the nearest unused small mask whose centre lies within half the blob's
+    diameter. Left out where the image has no small blob. Ours; independent blob counts as a
+    reward: arXiv 2404.14146.
+    """
+    limit = view.expectations.small or 0.0
+    blobs = view.facts.blobs
+    blobs = blobs[blobs[:, 2] < limit]
+    small = view.diameters < limit
+    found = _matches(blobs, view.centres[small])
+    return 2 * found / (len(blobs) + int(small.sum()))
+
+
+def _has_large_regions(view: View) -> bool:
+    return bool(view.features.large_foreground(view.expectations.large or 0.0).any())
+
+
+@reward(
+    label="Large objects",
+    help="Large objects are covered by large masks, not left out or broken up.",
+    objective=0,
+    weight=0.5,
+    applies=_has_large_regions,
+)
+def large_objects(view: View) -> float:
+    """Dice of large masks (d > d_L) and large foreground regions L: 2 |U and L| / (|U| + B + |L|).
+
+    U is the union of large masks, B the area of those that lie by 0.7 or more inside a larger one.
+    Left out where no region of the foreground is large. Ours.
+    """
+    large = view.diameters > (view.expectations.large or 0.0)
+    truth = view.features.large_foreground(view.expectations.large or 0.0)
+    union = view.features.union(view.ids[large])
+    twice = float(view.areas[large & view.buried].sum())
+    return 2 * pixels(union & truth) / (pixels(union) + twice + pixels(truth))
+
+
+@reward(
+    label="Expected number",
+    help="The number of objects is the expected one.",
+    objective=0,
+    weight=0.0,
+    applies=lambda view: view.expectations.count is not None,
+    needs="the number of objects",
+)
+def count(view: View) -> float:
+    """exp(-|ln(N / N_expected)|), paired with coverage. After arXiv 2404.14146 (density)."""
+    expected = view.expectations.count or 1.0
+    return view.paired(float(np.exp(-abs(np.log(len(view.ids) / expected)))))
+
+
+def _matches(blobs: NDArray[np.float64], centres: NDArray[np.float64]) -> int:
+    """Return how many blobs pair off with a centre, each used once, nearest first."""
+    if not len(centres):
+        return 0
+    reach = blobs[:, 2] / 2
+    tree = spatial.KDTree(centres)
+    near = tree.query_ball_point(blobs[:, :2], reach)
+    blob = np.repeat(np.arange(len(blobs)), [len(n) for n in near])
+    centre = np.array([c for n in near for c in n], dtype=np.int64)
+    gap = np.linalg.norm(blobs[blob, :2] - centres[centre], axis=1)
+    free_blob, free_centre = np.ones(len(blobs), bool), np.ones(len(centres), bool)
+    for k in np.argsort(gap, kind="stable"):
+        if free_blob[blob[k]] and free_centre[centre[k]]:
+            free_blob[blob[k]] = free_centre[centre[k]] = False
+    return int((~free_blob).sum())

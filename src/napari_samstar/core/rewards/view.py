@@ -1,0 +1,136 @@
+"""One selection as the rewards see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samstar.core.marks import NO_MARKS, Marks
+from napari_samstar.core.masks import count
+
+if TYPE_CHECKING:
+    from napari_samstar.core.expectations import Expectations
+    from napari_samstar.core.facts import ImageFacts
+    from napari_samstar.core.features import Features
+    from napari_samstar.core.select import Selection
+
+DUPLICATE_IOU = 0.6
+"""Above this two masks show the same object; below, an occluded neighbour."""
+
+BURIED_SHARE = 0.7
+"""Share of the smaller mask inside the larger one from which its area is covered twice; of two
+discs of one size that hide each other the IoU is then 0.54."""
+
+NESTED_SHARE = 0.9
+"""Share of the smaller mask inside the larger one from which it counts as lying inside."""
+
+CONTACT_SHARE = 0.2
+"""Share of a mask's contour along a neighbour from which the two may be one cut object."""
+
+EDGE_SHARE = 0.35
+"""Share of a contact on an intensity edge from which the contact is a real border."""
+
+CONTACT_ENDS = 6
+"""Contact pixels, px, that lie on the edge of the pair's own outline and so say nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One selection of k masks; shared quantities are computed once.
+
+    Attributes
+    ----------
+    selection : Selection
+    features : Features
+    expectations : Expectations
+        In px, with `small` and `large` given.
+    marks : Marks
+    """
+
+    selection: Selection
+    features: Features
+    expectations: Expectations
+    marks: Marks = NO_MARKS
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Mask ids, shape (k,)."""
+        return self.selection.ids
+
+    @property
+    def facts(self) -> ImageFacts:
+        """What is known of the image without SAM."""
+        return self.features.facts
+
+    @cached_property
+    def areas(self) -> NDArray[np.float64]:
+        """Areas, px, shape (k,)."""
+        return self.features.area(self.ids)
+
+    @cached_property
+    def diameters(self) -> NDArray[np.float64]:
+        """Equivalent diameters, px, shape (k,)."""
+        return np.asarray(2 * np.sqrt(self.areas / np.pi))
+
+    @cached_property
+    def centres(self) -> NDArray[np.float64]:
+        """Return the centres (row, col) of the masks' boxes, px, shape (k, 2)."""
+        boxes = self.features.store.boxes(self.ids.tolist())
+        return np.asarray((boxes[:, :2] + boxes[:, 2:] - 1) / 2)
+
+    @cached_property
+    def coverage(self) -> float:
+        """2 |U and F| / (|U| + B + |F|); see the reward."""
+        union = self.features.union(self.ids)
+        covered = count(union & self.features.foreground)
+        twice = float(self.areas[self.buried].sum())
+        total = count(union) + twice + count(self.features.foreground)
+        return 2 * covered / total if total else 0.0
+
+    @cached_property
+    def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """See `Features.pairs`."""
+        return self.features.pairs(self.ids)
+
+    @cached_property
+    def buried(self) -> NDArray[np.bool_]:
+        """Masks that lie mostly inside a larger one, shape (k,)."""
+        index, shared = self.pairs
+        smaller = np.maximum(self.areas[index[:, 0]], 1)
+        return self._first_of(index[shared[:, 0] >= BURIED_SHARE * smaller])
+
+    @cached_property
+    def repeats(self) -> NDArray[np.bool_]:
+        """Masks that repeat a larger one or lie inside it, shape (k,)."""
+        index, shared = self.pairs
+        small, large = self.areas[index[:, 0]], self.areas[index[:, 1]]
+        both = shared[:, 0]
+        iou = both / np.maximum(small + large - both, 1)
+        same = (iou >= DUPLICATE_IOU) | (both >= NESTED_SHARE * np.maximum(small, 1))
+        return self._first_of(index[same])
+
+    @cached_property
+    def fragments(self) -> NDArray[np.bool_]:
+        """Masks that lie inside a larger one or are cut from it without an edge, shape (k,)."""
+        index, shared = self.pairs
+        contour = self.features.contour_length(self.ids)
+        both, contact, on_edge = shared.T
+        inside = both >= NESTED_SHARE * np.maximum(self.areas[index[:, 0]], 1)
+        long = contact >= CONTACT_SHARE * np.maximum(contour[index[:, 0]], 1)
+        ends = np.where(contact > CONTACT_ENDS, CONTACT_ENDS, 0)
+        cut = long & (on_edge - ends < EDGE_SHARE * (contact - ends))
+        return self._first_of(index[inside | cut])
+
+    def paired(self, share: float) -> float:
+        """Return the harmonic mean of `share` and coverage."""
+        total = share + self.coverage
+        return 2 * share * self.coverage / total if total > 0 else 0.0
+
+    def _first_of(self, index: NDArray[np.int64]) -> NDArray[np.bool_]:
+        chosen = np.zeros(len(self.ids), dtype=bool)
+        chosen[index[:, 0]] = True
+        return chosen

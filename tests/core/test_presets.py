@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from napari_samstar.core.goal import Goal
+from napari_samstar.core.presets import PRESETS
+from napari_samstar.core.rewards import REWARDS
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_a_preset_is_a_goal_in_two_objectives_or_more(preset):
+    assert PRESETS[preset.name] is preset
+    assert preset.help.endswith(".")
+    assert len(preset.goal.used) >= 2
+    assert {n: w for n, w in preset.goal.weights.items() if w} == preset.weights
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_a_preset_works_without_being_told_anything(preset):
+    assert not [n for n in preset.weights if REWARDS[n].needs]
+
+
+def test_the_first_preset_is_the_default_goal():
+    first = next(iter(PRESETS.values()))
+    assert first.goal == Goal()
