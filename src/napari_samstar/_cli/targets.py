@@ -16,7 +16,9 @@ from napari_samstar.core.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_samstar.core.expectations import Expectations
     from napari_samstar.core.images import Mapping, Micrograph
+    from napari_samstar.core.marks import Marks
     from napari_samstar.core.models import LoadedModel
     from napari_samstar.core.proposals import ProposalBank
     from napari_samstar.core.tuning import Judge
@@ -143,7 +145,7 @@ def with_truth(
     ]
 
 
-def read_truth(path: Path, target: Target) -> Truth:
+def read_truth(path: Path, target: Target, what: str = "ground truth") -> Truth:
     """Read the label image that belongs to a target; of a stack, the target's plane."""
     import numpy as np
 
@@ -157,11 +159,11 @@ def read_truth(path: Path, target: Target) -> Truth:
     array = np.asarray(array)
     if array.shape != target.image.shape:
         raise UserError(
-            f"The ground truth {path.name} is {_size(array.shape)}, the image {target.image.name} "
+            f"The {what} {path.name} is {_size(array.shape)}, the image {target.image.name} "
             f"is {_size(target.image.shape)}: give the labels of this very image."
         )
     if array.dtype.kind not in "iub":
-        raise UserError(f"The ground truth {path.name} holds no whole numbers: save it as labels.")
+        raise UserError(f"The {what} {path.name} holds no whole numbers: save it as labels.")
     return array.astype(np.int64)
 
 
@@ -169,12 +171,18 @@ def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def look(targets: Sequence[Target], model: LoadedModel) -> list[Judged]:
+def look(
+    targets: Sequence[Target],
+    model: LoadedModel,
+    expectations: Expectations | None = None,
+    marks: Sequence[Marks] = (),
+) -> list[Judged]:
     """Look at the images for edges, spots and foreground; one bank each."""
+    from napari_samstar.core.marks import NO_MARKS
     from napari_samstar.core.tuning import Judge
 
     found = []
-    for target in targets:
+    for target, marked in zip(targets, marks or [NO_MARKS] * len(targets), strict=True):
         bank = open_bank(target.image, model)
-        found.append(Judged(target, bank, Judge.of(bank)))
+        found.append(Judged(target, bank, Judge.of(bank, expectations, marked)))
     return found

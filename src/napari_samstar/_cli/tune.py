@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_samstar._cli import options
+from napari_samstar._cli import goals, options
 from napari_samstar._cli.console import emit, show, show_files, tracked
 from napari_samstar._cli.inputs import Calibration, open_model
 from napari_samstar._cli.segment import summary
@@ -19,7 +19,6 @@ from napari_samstar.core.config import AmgConfig  # noqa: TC001 - typer reads an
 
 if TYPE_CHECKING:
     from napari_samstar._cli.searching import Tuned
-    from napari_samstar.core.goal import Goal
     from napari_samstar.core.pareto import Front
 
 SEARCH, CHECKS = "The search", "Checks"
@@ -40,23 +39,6 @@ class Pick(StrEnum):
     best = "best"
 
 
-def parse_weight(text: str) -> tuple[str, float]:
-    """Return (name, weight) from 'name=2'."""
-    name, _, value = text.partition("=")
-    try:
-        return name.strip(), float(value)
-    except ValueError:
-        raise typer.BadParameter(f"write it as name=number, such as coverage=2, not {text!r}") \
-            from None  # fmt: skip
-
-
-Weights = Annotated[
-    list[Any] | None,
-    typer.Option(
-        "--weight", parser=parse_weight, metavar="REWARD=W", rich_help_panel=SEARCH,
-        help="Weight of a reward, 0 or more; repeat for others. The rest keep their defaults.",
-    ),
-]  # fmt: skip
 Planes = Annotated[
     list[Any] | None,
     typer.Option(
@@ -124,7 +106,11 @@ def tune(
     seed: Annotated[
         int, typer.Option(min=0, rich_help_panel=SEARCH, help="Same seed, same result.")
     ] = 0,
-    weight: Weights = None,
+    preset: goals.Preset = "balanced",
+    weight: goals.Weights = None,
+    expect: goals.Expect = None,
+    examples: goals.Examples = None,
+    annotations: goals.Annotations = None,
     pick: Annotated[
         Pick,
         typer.Option(
@@ -175,13 +161,14 @@ def tune(
 
     start = time.perf_counter()
     request = Request(
-        goal=goal_of(weight),
+        goal=goals.goal_of(weight, preset),
         plan=Plan(scope.value, evaluations, population, seed, settings),
         rule=pick.value,
         minutes=minutes,
         resume=resume,
         against_random=against_random,
     )
+    told = goals.expectations_of(expect)
     mapping = Mapping(projection=projection.value, channel=channel, invert=invert)
     held = hold_out or []
     with staged(out) as folder:
@@ -190,7 +177,11 @@ def tune(
         targets = with_truth(targets, truth or [], [*images, *held])
         if len(targets) > 1:
             check_images_folder(out)
-        judged = look(targets, open_model(model, device.value))
+        marks = goals.marks_of(targets, [*images, *held], examples, annotations)
+        judged = look(targets, open_model(model, device.value), told, marks)
+        for one in judged:
+            if not one.target.held_out:
+                one.judge.check(request.goal)
         with tracked() as tracker:
             tuned = search_settings(judged, request, tracker)
             files = write_tuned(tuned, folder, tracker, report=report)
@@ -201,13 +192,6 @@ def tune(
     for rows in tables(tuned):
         show(rows)
     show_files(out, files)
-
-
-def goal_of(weights: list[tuple[str, float]] | None) -> Goal:
-    """Return the default goal with some weights changed."""
-    from napari_samstar.core.goal import Goal
-
-    return Goal({**Goal().weights, **dict(weights or ())})
 
 
 def about_search(tuned: Tuned) -> dict[str, Any]:
