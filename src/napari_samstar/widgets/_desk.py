@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 import weakref
 from collections.abc import Sequence
 from functools import partial
@@ -20,7 +21,7 @@ from napari_samstar.core.errors import UserError
 from napari_samstar.session import Session
 from napari_samstar.widgets._activity import Activity
 from napari_samstar.widgets._history import Action, History
-from napari_samstar.widgets._jobs import Job, Jobs
+from napari_samstar.widgets._jobs import Job, Jobs, Status
 from napari_samstar.widgets._layers import pixel_size
 from napari_samstar.widgets._torch import make_torch_safe, trim_memory
 from napari_samstar.widgets._writer import RECIPE_KEY, LayerWriter
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_samstar.core.config import AmgConfig
+    from napari_samstar.core.expectations import Expectations
     from napari_samstar.core.goal import Goal
     from napari_samstar.core.images import Micrograph
     from napari_samstar.core.journal import Run
+    from napari_samstar.core.marks import Marks
+    from napari_samstar.core.plan import Evaluation, Plan
     from napari_samstar.core.recipe import Recipe
-    from napari_samstar.core.search import Plan
     from napari_samstar.core.source import ModelChoice, Source
     from napari_samstar.core.stack import PlaneLabels
     from napari_samstar.core.workflow import Segmented
@@ -57,6 +60,9 @@ class Desk:
         self._activity = Activity(self.jobs)
         self._cache: Any = None
         self._source: weakref.ref[Image] | None = None
+        self._found: tuple[Evaluation, ...] = ()
+        self._show_again = 0.0
+        self.jobs.changed.connect(self._on_jobs_changed)
         events = self.session.events
         events.selection.connect(self._on_session_selection)
         events.rescued.connect(self._on_session_rescued)
@@ -84,6 +90,7 @@ class Desk:
             if not self.session.evaluations:
                 self.session.earlier = earlier
 
+        self._hand_over()
         work = (self, source, choice, config)
         self.jobs.start(Job("Segment", _segment, work, on_result=finish))
 
@@ -100,16 +107,25 @@ class Desk:
         work = (self, source, planes, segmented.model, selection.config)
         self.jobs.start(Job("Apply to all planes", _planes, work, on_step=filler.put))
 
-    def tune(self, goal: Goal, plan: Plan, *, resume: bool = False) -> None:
+    def tune(
+        self,
+        goal: Goal,
+        plan: Plan,
+        expectations: Expectations,
+        marks: Marks,
+        *,
+        resume: bool = False,
+    ) -> None:
         """Start searching on the segmented plane, or go on with the search that was like this."""
         segmented = self.session.segmented
         if segmented is None:
             return
+        self._found, self._show_again = (), 0.0
         self.session.start_tuning(goal, plan)
-        work = (segmented, self.session.judge, goal, plan, resume)
+        work = (segmented, self.session.judge, goal, plan, expectations, marks, resume)
         self.jobs.start(Job("Tune", _tune, work, on_step=self._on_tune_step))
 
-    def go_on(self, more: int) -> None:
+    def go_on(self, more: int, expectations: Expectations, marks: Marks) -> None:
         """Continue the search on show, or the one that an earlier session left in the journal.
 
         Up to its budget, or by `more` evaluations where that is used up.
@@ -122,17 +138,34 @@ class Desk:
             return
         if done >= plan.evaluations:
             plan = dataclasses.replace(plan, evaluations=done + more)
-        self.tune(goal, plan, resume=True)
+        self.tune(goal, plan, expectations, marks, resume=True)
 
     def _on_tune_step(self, step: Any) -> None:
         from napari_samstar.core.journal import Notice
 
         if isinstance(step, tuple):
-            self.session.add_evaluations(step)
+            self._found += step
+            if time.monotonic() >= self._show_again:
+                self._hand_over()
         elif isinstance(step, Notice):
             show_warning(step.text)
         else:
             self.session.judge = step
+
+    def _hand_over(self) -> None:
+        """Give the session what was found. On a long run that is dear, so it is done more rarely.
+
+        Rebuilding and drawing the front then take a fifth of the time at most.
+        """
+        found, self._found = self._found, ()
+        if found:
+            start = time.monotonic()
+            self.session.add_evaluations(found)
+            self._show_again = time.monotonic() + 4 * (time.monotonic() - start)
+
+    def _on_jobs_changed(self, status: Status) -> None:
+        if not status.title:
+            self._hand_over()
 
     def compare(self, position: int) -> str:
         """Show what changes from the masks on show to those of another evaluation.
@@ -326,13 +359,20 @@ def _planes(
 
 
 def _tune(
-    segmented: Segmented, judge: Any, goal: Goal, plan: Plan, resume: bool
+    segmented: Segmented,
+    judge: Any,
+    goal: Goal,
+    plan: Plan,
+    expectations: Expectations,
+    marks: Marks,
+    resume: bool,
 ) -> Generator[Any, None, None]:
     from napari_samstar.core.journal import Journal
     from napari_samstar.core.workflow import tune
 
     written = Journal.of((segmented.image.key,), segmented.model.sha256)
-    yield from tune(judge or segmented.bank, goal, plan, journal=written, resume=resume)
+    start = judge or segmented.bank
+    yield from tune(start, goal, plan, expectations, written, marks=marks, resume=resume)
 
 
 def _undo(viewer: napari.Viewer) -> None:

@@ -9,10 +9,12 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible, QLabeledDoubleSlider
 
 from napari_samstar.core.goal import OBJECTIVES, Goal
+from napari_samstar.core.presets import PRESETS
 from napari_samstar.core.rewards import REWARDS
 from napari_samstar.widgets._shared import combo
 
 MOST_WEIGHT = 3.0
+OWN = "Weights of my own"
 
 
 class GoalForm(QWidget):
@@ -22,8 +24,8 @@ class GoalForm(QWidget):
     ----------
     weights, objectives : dict
         The slider and the menu of each reward, by its name.
-    expectations : QVBoxLayout
-        The place for what rewards need to be told, such as sizes; empty so far.
+    preset_box : QComboBox
+        Goals in words.
     """
 
     def __init__(self) -> None:
@@ -36,13 +38,19 @@ class GoalForm(QWidget):
         self._drawer = QCollapsible("More rewards")
         self._drawer.setToolTip("Everything else that can be asked for. A weight above 0 counts.")
         self._drawer.addWidget(self._hidden)
-        self.expectations = QVBoxLayout()
+        self.preset_box = combo("A goal in words; the weights below follow.")
+        for name, preset in PRESETS.items():
+            self.preset_box.addItem(preset.label, name)
+            at = self.preset_box.count() - 1
+            self.preset_box.setItemData(at, preset.help, Qt.ItemDataRole.ToolTipRole)
+        self.preset_box.addItem(OWN, "")
+        self.preset_box.activated.connect(self._on_preset_activated)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
+        column.addWidget(self.preset_box)
         column.addWidget(self._shown)
         column.addWidget(self._drawer)
-        column.addLayout(self.expectations)
         for part in (self._shown, self._hidden):
             grid = QGridLayout(part)
             grid.setContentsMargins(0, 0, 0, 0)
@@ -50,7 +58,7 @@ class GoalForm(QWidget):
             grid.setColumnStretch(1, 1)
         for name in REWARDS:
             self._add_row(name)
-        self.show_goal(Goal())
+        self.show_goal(next(iter(PRESETS.values())).goal)
 
     def _add_row(self, name: str) -> None:
         reward = REWARDS[name]
@@ -58,11 +66,13 @@ class GoalForm(QWidget):
         slider.setRange(0, MOST_WEIGHT)
         slider.setSingleStep(0.1)
         slider.setDecimals(1)
-        slider.setMinimumWidth(80)
+        slider.setMinimumWidth(70)
         box = combo("The axis of the Pareto front that this counts towards.", OBJECTIVES)
+        box.setMinimumContentsLength(max(map(len, OBJECTIVES)))
         label = QLabel(reward.label)
         for widget in (label, slider):
-            widget.setToolTip(reward.help)
+            needs = f"\nNeeds {reward.needs}." if reward.needs else ""
+            widget.setToolTip(reward.help + needs)
         self.weights[name], self.objectives[name], self._labels[name] = slider, box, label
         slider.valueChanged.connect(self._on_changed)
         box.currentIndexChanged.connect(self._on_changed)
@@ -88,9 +98,36 @@ class GoalForm(QWidget):
                 widgets = (self._labels[name], self.weights[name], self.objectives[name])
                 for column, widget in enumerate(widgets):
                     part.layout().addWidget(widget, row, column)
+        self._show_preset(goal)
         self._drawer.setText(f"More rewards ({len(others)})")
         self._drawer.setVisible(bool(others))
 
+    def _show_preset(self, goal: Goal) -> None:
+        """Name the preset that `goal` is, or say that it is none."""
+        same = [name for name, preset in PRESETS.items() if _alike(preset.goal, goal)]
+        self.preset_box.setCurrentIndex(self.preset_box.findData(same[0] if same else ""))
+
+    def _on_preset_activated(self, _: int) -> None:
+        preset = PRESETS.get(self.preset_box.currentData())
+        if preset is not None:
+            self.show_goal(preset.goal)
+            self._tell()
+
     def _on_changed(self) -> None:
+        self.preset_box.setCurrentIndex(self.preset_box.findData(""))
+        self._tell()
+
+    def _tell(self) -> None:
         if self.changed is not None:
             self.changed()
+
+
+def _alike(one: Goal, other: Goal) -> bool:
+    def facts(goal: Goal) -> dict[str, tuple[float, int]]:
+        return {
+            name: (weight, goal.objectives.get(name, REWARDS[name].objective))
+            for name, weight in goal.weights.items()
+            if weight > 0
+        }
+
+    return facts(one) == facts(other)

@@ -53,6 +53,7 @@ class ResultsPanel(Panel):
             self.listen(getattr(napari_viewer.layers.events, event), self._refresh_layers)
         self.listen(napari_viewer.layers.selection.events.active, self._on_active)
         self.listen(napari_viewer.events.theme, self._paint_theme)
+        self.seen_changed.connect(self._on_seen_changed)
         clicks = self._clicks
         self.destroyed.connect(lambda: clicks.turn(False))
         self._paint_theme()
@@ -285,16 +286,11 @@ class ResultsPanel(Panel):
             paint_axes(self.histogram, viewer.theme)
             self.bars.setOpts(brush=ACCENT, pen=None)
 
-    def showEvent(self, event: Any) -> None:
+    def _on_seen_changed(self, seen: bool) -> None:
         """Listen to clicks while the table can be seen."""
-        super().showEvent(event)
-        self._clicks.turn(True)
-
-    def hideEvent(self, event: Any) -> None:
-        """Leave clicks alone while the table cannot be seen."""
-        super().hideEvent(event)
-        self._clicks.turn(False)
-        self.desk.layers.outline(None)
+        self._clicks.turn(seen)
+        if not seen:
+            self.desk.layers.outline(None)
 
 
 def _export(planes: Any, table: Any, facts: tuple[Any, ...], path: Path) -> str:

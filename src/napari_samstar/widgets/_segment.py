@@ -67,6 +67,7 @@ class SegmentPanel(Panel):
         self.column.addWidget(self.stack_button)
 
     def _connect(self) -> None:
+        self.seen_changed.connect(self._on_seen_changed)
         events = self.desk.session.events
         self.listen(events.selection, self._on_session_selection)
         self.listen(events.rescued, self._on_session_selection)
@@ -178,7 +179,7 @@ class SegmentPanel(Panel):
         self.stack_button.setVisible(bool(self.image_form.planes()))
         self.stack_button.setEnabled(self.desk.session.segmented is not None)
 
-    def showEvent(self, event: Any) -> None:
+    def _on_seen_changed(self, seen: bool) -> None:
         """Look for a graphics processor as soon as someone looks at the panel."""
-        super().showEvent(event)
-        self.model_form.look_for_devices()
+        if seen:
+            self.model_form.look_for_devices()

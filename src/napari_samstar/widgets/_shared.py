@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
+    QDockWidget,
     QFormLayout,
     QFrame,
     QHBoxLayout,
@@ -49,10 +50,15 @@ class Panel(QScrollArea):
 
     HIGH = 420  # px, the height it asks for at most
 
+    seen_changed = Signal(bool)
+    """Whether anyone can see the panel: Qt calls a dock behind another tab visible as well."""
+
     def __init__(self, viewer: napari.Viewer) -> None:
         super().__init__()
         self.desk = desk_of(viewer)
         self.viewer = weakref.ref(getattr(viewer, "__wrapped__", viewer))
+        self.seen = False
+        self._dock: QDockWidget | None = None
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -79,6 +85,27 @@ class Panel(QScrollArea):
         forward = when_alive(method)
         signal.connect(forward)
         self._connections.append((signal, forward))
+
+    def showEvent(self, event: Any) -> None:
+        """Learn from the dock when its tab is chosen."""
+        super().showEvent(event)
+        above = self.parentWidget()
+        while above is not None and not isinstance(above, QDockWidget):
+            above = above.parentWidget()
+        if above is not None and above is not self._dock:
+            self._dock = above
+            above.visibilityChanged.connect(when_alive(self._set_seen))
+        self._set_seen(True)
+
+    def hideEvent(self, event: Any) -> None:
+        """Note that nobody can see the panel."""
+        super().hideEvent(event)
+        self._set_seen(False)
+
+    def _set_seen(self, seen: bool) -> None:
+        if seen != self.seen:
+            self.seen = seen
+            self.seen_changed.emit(seen)
 
     def follow(self, label: QLabel) -> None:
         """Let the links of a `note` open the panels that they name."""

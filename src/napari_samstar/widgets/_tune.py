@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from qtpy.QtWidgets import QPushButton, QSpinBox
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.widgets._expect_form import ExpectForm, expect_drawer
 from napari_samstar.widgets._goal_form import GoalForm
 from napari_samstar.widgets._shared import (
     JobBar,
@@ -38,6 +39,8 @@ class TunePanel(Panel):
         self.goal_form = GoalForm()
         self.goal_form.changed = self._on_goal_changed
         self.column.addWidget(self.goal_form)
+        self.expect_form = ExpectForm(self)
+        self.column.addWidget(expect_drawer(self.expect_form))
         self._build_search_rows()
         self._build_buttons()
         self.job_bar = JobBar(self)
@@ -95,14 +98,19 @@ class TunePanel(Panel):
             return
         self.message.clear()
         try:
-            self.desk.tune(self.goal_form.goal(), self._plan())
+            told = (self.expect_form.expectations(), self.expect_form.marks())
+            self.desk.tune(self.goal_form.goal(), self._plan(), *told)
         except UserError as error:
             self._on_jobs_failed(str(error))
 
     def go_on(self) -> None:
         """Continue the last search on this image."""
         self.message.clear()
-        self.desk.go_on(self.budget_box.value())
+        try:
+            told = (self.expect_form.expectations(), self.expect_form.marks())
+            self.desk.go_on(self.budget_box.value(), *told)
+        except UserError as error:
+            self._on_jobs_failed(str(error))
         goal = self.desk.session.goal
         if goal is not None:
             self.goal_form.show_goal(goal)

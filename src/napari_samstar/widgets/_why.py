@@ -41,6 +41,7 @@ class WhyPanel(Panel):
         self.listen(events.segmented, self._on_session_segmented)
         self.listen(events.selection, self._on_session_selection)
         self.listen(events.rescued, self._on_session_selection)
+        self.seen_changed.connect(self._on_seen_changed)
         clicks = self._clicks
         self.destroyed.connect(lambda: clicks.turn(False))
         self._on_session_segmented()
@@ -141,7 +142,7 @@ class WhyPanel(Panel):
         self._say_what_to_do()
 
     def _on_session_selection(self, *_: Any) -> None:
-        if self._spot is not None and self.isVisible():
+        if self._spot is not None and self.seen:
             self.look(self._spot)
 
     def _say_what_to_do(self) -> None:
@@ -244,7 +245,7 @@ class WhyPanel(Panel):
 
     def _outline(self, finding: Finding | None) -> None:
         segmented = self.desk.session.segmented
-        if segmented is None or finding is None or not self.isVisible():
+        if segmented is None or finding is None or not self.seen:
             self.desk.layers.outline(None)
         else:
             self.desk.layers.outline(segmented.bank.masks.dense(finding.shown_id))
@@ -253,11 +254,11 @@ class WhyPanel(Panel):
         row = self.list.currentRow()
         return self.findings[row] if 0 <= row < len(self.findings) else None
 
-    def hideEvent(self, event: Any) -> None:
+    def _on_seen_changed(self, seen: bool) -> None:
         """Stop listening to clicks where nobody sees the answer."""
-        super().hideEvent(event)
-        self.pick_button.setChecked(False)
-        self.desk.layers.outline(None)
+        if not seen:
+            self.pick_button.setChecked(False)
+        self._outline(self._chosen())
 
     def keyPressEvent(self, event: Any) -> None:
         """Leave the mode with Escape."""
@@ -281,12 +282,12 @@ def _remedy(bank: Any, config: Any, mask_id: int, spot: Any) -> tuple[Remedy | N
 
 def _short(finding: Finding) -> str:
     names = {
-        "quality": "quality {0.value:.2f} < {0.limit:.2f}",
-        "stability": "stability {0.value:.2f} < {0.limit:.2f}",
+        "quality": "quality {0.value:.3f} < {0.limit:.2f}",
+        "stability": "stability {0.value:.3f} < {0.limit:.2f}",
         "edge": "cut by a crop",
-        "duplicate": "overlap {0.value:.2f} > {0.limit:.2f}",
-        "crop duplicate": "overlap between zooms {0.value:.2f} > {0.limit:.2f}",
-        "cleaned": "overlap {0.value:.2f} > {0.limit:.2f}",
+        "duplicate": "overlap {0.value:.3f} > {0.limit:.2f}",
+        "crop duplicate": "overlap between zooms {0.value:.3f} > {0.limit:.2f}",
+        "cleaned": "overlap {0.value:.3f} > {0.limit:.2f}",
         "speck": "speck of {0.value:.0f} px",
     }
     return ", ".join(names[fault.cause].format(fault) for fault in finding.faults)

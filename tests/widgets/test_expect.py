@@ -1,0 +1,72 @@
+"""What the user knows: typed, measured on the canvas, or marked in a layer."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_samstar.core.errors import UserError
+from napari_samstar.core.expectations import EXPECTED
+from napari_samstar.core.presets import PRESETS
+from napari_samstar.widgets._goal_form import OWN
+
+
+def test_presets_set_the_weights_and_moving_one_makes_them_ones_own(panels: Any) -> None:
+    form = panels.tune.goal_form
+    for name, preset in PRESETS.items():
+        at = form.preset_box.findData(name)
+        form.preset_box.setCurrentIndex(at)
+        form.preset_box.activated.emit(at)
+        shown = {n: w for n, w in form.goal().weights.items() if w > 0}
+        assert shown == preset.weights
+        assert panels.tune.desk.session.goal.weights == form.goal().weights
+        assert form.preset_box.currentData() == name
+    slider = next(iter(form.weights.values()))
+    slider.setValue(2.7)
+    assert form.preset_box.currentText() == OWN
+
+
+def test_sizes_are_typed_measured_and_marked(segmented: Any) -> None:
+    form = segmented.tune.expect_form
+    assert set(form.fields) == set(EXPECTED)
+    assert form.expectations().to_dict() == {"unit": "nm"}
+    form.fields["count"].setText("4")
+    form.fields["small"].textEdited.emit("")
+    form.measure_button.setChecked(True)
+    image = segmented.viewer.layers["discs"]
+    for row, col in ((30.0, 16.0), (30.0, 44.0)):
+        form._on_canvas_clicked(SimpleNamespace(position=image.data_to_world((row, col))))
+    assert not form.measure_button.isChecked()
+    assert form.expectations().to_dict() == {"count": 4, "small": 14, "unit": "nm"}
+    form.show_expectations(form.expectations())
+    assert form.fields["small"].text() == "14"
+    form.fields["large"].setText("3")
+    with pytest.raises(UserError, match="swap"):
+        form.expectations()
+
+    truth = np.zeros((128, 160), dtype=np.int32)
+    truth[20:40, 20:40] = 1
+    segmented.viewer.add_labels(truth, name="some true ones", scale=(0.5, 0.5), units=("nm", "nm"))
+    form.mark_boxes["annotations"].setCurrentText("some true ones")
+    np.testing.assert_array_equal(form.marks().annotations, truth)
+    assert form.marks().examples is None
+    segmented.tune.run_button.click()
+    assert "swap" in segmented.tune.message.text()
+
+
+def test_a_reward_that_lacks_what_it_needs_says_so(segmented: Any, qtbot: Any) -> None:
+    segmented.tune.goal_form.weights["count"].setValue(1)
+    segmented.tune.budget_box.setValue(32)
+    jobs = segmented.tune.desk.jobs
+    segmented.tune.run_button.click()
+    qtbot.waitUntil(lambda: "needs" in segmented.tune.message.text(), timeout=120_000)
+    qtbot.waitUntil(lambda: jobs._running is None, timeout=120_000)
+    segmented.tune.expect_form.fields["count"].setText("4")
+    segmented.tune.run_button.click()
+    qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
+    session = segmented.tune.desk.session
+    assert len(session.evaluations) == 32, segmented.tune.message.text()
+    assert session.recipe() is not None
