@@ -92,12 +92,12 @@ def main(
                 adaptations[name] = adaptation
         report["sets"][name] = {
             "objects": len(things),
-            **{arm: _summary(traces) for arm, traces in rows.items()},
+            **{arm: _summary(traces, clicks) for arm, traces in rows.items()},
             "seconds": timing.summary(),
             "taken_back": adaptations[name].taken_back,
             "traces": {arm: _rounded(traces) for arm, traces in rows.items()},
         }
-        print(name, json.dumps({a: _summary(t) for a, t in rows.items()}), file=sys.stderr)
+        print(name, json.dumps({a: _summary(t, clicks) for a, t in rows.items()}), file=sys.stderr)
     report["mean"] = _mean(report["sets"], arms.split(","))
     if drift:
         report["drift"] = _drift(known, adaptations)
@@ -233,11 +233,12 @@ def _drift(known: dict[str, list[Thing]], adaptations: dict[str, Adaptation]) ->
 # --- summing up -------------------------------------------------------------------------------
 
 
-def _summary(traces: list[list[float]]) -> dict[str, float]:
+def _summary(traces: list[list[float]], clicks: int) -> dict[str, float]:
     measured = {
         "n": len(traces),
         "fr20_85": np.mean([failed(t, 0.85, 20) for t in traces]),
-        "fr30_90": np.mean([failed(t, 0.90, 30) for t in traces]),
+        "fr20_90": np.mean([failed(t, 0.90, 20) for t in traces]),
+        **({"fr30_90": np.mean([failed(t, 0.90, 30) for t in traces])} if clicks >= 30 else {}),
         "noc20_85": np.mean([noc(t, 0.85, 20) for t in traces]),
         "noc20_90": np.mean([noc(t, 0.90, 20) for t in traces]),
         **{f"iou_{k}": np.mean([iou_at(t, k) for t in traces]) for k in (1, 3, 5)},
@@ -254,7 +255,9 @@ def _mean(sets: dict[str, Any], arms: list[str]) -> dict[str, Any]:
     }
     if "frozen" in arms:
         for arm in arms:
-            for key in ("fr20_85", "fr30_90", "noc20_90"):
+            for key in keys:
+                if not key.startswith(("fr", "noc")):
+                    continue
                 cuts = [
                     1 - s[arm][key] / s["frozen"][key] for s in sets.values() if s["frozen"][key]
                 ]

@@ -62,9 +62,9 @@ class AdaptSettings:
     kind: Kind = "decoder"
     rank: int = 4
     click_steps: int = 1
-    click_rate: float = 3e-4
+    click_rate: float = 1e-4
     object_steps: int = 6
-    object_rate: float = 3e-4
+    object_rate: float = 1e-4
     consistency: float = 0.0
     radius: float = 2.0
     erosion: int = 1

@@ -237,11 +237,17 @@ class ClickSession:
         self._steps.append(step)
         self._undone.clear()
 
+    def again(self) -> Step:
+        """Answer the present prompt anew, after `model` was replaced, without taking it over."""
+        return self._answer(self._steps[-2], self.step.prompt) if self.can_undo else self.step
+
+    def put(self, step: Step) -> None:
+        """Replace the present state by one that `again` made; no new undo state."""
+        self._steps[-1] = step
+
     def refresh(self) -> Prediction | None:
-        """Ask the present prompt again, after `model` was replaced; no new undo state."""
-        if not self.can_undo:
-            return self.step.prediction
-        self._steps[-1] = self._answer(self._steps[-2], self.step.prompt)
+        """Ask the present prompt again and take the answer over."""
+        self.put(self.again())
         return self.step.prediction
 
     def undo(self) -> Step:

@@ -1,0 +1,380 @@
+"""The Correct panel: click on an object, accept it, and SAM learns from it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QPushButton
+
+from napari_samstar.core.errors import UserError
+from napari_samstar.correcting import Correcting, find_all_again
+from napari_samstar.widgets._correct_canvas import CorrectingMouse
+from napari_samstar.widgets._correct_layer import label_at, label_under, write
+from napari_samstar.widgets._jobs import Job
+from napari_samstar.widgets._lane import Lane
+from napari_samstar.widgets._shared import JobBar, Panel, combo, failure, heading, link, note
+from napari_samstar.widgets._writer import OUTLINE_NAME
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Labels
+
+    from napari_samstar.widgets._desk import Desk
+
+KEYS = {"Enter": "accept", "Escape": "skip", "N": "next", "U": "undo", "R": "redo"}
+NEW = "A new Labels layer"
+HELP = (
+    "<b>Left click</b> adds, <b>right click</b> (or Ctrl) removes, <b>Shift and drag</b> draws a "
+    "box. A click into an object of the layer below picks it up."
+)
+FILES = "What SAM learned (*.safetensors)"
+
+_known: WeakKeyDictionary[Desk, Correcting] = WeakKeyDictionary()
+
+
+class CorrectPanel(Panel):
+    """Corrects one object after the other on the segmented plane."""
+
+    HIGH = 470
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.correcting = _known.setdefault(self.desk, Correcting())
+        self.answers, self.lessons = Lane(), Lane()
+        self._mouse = CorrectingMouse(napari_viewer, self._on_click, self._on_box)
+        self._build_object_rows()
+        self._build_learning_rows()
+        self.column.addStretch(1)
+        self.listen(self.desk.session.events.segmented, self._on_session_segmented)
+        self.listen(self.desk.jobs.changed, self._on_jobs_changed)
+        self.listen(self.correcting.changed, self._refresh)
+        self.listen(self.lessons.changed, self._refresh)
+        for event in ("inserted", "removed", "renamed"):
+            self.listen(getattr(napari_viewer.layers.events, event), self._refresh_layers)
+        mouse = self._mouse
+        self.destroyed.connect(lambda: mouse.turn(False))
+        self._on_session_segmented()
+
+    # --- build --------------------------------------------------------------------------------
+
+    def _build_object_rows(self) -> None:
+        self.start_button = QPushButton("Correct by clicking")
+        self.start_button.setCheckable(True)
+        self.start_button.setToolTip("While this is pressed, clicks on the image correct objects.")
+        self.start_button.toggled.connect(self._on_start_toggled)
+        self.message = note()
+        self.follow(self.message)
+        self.accept_button = _button("Accept (Enter)", "Write the object.", self.accept)
+        self.skip_button = _button("Skip (Esc)", "Put the object away unchanged.", self.skip)
+        self.undo_button = _button("Undo (U)", "Take the last click back.", self.undo)
+        self.redo_button = _button("Redo (R)", "Click once more.", self.redo)
+        self.next_button = _button(
+            "Next doubtful object (N)",
+            "Pick up the object of which SAM is least certain: lowest quality times stability.",
+            self.next,
+        )
+        self.layer_box = combo("Accepted objects go there. Pixels of other objects stay theirs.")
+        self.column.addWidget(self.start_button)
+        self.column.addWidget(self.message)
+        self.row(self.accept_button, self.skip_button)
+        self.row(self.undo_button, self.redo_button)
+        self.column.addWidget(self.next_button)
+        self.row(note("Objects go to"), self.layer_box, stretch=1)
+
+    def _build_learning_rows(self) -> None:
+        self.column.addWidget(heading("Learning"))
+        self.learn_box = QCheckBox("Learn from my clicks")
+        self.learn_box.setToolTip("SAM's mask decoder adapts to what you accept, beside your work.")
+        self.learn_box.setChecked(self.correcting.learning)
+        self.learn_box.toggled.connect(self._on_learn_toggled)
+        self.adapted_box = QCheckBox("Use what was learned")
+        self.adapted_box.setToolTip("Off: see what the original SAM makes of the same clicks.")
+        self.adapted_box.setChecked(self.correcting.adapted)
+        self.adapted_box.toggled.connect(self._on_adapted_toggled)
+        self.state = note()
+        self.again_button = _button(
+            "Find all objects again",
+            "Run SAM on the whole image with what it learned, with the settings on show.",
+            self.find_all,
+        )
+        self.reset_button = _button("Reset", "Forget everything that was learned.", self.reset)
+        self.save_button = _button("Save…", "Save what was learned to a file.", self._on_save)
+        self.load_button = _button("Load…", "Load what was learned earlier.", self._on_load)
+        self.row(self.learn_box, self.adapted_box)
+        self.column.addWidget(self.state)
+        self.column.addWidget(self.again_button)
+        self.row(self.reset_button, self.save_button, self.load_button)
+        self.job_bar = JobBar(self)
+        self.column.addWidget(self.job_bar)
+
+    # --- what the user does ---------------------------------------------------------------------
+
+    def accept(self) -> None:
+        """Write the object in hand and learn from it."""
+        mask = self.correcting.mask
+        if mask is None or not mask.any():
+            return
+        layer = write(self.desk, mask, self.correcting.label, self.target())
+        if layer is None:
+            self.message.setText(failure("Other objects cover all of it: nothing was written."))
+            return
+        example = self.correcting.lesson()
+        self.correcting.drop()
+        self._refresh_layers()
+        self.layer_box.setCurrentText(layer.name)
+        if example is not None:
+            work = partial(_run, self.correcting.learn_object, example)
+            self.lessons.add(work, self._on_object_learned)
+
+    def skip(self) -> None:
+        """Put the object in hand away."""
+        self.correcting.drop()
+
+    def undo(self) -> None:
+        """Undo the last click."""
+        self.correcting.undo()
+
+    def redo(self) -> None:
+        """Redo a click."""
+        self.correcting.redo()
+
+    def next(self) -> None:
+        """Pick up the next doubtful object."""
+        segmented = self.correcting.segmented
+        at = self.correcting.next_suspicious()
+        if segmented is None or at is None:
+            self.message.setText("No doubtful object is left.")
+            return
+        self.start_button.setChecked(True)
+        mask = segmented.bank.masks.dense(int(segmented.selection.ids[at]))
+        self._pick_up(mask, label_under(self.target(), mask), look=True)
+
+    def find_all(self) -> None:
+        """Rebuild the proposals with what was learned."""
+        work = (self.correcting, self.desk.cache())
+        finish = self.desk.session.set_segmented
+        self.desk.jobs.start(Job("Find all again", find_all_again, work, on_result=finish))
+
+    def reset(self) -> None:
+        """Forget what was learned."""
+        self.lessons.clear()
+        self.correcting.reset()
+
+    def target(self) -> Labels | None:
+        """Return the layer that accepted objects go to, None for a new one."""
+        name = self.layer_box.currentText()
+        return next((x for x in self.desk.layers.replaceable() if x.name == name), None)
+
+    # --- canvas -------------------------------------------------------------------------------
+
+    def _on_click(self, position: Any, positive: bool) -> None:
+        spot = self._pixel(position)
+        if spot is None:
+            return
+        from napari_samstar.core.clicks import Click
+
+        if self.correcting.step is None and not self.answers.busy:
+            label = label_at(self.target(), spot)
+            if label:
+                target = self.target()
+                assert target is not None
+                plane = np.asarray(target.data).reshape(target.data.shape[-2:])
+                self._pick_up(plane == label, label)
+                return
+        click = Click(*spot, positive)
+        work = partial(self.correcting.ask_click, self.desk.cache(), click)
+        self.answers.add(work, self._on_answer)
+
+    def _on_box(self, start: Any, end: Any) -> None:
+        corners = [spot for p in (start, end) if (spot := self._pixel(p)) is not None]
+        if len(corners) < 2:
+            return
+        from napari_samstar.core.clicks import Box
+
+        low, high = np.min(corners, axis=0).tolist(), np.max(corners, axis=0).tolist()
+        if low[0] < high[0] and low[1] < high[1]:
+            work = partial(self.correcting.ask_box, self.desk.cache(), Box(*low, *high))
+            self.answers.add(work, self._on_answer)
+
+    def _pixel(self, position: Any) -> tuple[int, int] | None:
+        placement, segmented = self.desk.layers.placement, self.correcting.segmented
+        if placement is None or segmented is None:
+            return None
+        spot = placement.pixel(position)
+        if spot is None or min(spot) < 0 or np.any(np.array(spot) >= segmented.image.shape):
+            return None
+        return spot
+
+    def _pick_up(self, mask: Any, label: int, look: bool = False) -> None:
+        work = partial(self.correcting.ask_start, self.desk.cache(), mask)
+        self.answers.add(work, partial(self._on_start, label, look))
+
+    # --- what happened ------------------------------------------------------------------------
+
+    def _on_start(self, label: int, look: bool, session: Any) -> None:
+        self.correcting.pick_up(session, label)
+        if look:
+            self._look_at(session.step.prediction.mask)
+
+    def _on_answer(self, asked: Any) -> None:
+        if self.correcting.take(asked) and self.correcting.learning:
+            self.lessons.add(self.correcting.learn_clicks, self._on_clicks_learned, "clicks")
+
+    def _on_clicks_learned(self, found: Any) -> None:
+        if found is not None:
+            self.correcting.use(*found)
+            self.answers.add(self.correcting.ask_again, self._on_again, "again")
+
+    def _on_again(self, asked: Any) -> None:
+        if asked is not None:
+            self.correcting.take_again(asked)
+
+    def _on_object_learned(self, found: Any) -> None:
+        self.correcting.learned(*found)
+
+    def _on_start_toggled(self, on: bool) -> None:
+        self._mouse.turn(on)
+        viewer = self.viewer()
+        if viewer is not None:
+            for key, name in KEYS.items():
+                viewer.bind_key(key, partial(_press, getattr(self, name)) if on else None,
+                                overwrite=True)  # fmt: skip
+        if not on:
+            self.correcting.drop()
+        self._refresh()
+
+    def _on_learn_toggled(self, on: bool) -> None:
+        self.correcting.learning = on
+        self._refresh()
+
+    def _on_adapted_toggled(self, on: bool) -> None:
+        self.correcting.set_adapted(on)
+        self.answers.add(self.correcting.ask_again, self._on_again, "again")
+
+    def _on_session_segmented(self, *_: Any) -> None:
+        segmented = self.desk.session.segmented
+        if segmented is not self.correcting.segmented:
+            self.correcting.open(segmented)
+        if segmented is None:
+            self.start_button.setChecked(False)
+        self._refresh_layers()
+        self._refresh()
+
+    def _on_jobs_changed(self, status: Any) -> None:
+        self.job_bar.show_status(status)
+
+    def _refresh_layers(self, *_: Any) -> None:
+        before = self.layer_box.currentText()
+        names = [x.name for x in self.desk.layers.replaceable()]
+        with QSignalBlocker(self.layer_box):
+            self.layer_box.clear()
+            self.layer_box.addItems([*names, NEW])
+            if before in (*names, NEW):
+                self.layer_box.setCurrentText(before)
+
+    def _refresh(self, *_: Any) -> None:
+        correcting = self.correcting
+        ready = correcting.segmented is not None
+        held = correcting.mask
+        for button in (self.start_button, self.next_button, self.again_button, self.load_button):
+            button.setEnabled(ready)
+        self.accept_button.setEnabled(held is not None and bool(held.any()))
+        self.skip_button.setEnabled(correcting.step is not None)
+        self.undo_button.setEnabled(correcting.can_undo)
+        self.redo_button.setEnabled(correcting.can_redo)
+        learned = correcting.adaptation is not None and correcting.adaptation.learned is not None
+        for widget in (self.reset_button, self.save_button, self.adapted_box):
+            widget.setEnabled(learned)
+        self.state.setText("Learning…" if self.lessons.busy else correcting.text)
+        self.message.setText(self._advice())
+        if self.start_button.isChecked():
+            self.desk.layers.outline(held)
+        elif held is None and ready:
+            self.desk.layers.outline(None)
+
+    def _advice(self) -> str:
+        if self.correcting.segmented is None:
+            return f"First press <i>Segment</i> in the {link('Segment')} panel."
+        if not self.start_button.isChecked():
+            return "Press the button, then click on an object that is wrong or missing."
+        if self.correcting.step is None:
+            return HELP
+        what = f"Object {self.correcting.label}" if self.correcting.label else "New object"
+        return f"<b>{what}</b>, {len(self.correcting.clicks)} clicks. {HELP}"
+
+    def _look_at(self, mask: Any) -> None:
+        viewer, layer = self.viewer(), self.desk.layers.temporary(OUTLINE_NAME)
+        if viewer is None or layer is None:
+            return
+        middle = np.argwhere(mask).mean(axis=0)
+        world = layer.data_to_world((*[0] * (layer.ndim - 2), *middle))
+        camera = getattr(viewer, "scene", viewer).camera  # it moved in napari 0.9
+        camera.center = (0.0, *world[-2:])
+
+    def hideEvent(self, event: Any) -> None:
+        """Stop listening to clicks where nobody sees the answer."""
+        super().hideEvent(event)
+        self.start_button.setChecked(False)
+
+    # --- files --------------------------------------------------------------------------------
+
+    def _on_save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save what was learned", "", FILES)
+        if path:
+            self._guarded(self.save, path)
+
+    def _on_load(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "What was learned earlier", "", FILES)
+        if path:
+            self._guarded(self.load, path)
+
+    def save(self, path: str) -> None:
+        """Save what was learned."""
+        from napari_samstar.core import adapters
+
+        known = self.correcting.adaptation
+        if known is not None and known.learned is not None:
+            about = {"objects": str(len(known.examples))}
+            adapters.save(known.learned, known.original, path, about)
+
+    def load(self, path: str) -> None:
+        """Load what was learned earlier, instead of what there is."""
+        from napari_samstar.core import adapters
+        from napari_samstar.core.adapt import Adaptation
+
+        known = self.correcting.adaptation
+        if known is not None:
+            learned, _ = adapters.load(path, known.original)
+            fresh = Adaptation(known.original, known.settings)
+            fresh.restore(learned)
+            self.correcting.restore(fresh)
+
+    def _guarded(self, work: Any, path: str) -> None:
+        try:
+            work(path)
+        except UserError as error:
+            self.message.setText(failure(str(error)))
+
+
+def _button(text: str, tip: str, pressed: Any) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    button.clicked.connect(lambda: pressed())
+    return button
+
+
+def _press(method: Any, _: Any) -> None:
+    method()
+
+
+def _run(work: Any, *arguments: Any) -> Any:
+    steps = work(*arguments)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value

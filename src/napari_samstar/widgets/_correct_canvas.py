@@ -1,0 +1,66 @@
+"""Clicks and boxes on the canvas, told apart from dragging the image about."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_samstar.widgets._alive import when_alive
+from napari_samstar.widgets._clicks import STILL
+
+if TYPE_CHECKING:
+    import napari
+
+LEFT, RIGHT = 1, 2
+
+
+class CorrectingMouse:
+    """Calls `click(position, positive)` and `box(from, to)`, in world coordinates, while it is on.
+
+    Left adds; right, or left with Ctrl or Alt, removes; dragging with Shift draws a box.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        click: Callable[[Any, bool], None],
+        box: Callable[[Any, Any], None],
+    ) -> None:
+        self._viewer = weakref.ref(getattr(viewer, "__wrapped__", viewer))
+        self._click, self._box = when_alive(click), when_alive(box)
+        self.on = False
+
+    def turn(self, on: bool) -> None:
+        """Start or stop listening."""
+        viewer = self._viewer()
+        if viewer is None or on == self.on:
+            return
+        self.on = on
+        if on:
+            viewer.mouse_drag_callbacks.append(self._on_press)
+            active = viewer.layers.selection.active
+            if active is not None and hasattr(active, "mode"):
+                active.mode = "pan_zoom"  # a click must not paint as well
+        elif self._on_press in viewer.mouse_drag_callbacks:
+            viewer.mouse_drag_callbacks.remove(self._on_press)
+
+    def _on_press(self, _: Any, event: Any) -> Generator[None, None, None]:
+        if event.button not in (LEFT, RIGHT) or len(event.dims_displayed) != 2:
+            return
+        keys = {str(getattr(key, "name", key)) for key in event.modifiers}
+        start, at = np.array(event.pos, dtype=float), np.array(event.position, dtype=float)
+        boxing = event.button == LEFT and "Shift" in keys
+        event.handled = boxing  # the image must not move under the box
+        yield
+        while event.type == "mouse_move":
+            event.handled = boxing
+            yield
+        still = np.abs(np.array(event.pos, dtype=float) - start).max() <= STILL
+        if still:
+            removes = event.button == RIGHT or bool(keys & {"Control", "Alt"})
+            self._click(at, not removes)
+        elif boxing:
+            self._box(at, np.array(event.position, dtype=float))

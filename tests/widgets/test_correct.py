@@ -1,0 +1,160 @@
+"""Correct objects by clicks in a real viewer, with the real bundled model."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_samstar.widgets._correct import NEW, CorrectPanel
+from napari_samstar.widgets._lane import Lane
+from napari_samstar.widgets._writer import OUTLINE_NAME
+from tests.widgets.conftest import wait_until_idle
+
+DISC, OTHER = (90, 50), (30, 30)
+LONG = 240_000
+
+
+@pytest.fixture
+def correct(segmented: Any) -> CorrectPanel:
+    panel = CorrectPanel(segmented.viewer)
+    segmented.viewer.window.add_dock_widget(panel)
+    panel.start_button.setChecked(True)
+    return panel
+
+
+def click(
+    panel: CorrectPanel, qtbot: Any, at: tuple[int, int], button: int = 1, **more: Any
+) -> None:
+    """Click on the canvas at a pixel of the image, and wait for the mask."""
+    layer = panel.viewer().layers["discs"]
+    event = SimpleNamespace(
+        button=button, pos=(5, 5), type="mouse_release", dims_displayed=(0, 1), modifiers=(),
+        position=layer.data_to_world(at), handled=False,
+    )  # fmt: skip
+    vars(event).update(more)
+    press = panel.viewer().mouse_drag_callbacks[-1](panel.viewer(), event)
+    next(press)
+    if "end" in more:
+        event.pos, event.position = (90, 90), layer.data_to_world(more["end"])
+    assert next(press, "done") == "done"
+    settle(panel, qtbot)
+
+
+def settle(panel: CorrectPanel, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: not panel.answers.busy and not panel.lessons.busy, timeout=LONG)
+
+
+def test_a_click_shows_an_outline_that_undo_and_redo_follow(correct, qtbot):
+    click(correct, qtbot, DISC)
+    mask = correct.correcting.mask
+    assert mask[DISC]
+    outline = correct.viewer().layers[OUTLINE_NAME]
+    np.testing.assert_array_equal(outline.data, mask)
+    click(correct, qtbot, (90, 40), button=2)
+    assert not correct.correcting.mask[90, 40]
+    assert [c.positive for c in correct.correcting.clicks] == [True, False]
+    correct.undo_button.click()
+    np.testing.assert_array_equal(correct.correcting.mask, mask)
+    assert correct.redo_button.isEnabled()
+    correct.redo_button.click()
+    assert not correct.correcting.mask[90, 40]
+    correct.skip_button.click()
+    assert correct.correcting.step is None
+    assert OUTLINE_NAME not in correct.viewer().layers
+
+
+def test_accepting_writes_a_layer_teaches_sam_and_can_be_undone_and_reset(correct, qtbot):
+    desk = correct.desk
+    for at in (DISC, OTHER):
+        click(correct, qtbot, at)
+        correct.accept_button.click()
+        settle(correct, qtbot)
+    layer = correct.target()
+    assert sorted(np.unique(layer.data)) == [0, 1, 2]
+    assert "2 objects" in correct.state.text() or "taken back" in correct.state.text()
+    original = desk.session.segmented.model
+    if correct.correcting.adaptation.learned is not None:
+        assert correct.correcting.adaptation.model is not original
+    desk.history.undo()
+    assert sorted(np.unique(layer.data)) == [0, 1]
+    correct.reset_button.click()
+    assert correct.correcting.adaptation.model is original
+    assert "Nothing learned" in correct.state.text()
+
+
+def test_an_object_of_a_layer_is_picked_up_refined_and_its_neighbours_stay(correct, qtbot):
+    desk = correct.desk
+    layer = desk.apply()
+    layer.data[80:100, 30:50] = 77  # half of a disc, badly drawn
+    layer.data[60:70, 100:110] = 78
+    before = np.array(layer.data)
+    correct.layer_box.setCurrentText(layer.name)
+    correct.learn_box.setChecked(False)
+    click(correct, qtbot, (90, 40))
+    assert correct.correcting.label == 77
+    np.testing.assert_array_equal(correct.correcting.mask, before == 77)
+    click(correct, qtbot, (90, 60))
+    correct.accept()
+    assert (layer.data == 77).sum() != (before == 77).sum()
+    others = (before != 0) & (before != 77)
+    np.testing.assert_array_equal(layer.data[others], before[others])
+    desk.history.undo()
+    np.testing.assert_array_equal(layer.data, before)
+
+
+def test_a_box_and_control_click(correct, qtbot):
+    click(correct, qtbot, (70, 30), modifiers=("Shift",), end=(110, 70))
+    assert correct.correcting.step.prompt.box.row1 == 110
+    assert correct.correcting.mask[DISC]
+    click(correct, qtbot, (90, 40), modifiers=("Control",))
+    assert not correct.correcting.clicks[0].positive
+
+
+def test_the_least_certain_object_comes_first(correct, qtbot):
+    selection = correct.correcting.segmented.selection
+    doubt = selection.predicted_iou * selection.stability
+    correct.next_button.click()
+    settle(correct, qtbot)
+    mask = correct.correcting.segmented.bank.masks.dense(int(selection.ids[doubt.argmin()]))
+    np.testing.assert_array_equal(correct.correcting.mask, mask)
+
+
+def test_all_objects_are_found_again_with_what_was_learned(correct, qtbot, segmented, tmp_path):
+    desk = correct.desk
+    bank = desk.session.segmented.bank
+    click(correct, qtbot, DISC)
+    correct.accept()
+    settle(correct, qtbot)
+    learned = correct.correcting.adaptation
+    correct.save(str(tmp_path / "learned.safetensors"))
+    correct.find_all()
+    wait_until_idle(segmented, qtbot)
+    again = desk.session.segmented
+    assert again.bank is not bank
+    assert again.model is learned.model
+    assert correct.correcting.segmented is again
+    assert correct.correcting.adaptation is learned
+    correct.reset()
+    correct.load(str(tmp_path / "learned.safetensors"))
+    assert correct.correcting.adaptation.learned.digest() == learned.learned.digest()
+
+
+def test_without_an_image_it_says_what_to_do(panels):
+    panel = CorrectPanel(panels.viewer)
+    panels.viewer.window.add_dock_widget(panel)
+    assert "Segment" in panel.message.text()
+    assert not panel.start_button.isEnabled()
+    assert panel.layer_box.currentText() == NEW
+
+
+def test_a_lane_keeps_order_and_newer_tasks_replace_waiting_ones(qtbot):
+    lane, seen = Lane(), []
+    for k in range(3):
+        lane.add(lambda k=k: k, seen.append)
+    lane.add(lambda: "old", seen.append, "kind")
+    lane.add(lambda: "new", seen.append, "kind")
+    qtbot.waitUntil(lambda: not lane.busy, timeout=LONG)
+    assert seen == [0, 1, 2, "new"]
