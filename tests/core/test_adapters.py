@@ -7,8 +7,11 @@ from safetensors.torch import save_file
 
 from napari_samstar.core import adapters
 from napari_samstar.core.clicks import Click, Prompt, predict
+from napari_samstar.core.config import AmgConfig
 from napari_samstar.core.errors import UserError
-from tests.core.clicked import embedded, pocket, small_sam
+from napari_samstar.core.images import Mapping, prepare
+from napari_samstar.core.recipe import Recipe, make_recipe
+from tests.core.clicked import embedded, image, pocket, small_sam
 
 CLICK = Prompt((Click(60, 100),))
 
@@ -60,6 +63,17 @@ def test_a_saved_adapter_comes_back_bit_for_bit(tmp_path, kind):
         predict(adapters.adapted(pocket(), x), embedded(), CLICK) for x in (learned, again)
     )
     assert np.array_equal(mine.low_res, theirs.low_res)
+
+
+def test_a_recipe_names_the_adapter_and_refuses_a_model_without_it():
+    learned = changed(pocket(), "low-rank")
+    model = adapters.adapted(pocket(), learned)
+    recipe = make_recipe(prepare(image()[..., 0]), Mapping(), model, AmgConfig())
+    assert recipe.adapter == learned.digest()
+    again = Recipe.from_dict(recipe.to_dict())
+    again.check_model(model)
+    with pytest.raises(UserError, match="the model has no adapter"):
+        again.check_model(pocket())
 
 
 def test_an_adapter_of_another_model_is_refused(tmp_path):

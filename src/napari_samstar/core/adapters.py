@@ -109,7 +109,7 @@ def adapted(model: LoadedModel, learned: Learned | None) -> LoadedModel:
                 parameter.copy_(values[name])
     sam = copy.copy(model.sam)
     sam._modules = {**model.sam._modules, "mask_decoder": decoder.requires_grad_(False).eval()}
-    return dataclasses.replace(model, sam=sam)
+    return dataclasses.replace(model, sam=sam, adapter=learned.digest())
 
 
 def save(learned: Learned, model: LoadedModel, path: str | Path, about: Mapping[str, str]) -> Path:

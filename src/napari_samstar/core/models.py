@@ -60,6 +60,9 @@ class LoadedModel:
         The file.
     precision : {"reference", "fast"}
         "reference" is float32; "fast" allows what runs the model to use lower precision.
+    adapter : str
+        Digest of what its mask decoder learned from corrections (`adapters.Learned.digest`); empty
+        where it is the file's.
     """
 
     sam: Sam
@@ -70,6 +73,7 @@ class LoadedModel:
     path: Path
     device_reason: str = ""
     precision: Precision = "reference"
+    adapter: str = ""
 
 
 def load(

@@ -47,6 +47,9 @@ class Recipe:
         they were set by hand.
     rescued : tuple of dict
         Objects that the user kept against the settings, see `rescue`; they belong to this image.
+    adapter : str
+        Digest of what the model's decoder learned from corrections (see `adapters`), empty
+        without.
     software : dict
         Versions, device and number of threads; for the reader, not checked.
     """
@@ -58,6 +61,7 @@ class Recipe:
     image: dict[str, Any]
     tuning: dict[str, Any] = field(default_factory=dict)
     rescued: tuple[dict[str, Any], ...] = ()
+    adapter: str = ""
     software: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,6 +101,7 @@ class Recipe:
                 image=dict(values["image"]),
                 tuning=dict(values.get("tuning", {})),
                 rescued=tuple(dict(entry) for entry in values.get("rescued", ())),
+                adapter=str(values.get("adapter", "")),
                 software=dict(values.get("software", {})),
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -124,6 +129,15 @@ class Recipe:
                 f"The recipe was made with weights {self.model_sha256[:12]}…, {model.name} has "
                 f"{model.sha256[:12]}…: give the recipe's checkpoint with --model."
             )
+        if model.adapter != self.adapter:
+            raise UserError(
+                f"The recipe was made with {_described(self.adapter)}, the model has "
+                f"{_described(model.adapter)}: load the adapter file that was saved with it."
+            )
+
+
+def _described(adapter: str) -> str:
+    return f"what SAM learned from corrections ({adapter[:12]}…)" if adapter else "no adapter"
 
 
 def make_recipe(
@@ -151,6 +165,7 @@ def make_recipe(
         image=about_image,
         tuning=tuning or {},
         rescued=tuple(rescued),
+        adapter=model.adapter,
         software=_software(model),
     )
 
