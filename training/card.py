@@ -1,8 +1,10 @@
 """Write the tables of the model card from the JSON of `python -m benchmarks.model`.
 
     python -m training.card report.json             rewrites docs/model_card.md
+    python -m training.card real.json synthetic.json
     python -m training.card report.json --picture   the contact sheet as well (minutes)
 
+Of several reports, on the same weights, the tables of sets are joined; the rest is the first's.
 Only what lies between the marks in the page is replaced; the words around it are written by hand.
 """
 
@@ -80,7 +82,7 @@ def _prompts(report: dict[str, Any]) -> str:
             rank = _number(row["rank_correlation"]["value"])
             counts = [row["images"], row["objects"]]
             rows.append([_name(name), *counts, *means, rank, *others, _behind(row, "click")])
-    for kind, mean in report["means"].items():
+    for kind, mean in _means(report):
         keys = ("click", "best_of_3", "clicks3", "box", "rank_correlation")
         keys += tuple(f"click_{k}" for k in BASELINES)
         rows.append([f"**mean of {kind} sets**", "", "", *(_mean(mean[k]) for k in keys), ""])
@@ -105,22 +107,30 @@ def _everything(report: dict[str, Any]) -> str:
         cells += [_pm(row["best_configuration"][k]) for k in ("f1", "mean_ap")]
         cells += [_pm(row["baselines"][b][k]) for b in BASELINES for k in ("f1", "mean_ap")]
         rows.append([*cells, _behind(row, "f1")])
-    for kind, mean in report["means"].items():
+    for kind, mean in _means(report):
         cells = [_mean(mean[f"{k}_{at}"]) for at in ("defaults", "best") for k in ("f1", "mean_ap")]
         cells.insert(2, "")
         cells += [_mean(mean[f"{k}_{b}"]) for b in BASELINES for k in ("f1", "mean_ap")]
         rows.append([f"**mean of {kind} sets**", "", *cells, ""])
-    best = report["best_configuration"]
     words = (
-        "*Best* is the single configuration with the best mean F1 over the sets: predicted quality "
-        f"{best['pred_iou_thresh']}, stability {best['stability_score_thresh']}, allowed overlap "
-        f"{best['box_nms_thresh']}. It was chosen on these very images, so it flatters. F1 is at "
+        "*Best* is the single configuration with the best mean F1 over the sets that were measured "
+        f"together: {_configurations(report)}. It was chosen on these very images, so it flatters. "
+        "F1 is at "
         "IoU 0.5; AP is TP / (TP + FP + FN) averaged over IoU 0.5 to 0.95. *Otsu*: Otsu's "
         "threshold, watershed of the distance transform; *LoG*: blobs by Laplacian of Gaussian, "
         "watershed of the grey values; both with fixed parameters (`training/baselines.py`). On an "
         "image without objects F1 is 1 where nothing is found, else 0."
     )
     return f"{_table(head, rows)}\n\n{words}"
+
+
+def _configurations(report: dict[str, Any]) -> str:
+    """In words, one for each joined report."""
+    return "; ".join(
+        f"predicted quality {best['pred_iou_thresh']}, stability "
+        f"{best['stability_score_thresh']}, allowed overlap {best['box_nms_thresh']}"
+        for best in report["best_configurations"]
+    )
 
 
 def _boxes(report: dict[str, Any]) -> str:
@@ -174,6 +184,21 @@ def _ways(ways: dict[str, Any]) -> str:
     return f"{_table(head, rows)}\n\n{words}"
 
 
+def _means(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(kind, mean) for kind, mean in report["means"].items() if mean["f1_defaults"]["n"]]
+
+
+def joined(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    """The first report with the sets of all."""
+    first = dict(reports[0])
+    if {r["sha256"] for r in reports} != {first["sha256"]}:
+        raise SystemExit("The reports are of different weights: give those of one model.")
+    first["sets"] = {k: v for r in reports for k, v in r["sets"].items()}
+    first["means"] = {k: v for r in reports for k, v in _means(r)}
+    first["best_configurations"] = [r["best_configuration"] for r in reports]
+    return first
+
+
 def _way(name: str) -> str:
     side = name.removeprefix("grid")
     return f"{side} x {side} grid" if side != name else "proposed centres"
@@ -220,11 +245,11 @@ def rewritten(page: str, figures: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("report", type=Path)
+    parser.add_argument("reports", type=Path, nargs="+")
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--picture", action="store_true", help="draw the contact sheet too")
     args = parser.parse_args()
-    report = json.loads(args.report.read_text())
+    report = joined([json.loads(path.read_text()) for path in args.reports])
     page = args.page.read_text(encoding="utf-8")
     args.page.write_text(rewritten(page, tables(report)), encoding="utf-8")
     if args.picture:

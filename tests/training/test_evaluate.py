@@ -53,7 +53,9 @@ def test_report_is_plain_json_and_every_mean_has_its_n(model: LoadedModel) -> No
     assert found["boxes"]["true"] == 6
     found |= {"model": "m", "sha256": "0" * 64, "split": "test"}
     found |= {"points_per_side": 6, "max_side_px": 128}
-    page = card.rewritten(f"before\n{card.BEGIN} old {card.END}\nafter", card.tables(found))
+    page = card.rewritten(
+        f"before\n{card.BEGIN} old {card.END}\nafter", card.tables(card.joined([found]))
+    )
     assert page.startswith(f"before\n{card.BEGIN}")
     assert page.endswith("after")
     assert " old " not in page
