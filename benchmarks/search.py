@@ -4,8 +4,8 @@
     python -m benchmarks.search speed                   1,000 evaluations, pymoo's own share
     python -m benchmarks.search growth                  cost as the number of candidates grows
 
-`quality` runs both searches at equal budget on the bundled samples, over several seeds. `speed` and
-`growth` build their banks first and time only what follows, in seconds of one processor core, so that
+`quality` runs both searches at equal budget on the bundled samples, over several seeds. `speed`
+and `growth` build their banks first and time only what follows, in seconds of one processor core:
 other work on the machine does not count. Rewards are the defaults.
 """
 
@@ -172,7 +172,7 @@ def _shares(judge: Judge, plan: Plan) -> dict[str, float]:
 
 
 @app.command()
-def growth(evaluations: int = 100, side: int = 1024) -> None:
+def growth(evaluations: int = 60, side: int = 512) -> None:
     """Cost of an evaluation for grids of 10, 32 and 64 points: 300, 3,072 and 12,288 candidates."""
     torch.set_num_threads(1)
     loaded, rows = load("pocket", "cpu"), []
