@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import time
 import weakref
 from collections.abc import Sequence
@@ -12,41 +11,33 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import pandas as pd
 from napari.layers import Labels
 from napari.qt.threading import create_worker
 from napari.utils.notifications import show_warning
 
-from napari_samstar.core.errors import UserError
 from napari_samstar.session import Session
+from napari_samstar.widgets import _work
 from napari_samstar.widgets._activity import Activity
 from napari_samstar.widgets._history import Action, History
 from napari_samstar.widgets._jobs import Job, Jobs, Status
 from napari_samstar.widgets._layers import pixel_size
-from napari_samstar.widgets._torch import make_torch_safe, trim_memory
+from napari_samstar.widgets._torch import trim_memory
 from napari_samstar.widgets._writer import RECIPE_KEY, LayerWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     import napari
     from napari.layers import Image
 
     from napari_samstar.core.config import AmgConfig
     from napari_samstar.core.expectations import Expectations
     from napari_samstar.core.goal import Goal
-    from napari_samstar.core.images import Micrograph
     from napari_samstar.core.journal import Run
     from napari_samstar.core.marks import Marks
     from napari_samstar.core.plan import Evaluation, Plan
     from napari_samstar.core.recipe import Recipe
     from napari_samstar.core.source import ModelChoice, Source
-    from napari_samstar.core.stack import PlaneLabels
     from napari_samstar.core.workflow import Segmented
     from napari_samstar.widgets._layers import Placement
-
-
-log = logging.getLogger("napari_samstar")
 
 
 class Desk:
@@ -92,7 +83,7 @@ class Desk:
 
         self._hand_over()
         work = (self, source, choice, config)
-        self.jobs.start(Job("Segment", _segment, work, on_result=finish))
+        self.jobs.start(Job("Segment", _work.segment, work, on_result=finish))
 
     def segment_stack(
         self, source: Source, planes: Sequence[tuple[int, ...]], whole: Labels
@@ -103,9 +94,9 @@ class Desk:
         if segmented is None or selection is None or recipe is None:
             return
         whole.metadata = {RECIPE_KEY: recipe.to_dict() | {"rescued": []}}
-        filler = _StackFiller(self.layers, whole)
+        filler = _work.StackFiller(self.layers, whole)
         work = (self, source, planes, segmented.model, selection.config)
-        self.jobs.start(Job("Apply to all planes", _planes, work, on_step=filler.put))
+        self.jobs.start(Job("Apply to all planes", _work.planes, work, on_step=filler.put))
 
     def tune(
         self,
@@ -123,7 +114,7 @@ class Desk:
         self._found, self._show_again = (), 0.0
         self.session.start_tuning(goal, plan)
         work = (segmented, self.session.judge, goal, plan, expectations, marks, resume)
-        self.jobs.start(Job("Tune", _tune, work, on_step=self._on_tune_step))
+        self.jobs.start(Job("Tune", _work.tune, work, on_step=self._on_tune_step))
 
     def go_on(self, more: int, expectations: Expectations, marks: Marks) -> None:
         """Continue the search on show, or the one that an earlier session left in the journal.
@@ -241,8 +232,9 @@ class Desk:
         ours = segmented is not None and recipe.get("image", {}).get("key") == segmented.image.key
         image = segmented.image if segmented is not None and ours else None
         # Not one of `jobs`: measuring must not stop a running search.
-        worker = create_worker(_measure, planes, image, *pixel_size(layer), _start_thread=False)
-        worker.returned.connect(partial(_set_features, weakref.ref(layer)))
+        facts = (planes, image, *pixel_size(layer))
+        worker = create_worker(_work.measure, *facts, _start_thread=False)
+        worker.returned.connect(partial(_work.set_features, weakref.ref(layer)))
         worker.start()
 
     # --- what happened ------------------------------------------------------------------------
@@ -287,92 +279,6 @@ class Desk:
 
             self._cache = default_cache()
         return self._cache
-
-
-class _StackFiller:
-    """Writes planes into a stack layer as they come; the first one adds the layer."""
-
-    def __init__(self, writer: LayerWriter, layer: Labels) -> None:
-        self._writer = writer
-        self._layer = layer
-        self._highest = 0
-
-    def put(self, found: PlaneLabels) -> None:
-        """Write one plane; ids run on through the stack, because nothing links the planes."""
-        shown = found.labels > 0
-        at = self._layer.data[found.plane]
-        at[shown] = found.labels[shown] + self._highest
-        self._highest += int(found.labels.max(initial=0))
-        if not self._writer.holds(self._layer):
-            self._writer.add(self._layer, f"Apply to all planes of {self._layer.name}")
-        self._layer.events.data(value=self._layer.data)
-        self._layer.refresh()
-
-
-def _measure(planes: Any, image: Micrograph | None, size: Any, unit: str) -> pd.DataFrame:
-    from napari_samstar.core.stack import measure_planes
-
-    # napari looks a label's row up in the column "index".
-    table = measure_planes(planes, image, size, unit)
-    return pd.DataFrame(table).rename(columns={"label": "index"})
-
-
-def _set_features(layer: weakref.ref[Labels], table: pd.DataFrame) -> None:
-    known = layer()
-    if known is not None:
-        known.features = table
-
-
-# torch takes seconds to import, so the workers do it, not the GUI thread.
-
-
-def _segment(desk: Desk, source: Source, choice: ModelChoice, config: AmgConfig) -> Any:
-    from napari_samstar.core.progress import Progress
-
-    yield Progress(0, 0, "Starting up")
-    make_torch_safe()
-    from napari_samstar.core.workflow import segment
-
-    found = yield from segment(source, choice, config, desk.cache(), desk.session.segmented)
-    return found, _earlier(found)
-
-
-def _earlier(segmented: Segmented) -> Run | None:
-    """Return the last search on this very image that the journal knows of."""
-    from napari_samstar.core import journal
-
-    try:
-        known = journal.find(segmented.image.key, segmented.model.sha256)
-    except UserError as error:
-        log.warning("%s", error)
-        return None
-    runs = [run for run in known.runs if run.evaluations] if known is not None else []
-    return runs[-1] if runs else None
-
-
-def _planes(
-    desk: Desk, source: Source, planes: Sequence[tuple[int, ...]], model: Any, config: AmgConfig
-) -> Generator[Any, None, None]:
-    from napari_samstar.core.stack import segment_planes
-
-    yield from segment_planes(source, planes, model, config, desk.cache())
-
-
-def _tune(
-    segmented: Segmented,
-    judge: Any,
-    goal: Goal,
-    plan: Plan,
-    expectations: Expectations,
-    marks: Marks,
-    resume: bool,
-) -> Generator[Any, None, None]:
-    from napari_samstar.core.journal import Journal
-    from napari_samstar.core.workflow import tune
-
-    written = Journal.of((segmented.image.key,), segmented.model.sha256)
-    start = judge or segmented.bank
-    yield from tune(start, goal, plan, expectations, written, marks=marks, resume=resume)
 
 
 def _undo(viewer: napari.Viewer) -> None:

@@ -51,9 +51,9 @@ class FrontPlot(pg.PlotWidget):
         self.defaults = pg.ScatterPlotItem(
             size=15, hoverSize=18, symbol="star", name="SAM's defaults", **hover
         )
-        self.knee = pg.ScatterPlotItem(size=14, hoverSize=17, symbol="d", name="knee", **hover)
+        self.knee = pg.ScatterPlotItem(size=19, hoverSize=21, symbol="d", name="knee", **hover)
         self.best = pg.ScatterPlotItem(
-            size=13, hoverSize=16, symbol="t1", name="best for the weights", **hover
+            size=10, hoverSize=13, symbol="t1", name="best for the weights", **hover
         )
         self.other = pg.ScatterPlotItem(size=22, brush=None)
         self.ring = pg.ScatterPlotItem(size=20, brush=None, name="on show")
@@ -110,7 +110,8 @@ class FrontPlot(pg.PlotWidget):
             item.setPen(pg.mkPen(back))
         self.ring.setPen(pg.mkPen(text, width=2))
         self.other.setPen(pg.mkPen(text, width=1, style=Qt.PenStyle.DashLine))
-        self.plotItem.legend.setLabelTextColor(text)
+        for _, label in self.plotItem.legend.items:
+            label.setText(label.text, color=text)
 
     def _on_clicked(self, _: Any, points: Any, event: Any = None) -> None:
         shift = Qt.KeyboardModifier.ShiftModifier

@@ -11,7 +11,7 @@ import numpy as np
 import pyqtgraph as pg
 from napari.layers import Labels
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QMenu, QPushButton, QTableView
 
 from napari_samstar.core.errors import UserError
@@ -43,6 +43,7 @@ class ResultsPanel(Panel):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
         self._watched: weakref.ref[Labels] | None = None
+        self._choosing = False
         self._clicks = CanvasClicks(napari_viewer, self._on_canvas_clicked)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -81,7 +82,9 @@ class ResultsPanel(Panel):
         self.view.setSortingEnabled(True)
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.view.verticalHeader().hide()
+        self.view.verticalHeader().setDefaultSectionSize(22)
         self.view.setMinimumHeight(120)
         self.view.setToolTip("Click a row to see the object; click an object to see its row.")
         self.view.selectionModel().currentRowChanged.connect(self._on_row_chosen)
@@ -118,9 +121,9 @@ class ResultsPanel(Panel):
             return
         if row is not None:
             at = self.proxy.mapFromSource(self.model.index(row, 0))
-            with QSignalBlocker(self.view.selectionModel()):
-                self.view.selectRow(at.row())
-            self.view.viewport().update()
+            self._choosing = True  # the row follows the object here, not the other way round
+            self.view.selectRow(at.row())
+            self._choosing = False
             self.view.scrollTo(at)
         layer.selected_label = label
         self._outline(layer, label, go=go)
@@ -150,7 +153,7 @@ class ResultsPanel(Panel):
             self.export(path if path.endswith(ending) else f"{path}.{ending}")
 
     def _on_row_chosen(self, index: Any, *_: Any) -> None:
-        if index.isValid():
+        if index.isValid() and not self._choosing:
             self.choose(self.model.label(self.proxy.mapToSource(index).row()), go=True)
 
     def _on_canvas_clicked(self, event: Any) -> None:

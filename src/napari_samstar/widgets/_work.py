@@ -1,0 +1,124 @@
+"""What the workers of a desk run off the GUI thread, and where it goes on the GUI thread."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from napari_samstar.core.errors import UserError
+from napari_samstar.widgets._torch import make_torch_safe
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_samstar.core.config import AmgConfig
+    from napari_samstar.core.expectations import Expectations
+    from napari_samstar.core.goal import Goal
+    from napari_samstar.core.images import Micrograph
+    from napari_samstar.core.journal import Run
+    from napari_samstar.core.marks import Marks
+    from napari_samstar.core.plan import Plan
+    from napari_samstar.core.source import ModelChoice, Source
+    from napari_samstar.core.stack import PlaneLabels
+    from napari_samstar.core.workflow import Segmented
+    from napari_samstar.widgets._desk import Desk
+    from napari_samstar.widgets._writer import LayerWriter
+
+log = logging.getLogger("napari_samstar")
+
+
+class StackFiller:
+    """Writes planes into a stack layer as they come; the first one adds the layer."""
+
+    def __init__(self, writer: LayerWriter, layer: Labels) -> None:
+        self._writer = writer
+        self._layer = layer
+        self._highest = 0
+
+    def put(self, found: PlaneLabels) -> None:
+        """Write one plane; ids run on through the stack, because nothing links the planes."""
+        shown = found.labels > 0
+        at = self._layer.data[found.plane]
+        at[shown] = found.labels[shown] + self._highest
+        self._highest += int(found.labels.max(initial=0))
+        if not self._writer.holds(self._layer):
+            self._writer.add(self._layer, f"Apply to all planes of {self._layer.name}")
+        self._layer.events.data(value=self._layer.data)
+        self._layer.refresh()
+
+
+def measure(planes: Any, image: Micrograph | None, size: Any, unit: str) -> pd.DataFrame:
+    """Measure a layer's planes, as napari wants a layer's features."""
+    from napari_samstar.core.stack import measure_planes
+
+    # napari looks a label's row up in the column "index".
+    table = measure_planes(planes, image, size, unit)
+    return pd.DataFrame(table).rename(columns={"label": "index"})
+
+
+def set_features(layer: weakref.ref[Labels], table: pd.DataFrame) -> None:
+    """Give a layer its table, if it is still there."""
+    known = layer()
+    if known is not None:
+        known.features = table
+
+
+# torch takes seconds to import, so the workers do it, not the GUI thread.
+
+
+def segment(desk: Desk, source: Source, choice: ModelChoice, config: AmgConfig) -> Any:
+    """Segment, and look whether the image was tuned before; returns both."""
+    from napari_samstar.core.progress import Progress
+
+    yield Progress(0, 0, "Starting up")
+    make_torch_safe()
+    from napari_samstar.core import workflow
+
+    found = yield from workflow.segment(
+        source, choice, config, desk.cache(), desk.session.segmented
+    )
+    return found, _earlier(found)
+
+
+def _earlier(segmented: Segmented) -> Run | None:
+    """Return the last search on this very image that the journal knows of."""
+    from napari_samstar.core import journal
+
+    try:
+        known = journal.find(segmented.image.key, segmented.model.sha256)
+    except UserError as error:
+        log.warning("%s", error)
+        return None
+    runs = [run for run in known.runs if run.evaluations] if known is not None else []
+    return runs[-1] if runs else None
+
+
+def planes(
+    desk: Desk, source: Source, which: Sequence[tuple[int, ...]], model: Any, config: AmgConfig
+) -> Generator[Any, None, None]:
+    """Segment `which` planes of a stack."""
+    from napari_samstar.core.stack import segment_planes
+
+    yield from segment_planes(source, which, model, config, desk.cache())
+
+
+def tune(
+    segmented: Segmented,
+    judge: Any,
+    goal: Goal,
+    plan: Plan,
+    expectations: Expectations,
+    marks: Marks,
+    resume: bool,
+) -> Generator[Any, None, None]:
+    """Search, writing a journal."""
+    from napari_samstar.core import workflow
+    from napari_samstar.core.journal import Journal
+
+    written = Journal.of((segmented.image.key,), segmented.model.sha256)
+    start = judge or segmented.bank
+    yield from workflow.tune(start, goal, plan, expectations, written, marks=marks, resume=resume)

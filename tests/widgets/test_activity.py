@@ -1,0 +1,55 @@
+"""napari's activity dock shows the running job, and its Cancel stops it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from napari.utils import progress
+
+from napari_samstar.core.progress import Progress
+from napari_samstar.widgets._activity import Activity
+from napari_samstar.widgets._jobs import Job, Jobs
+
+
+@pytest.fixture
+def jobs(make_napari_viewer: Any) -> Jobs:
+    make_napari_viewer()
+    made = Jobs()
+    made.activity = Activity(made)
+    return made
+
+
+def _bars() -> list[progress]:
+    return [bar for bar in progress._all_instances if str(bar.desc).startswith("SAM*")]
+
+
+def test_a_job_has_a_bar_until_it_ends(jobs: Jobs, qtbot: Any) -> None:
+    go = threading.Event()
+
+    def work() -> Generator[Any, None, None]:
+        yield Progress(1, 4, "Counting")
+        go.wait(60)
+        yield Progress(3, 4, "Counting")
+
+    jobs.start(Job("Count", work))
+    qtbot.waitUntil(lambda: [b.n for b in _bars()] == [1], timeout=60_000)
+    (bar,) = _bars()
+    assert bar.total == 4
+    assert "Counting" in bar.desc
+    go.set()
+    qtbot.waitUntil(lambda: not _bars(), timeout=60_000)
+
+
+def test_cancel_stops_the_job(jobs: Jobs, qtbot: Any) -> None:
+    def work() -> Generator[Any, None, None]:
+        for k in range(100_000):
+            yield Progress(k, 100_000, "Counting")
+
+    jobs.start(Job("Count", work))
+    qtbot.waitUntil(lambda: bool(_bars()), timeout=60_000)
+    _bars()[0].cancel()
+    assert not jobs.busy
+    qtbot.waitUntil(lambda: jobs._running is None and not _bars(), timeout=60_000)
