@@ -13,8 +13,8 @@ from napari_samstar.core.click_simulator import iou, next_click
 from napari_samstar.core.clicks import Click, ClickSession, Prompt, predict
 from tests.core.clicked import SHAPE, embedded, pocket, small_sam, truth
 
-QUICK = AdaptSettings(object_steps=2)
-RUINOUS = AdaptSettings(object_steps=4, object_rate=1e-2, pull=0.0)
+QUICK = AdaptSettings(object_steps=1, guard=False)
+RUINOUS = AdaptSettings(object_steps=2, object_rate=3e-2, pull=0.0, replay=1)
 
 
 def finish(work):
@@ -73,7 +73,7 @@ def test_reset_restores_the_original_masks_bit_for_bit():
 def test_learning_moves_the_answer_towards_the_accepted_mask():
     wanted = truth(1)
     wanted[60:] = False  # only upper halves are objects here
-    settings = AdaptSettings(object_steps=12, object_rate=1e-3, guard=False, replay=0)
+    settings = AdaptSettings(object_steps=6, object_rate=2e-3, guard=False, replay=0)
     adaptation = Adaptation(pocket(), settings)
     click = Prompt((Click(50, 100),))
     before = predict(pocket(), embedded(), click).mask
