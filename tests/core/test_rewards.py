@@ -107,7 +107,7 @@ def test_an_empty_selection_earns_nothing(judge):
 def test_cheating_never_pays(judge, name):
     cheat, good = judge(CHEATS[name]), judge(GOOD)
     assert all(0 <= v <= 1 for v in cheat.values())
-    assert weighed(cheat) < weighed(good) - 0.25
+    assert weighed(cheat) < weighed(good) - 0.2
     # The background has the very outlines of the objects: `boundary` alone cannot tell.
     blind = {"boundary"} if name == "the background" else set()
     assert all(cheat[n] <= good[n] + 0.01 for n in good.keys() - blind)
@@ -376,3 +376,12 @@ def test_rewards_of_other_packages_are_found(tmp_path, monkeypatch):
 def test_a_name_cannot_be_taken_twice():
     with pytest.raises(UserError, match="already: give yours another name"):
         reward(label="Mine", help="Mine.", objective=0, name="coverage")(lambda view: 0.0)
+
+
+def test_a_mask_over_several_objects_is_punished(judge):
+    pairs = [a | b for a, b in zip(SMALL[::2], SMALL[1::2], strict=True)]
+    assert judge([*pairs, *LARGE])["no_merging"] < 0.2
+    assert judge(GOOD)["no_merging"] > 0.98
+    speckled = gray_of([disc(SHAPE, 128, 128, 60)])
+    speckled[120:124, 120:124] = speckled[130:133, 140:143] = 255
+    assert judged(speckled, [disc(SHAPE, 128, 128, 60)])["no_merging"] > 0.95

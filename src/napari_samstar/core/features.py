@@ -23,6 +23,12 @@ Column = NDArray[np.float64]
 REACH = 2
 """Two masks touch where one, widened by this many px, meets the other's contour."""
 
+REGION_INSIDE = 0.9
+"""Share of a foreground region inside a mask from which the mask takes it in."""
+
+REGION_SHARE = 0.1
+"""Share of the mask from which a region inside it is an object rather than a speck."""
+
 
 class Features:
     """Measurements of the masks of a store against the facts of its image.
@@ -69,6 +75,14 @@ class Features:
     def on_edge(self, ids: Ids) -> Column:
         """Return the share of contour pixels that lie on an intensity edge of the image."""
         return self._column("on_edge", ids, self._on_edge)
+
+    def regions(self, ids: Ids) -> Column:
+        """Return how many separate foreground regions each mask takes in.
+
+        A region counts where at least `REGION_INSIDE` of it lies in the mask and it makes up at
+        least `REGION_SHARE` of the mask.
+        """
+        return self._column("regions", ids, self._regions)
 
     def contrast(self, ids: Ids) -> Column:
         """Return D / (D + S) against a ring around each mask; see the reward `contrast`."""
@@ -134,6 +148,13 @@ class Features:
     def _on_edge(self, mask_id: int) -> float:
         contour = self._contour(mask_id)
         return contour.shared(self.edges) / contour.area if contour.area else 0.0
+
+    def _regions(self, mask_id: int) -> float:
+        row, col, row1, col1 = self.store[mask_id].box
+        inside = self.facts.components[row:row1, col:col1][self.store.window(mask_id)]
+        shared = np.bincount(inside)[1:]
+        whole = shared >= REGION_INSIDE * self.facts.component_areas[: len(shared)]
+        return float((whole & (shared >= REGION_SHARE * self.store[mask_id].area)).sum())
 
     def _contrast(self, mask_id: int) -> float:
         width = int(np.clip(round(0.4 * np.sqrt(self.store[mask_id].area / np.pi)), 2, 8))

@@ -71,6 +71,7 @@ PRESETS: dict[str, Preset] = {
             {
                 "coverage": 1,
                 "boundary": 2,
+                "no_merging": 1,
                 "overlap_fidelity": 1,
                 "no_oversegmentation": 0.5,
                 "solidity": 1,
@@ -83,6 +84,7 @@ PRESETS: dict[str, Preset] = {
             {
                 "coverage": 1,
                 "boundary": 1,
+                "no_merging": 1,
                 "overlap_fidelity": 1,
                 "no_oversegmentation": 1,
                 "solidity": 1,
@@ -96,6 +98,7 @@ PRESETS: dict[str, Preset] = {
             {
                 "coverage": 1,
                 "small_objects": 1,
+                "no_merging": 2,
                 "overlap_fidelity": 2,
                 "no_oversegmentation": 2,
             },

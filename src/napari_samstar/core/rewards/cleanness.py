@@ -49,6 +49,22 @@ def no_oversegmentation(view: View) -> float:
 
 
 @reward(
+    label="No objects merged",
+    help="A mask that takes in several separate objects counts against.",
+    objective=1,
+)
+def no_merging(view: View) -> float:
+    """Share of masks that do not merge separate regions, paired with coverage.
+
+    m_i merges where it holds two or more connected regions of F: at least 0.9 of each of them,
+    and each at least 0.1 of a_i, so that specks inside an object do not count. Ours; objects that
+    touch are one region and cannot be told apart by it.
+    """
+    merged = view.features.regions(view.ids) > 1
+    return view.paired(1 - float(merged.mean()))
+
+
+@reward(
     label="Outlines on edges",
     help="Outlines follow the edges that are visible in the image, and few edges are left over.",
     objective=1,
