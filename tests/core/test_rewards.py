@@ -107,7 +107,7 @@ def test_an_empty_selection_earns_nothing(judge):
 def test_cheating_never_pays(judge, name):
     cheat, good = judge(CHEATS[name]), judge(GOOD)
     assert all(0 <= v <= 1 for v in cheat.values())
-    assert weighed(cheat) < weighed(good) - 0.2
+    assert weighed(cheat) < weighed(good) - 0.15
     # The background has the very outlines of the objects: `boundary` alone cannot tell.
     blind = {"boundary"} if name == "the background" else set()
     assert all(cheat[n] <= good[n] + 0.01 for n in good.keys() - blind)
