@@ -175,6 +175,8 @@ def whole_stack(walk: Walk) -> None:
     walk.click(segment.stack_button)
     name = f"{segment.image_form.layer().name} objects"
     wait(lambda: name in walk.viewer.layers)
+    shown = walk.viewer.dims.current_step[0]
+    wait(lambda: walk.viewer.layers[name].data[shown].any())
     walk.shoot("stack")
     walk.idle()
 

@@ -20,6 +20,7 @@ from napari_samstar.widgets._alive import when_alive
 from napari_samstar.widgets._front_plot import CurvePlot, FrontPlot
 from napari_samstar.widgets._shared import (
     ApplyRow,
+    JobBar,
     Panel,
     combo,
     failure,
@@ -46,6 +47,8 @@ class FrontPanel(Panel):
         self._compared: int | None = None
         self._build_plot()
         self._build_buttons(napari_viewer)
+        self.job_bar = JobBar(self)
+        self.column.addWidget(self.job_bar)
         self.details = note()
         self.follow(self.details)
         self.column.addWidget(self.details)
@@ -55,6 +58,7 @@ class FrontPanel(Panel):
         self.listen(events.front, self._on_session_front)
         self.listen(events.chosen, self._on_session_chosen)
         self.listen(events.selection, self._on_session_chosen)
+        self.listen(self.desk.jobs.changed, self.job_bar.show_status)
         self.listen(napari_viewer.events.theme, self._paint_theme)
         self._paint_theme()
         self._on_session_front()
@@ -75,7 +79,7 @@ class FrontPanel(Panel):
                 box.addItem(reward.label, name)
                 box.setItemData(box.count() - 1, reward.help, Qt.ItemDataRole.ToolTipRole)
             box.setCurrentIndex(start)
-            box.currentIndexChanged.connect(self._on_session_front)
+            box.currentIndexChanged.connect(self._on_axis_chosen)
         self.row(note("Across"), self.x_box, stretch=1).addWidget(note("Up"))
         self.column.itemAt(self.column.count() - 1).addWidget(self.y_box, 1)
 
@@ -196,6 +200,10 @@ class FrontPanel(Panel):
             self.plot.draw(front, x, y, lined=shown == set(front.goal.used))
         self._draw_curve()
         self._on_session_chosen()
+
+    def _on_axis_chosen(self, *_: Any) -> None:
+        self.plot.empty()
+        self._on_session_front()
 
     def _xy(self, front: Front) -> tuple[Any, Any]:
         axes = []

@@ -19,6 +19,8 @@ DEFAULTS = "#4fb0c6"
 KNEE = "#8ac926"
 BEST = "#d36ba6"
 
+RARE = 0.15  # share of the points that may lie outside of the first view
+
 
 class FrontPlot(pg.PlotWidget):
     """Every evaluation as a point; those of the front can be clicked.
@@ -42,7 +44,8 @@ class FrontPlot(pg.PlotWidget):
         self.hideButtons()
         for side in ("left", "bottom"):
             self.getAxis(side).enableAutoSIPrefix(False)
-        self.getViewBox().setDefaultPadding(0.06)
+        self._zoomed = False
+        self.getViewBox().sigRangeChangedManually.connect(self._on_zoomed)
         self.addLegend(offset=(8, -8), labelTextSize="8pt", verSpacing=-6)
         hover = {"hoverable": True, "tip": None}
         self.tried = pg.ScatterPlotItem(size=5, pen=None, name="tried", hoverSize=8, **hover)
@@ -79,9 +82,27 @@ class FrontPlot(pg.PlotWidget):
             item.setData([x[at]], [y[at]], data=[at])
         vanilla = [] if front.defaults is None else [front.defaults]
         self.defaults.setData(x[vanilla], y[vanilla], data=vanilla)
+        self._frame(x, y, [*front.members.tolist(), *vanilla])
+
+    def _frame(self, x: Any, y: Any, matters: list[int]) -> None:
+        """Look at the front, the defaults and most of the rest, unless the user zoomed.
+
+        A few hopeless settings would otherwise squeeze all that matters into a corner.
+        """
+        if self._zoomed:
+            return
+        for values, axis in ((x, "xRange"), (y, "yRange")):
+            low = min(np.quantile(values, RARE), values[matters].min())
+            room = max(values.max() - low, 0.01) * 0.08
+            limits = (float(low - room), float(values.max() + room))
+            self.plotItem.setRange(**{axis: limits}, padding=0)
+
+    def _on_zoomed(self, *_: Any) -> None:
+        self._zoomed = True
 
     def empty(self) -> None:
         """Show nothing."""
+        self._zoomed = False
         for item in (self.tried, self.members, self.defaults, self.knee, self.best, self.ring,
                      self.other):  # fmt: skip
             item.setData([], [])

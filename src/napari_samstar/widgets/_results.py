@@ -11,6 +11,7 @@ import numpy as np
 import pyqtgraph as pg
 from napari.layers import Labels
 from napari.qt.threading import create_worker
+from napari.utils.theme import get_theme
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QMenu, QPushButton, QTableView
 
@@ -21,7 +22,7 @@ from napari_samstar.widgets._front_plot import ACCENT, paint_axes
 from napari_samstar.widgets._layers import Placement, leading_shape, pixel_size
 from napari_samstar.widgets._shared import Panel, combo, failure, link, note
 from napari_samstar.widgets._table import TableModel, sortable
-from napari_samstar.widgets._writer import RECIPE_KEY, TEMPORARY
+from napari_samstar.widgets._writer import OUTLINE_NAME, RECIPE_KEY, TEMPORARY
 
 if TYPE_CHECKING:
     import napari
@@ -44,6 +45,7 @@ class ResultsPanel(Panel):
         super().__init__(napari_viewer)
         self._watched: weakref.ref[Labels] | None = None
         self._choosing = False
+        self._stale = False
         self._clicks = CanvasClicks(napari_viewer, self._on_canvas_clicked)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -116,17 +118,21 @@ class ResultsPanel(Panel):
 
     def choose(self, label: int, *, go: bool = False) -> None:
         """Show one object: its row, its outline, and with `go` its place on the canvas."""
-        layer, row = self.layer(), self.model.row_of(label)
+        layer = self.layer()
         if layer is None:
             return
+        self._mark_row(label)
+        layer.selected_label = label
+        self._outline(layer, label, go=go)
+
+    def _mark_row(self, label: int) -> None:
+        row = self.model.row_of(label)
         if row is not None:
             at = self.proxy.mapFromSource(self.model.index(row, 0))
             self._choosing = True  # the row follows the object here, not the other way round
             self.view.selectRow(at.row())
             self._choosing = False
             self.view.scrollTo(at)
-        layer.selected_label = label
-        self._outline(layer, label, go=go)
 
     def export(self, path: str | Path) -> None:
         """Write what the ending of `path` says, off the GUI thread."""
@@ -199,7 +205,7 @@ class ResultsPanel(Panel):
                     self._watch(one, connect)
             self._watched = weakref.ref(layer) if layer is not None else None
         if layer is not None and "index" not in layer.features:
-            self._timer.start(0)
+            self._timer.start(REST)  # one that was applied just now is being measured already
         self._show_features()
 
     def _watch(self, layer: Labels, on: bool) -> None:
@@ -215,11 +221,13 @@ class ResultsPanel(Panel):
                 event.disconnect(method)
 
     def _on_changed(self, *_: Any) -> None:
+        self._stale = True
         self._timer.start(REST)
 
     def _measure(self) -> None:
         layer = self.layer()
-        if layer is not None:
+        if layer is not None and (self._stale or "index" not in layer.features):
+            self._stale = False
             self.desk.measure(layer)
 
     def _show_features(self, *_: Any) -> None:
@@ -241,6 +249,8 @@ class ResultsPanel(Panel):
             return
         self.model.show(table)
         self.view.resizeColumnsToContents()
+        if self.desk.layers.temporary(OUTLINE_NAME) is not None:
+            self._mark_row(int(layer.selected_label))
         self._draw_histogram(table)
 
     def _draw_histogram(self, table: Any) -> None:
@@ -287,6 +297,8 @@ class ResultsPanel(Panel):
         viewer = self.viewer()
         if viewer is not None:
             paint_axes(self.histogram, viewer.theme)
+            mark = get_theme(viewer.theme).current.as_hex()
+            self.view.setStyleSheet(f"QTableView::item:selected {{ background: {mark}; }}")
             self.bars.setOpts(brush=ACCENT, pen=None)
 
     def _on_seen_changed(self, seen: bool) -> None:
