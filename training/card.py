@@ -157,6 +157,14 @@ def _bar(report: dict[str, Any]) -> str:
         [ASKED[k], f"{v['asked']:.2f}", _number(v["reached"]), "met" if v["met"] else "not met"]
         for k, v in report["bar"].items()
     ]
+    centres = report["ways_of_asking"].get("centres", {"by_set": {}})["by_set"]
+    found = [v["f1"] for k, v in centres.items() if not k.startswith("synthetic")]
+    if found:
+        mean, bar = sum(found) / len(found), report["bar"]["f1_defaults"]["asked"]
+        words = "met" if mean >= bar else "not met"
+        rows.append(
+            [f"{ASKED['f1_defaults']}, at proposed centres", f"{bar:.2f}", _number(mean), words]
+        )
     return _table(head, rows)
 
 

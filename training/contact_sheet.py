@@ -118,7 +118,7 @@ def _line(panels: list[np.ndarray]) -> np.ndarray:
 def _header(width: int, side: int) -> np.ndarray:
     out = np.full((58, width, 3), PAPER, np.uint8)
     half = 2 * side + MARGIN // 2
-    for x, words in ((MARGIN, "Best of its family"), (2 * MARGIN + half, "Worst of its family")):
+    for x, words in ((MARGIN, "The better by F1"), (2 * MARGIN + half, "The worse")):
         cv2.putText(out, words, (x, 24), cv2.FONT_HERSHEY_DUPLEX, 0.62, INK, 1, cv2.LINE_AA)
         at = x
         for label, colour in (
@@ -142,7 +142,7 @@ def _text(words: str, width: int, height: int) -> np.ndarray:
 def draw(
     output: Path,
     model: str = "pocket",
-    candidates: int = 3,
+    candidates: int = 2,
     size: int = 384,
     points: int = 16,
     side: int = 192,
@@ -161,7 +161,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--model", default="pocket", help="registry name or checkpoint")
-    parser.add_argument("--candidates", type=int, default=3, help="micrographs per family")
+    parser.add_argument("--candidates", type=int, default=2, help="micrographs per family")
     args = parser.parse_args()
     torch.set_num_threads(1)
     draw(args.output, args.model, args.candidates)
