@@ -1,0 +1,92 @@
+"""Take docs/images/correct.png: the Correct panel at work in a real window.
+
+tools/with_display.sh python docs/make_correct_screenshot.py
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+os.environ["SAMSTAR_CACHE"] = tempfile.mkdtemp()
+
+import napari
+import numpy as np
+from qtpy.QtWidgets import QApplication
+
+from napari_samstar import sample_data
+
+OUT = Path(__file__).parent / "images" / "correct.png"
+SAMPLE, ACCEPTED, PATIENCE = "phase_cells", 2, 900
+
+
+def main() -> None:
+    viewer = napari.Viewer()
+    window = viewer.window._qt_window
+    window.resize(1280, 800)
+    image, truth, _ = sample_data.load(SAMPLE)
+    layer = viewer.add_image(image, name=SAMPLE)
+    _, segment = viewer.window.add_plugin_dock_widget("napari-samstar", "Segment")
+    segment.settings.rows["points_per_side"].value = 12
+    segment.run_button.click()
+    wait(lambda: segment.desk.session.segmented is not None and not segment.desk.jobs.busy)
+    segment_dock = segment.parent()
+    _, panel = viewer.window.add_plugin_dock_widget("napari-samstar", "Correct")
+    segment_dock.close()
+    panel.start_button.setChecked(True)
+    sizes = np.bincount(truth.ravel())
+    whole = [v for v in np.argsort(-sizes[1:]) + 1 if sizes[v] < 4000][: ACCEPTED + 1]
+    for k, value in enumerate(whole):
+        correct(panel, layer, truth == value, 4)
+        if k < ACCEPTED:
+            panel.accept()
+            settle(panel)
+    middle = np.argwhere(truth == whole[-1]).mean(0)
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.center, camera.zoom = (0.0, *middle), 2.5
+    pause(1.5)
+    OUT.parent.mkdir(exist_ok=True)
+    window.grab().save(str(OUT))
+    viewer.close()
+
+
+def correct(panel, layer, truth, most: int) -> None:
+    """Click on the worst error, up to `most` times, through the canvas's own callback."""
+    from napari_samstar.core.click_simulator import next_click
+
+    for _ in range(most):
+        click = next_click(truth, panel.correcting.mask, panel.correcting.clicks)
+        at = layer.data_to_world((click.row, click.col))
+        event = SimpleNamespace(
+            button=1 if click.positive else 2, pos=(5, 5), type="mouse_release", handled=False,
+            dims_displayed=(0, 1), modifiers=(), position=at,
+        )  # fmt: skip
+        press = panel.viewer().mouse_drag_callbacks[-1](panel.viewer(), event)
+        next(press)
+        next(press, None)
+        settle(panel)
+
+
+def settle(panel) -> None:
+    wait(lambda: not panel.answers.busy and not panel.lessons.busy)
+
+
+def wait(until) -> None:
+    end = time.monotonic() + PATIENCE
+    while not until():
+        assert time.monotonic() < end, "nothing happened for too long"
+        pause(0.02)
+
+
+def pause(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        QApplication.processEvents()
+        time.sleep(0.005)
+
+
+if __name__ == "__main__":
+    main()
