@@ -57,7 +57,9 @@ class Desk:
         events = self.session.events
         events.selection.connect(self._on_session_selection)
         events.rescued.connect(self._on_session_rescued)
-        viewer.layers.events.removed.connect(self._on_layer_removed)
+        # After napari's own listeners: removing more layers before the canvas has let go of this
+        # one leaves it drawing freed memory.
+        viewer.layers.events.removed.connect(self._on_layer_removed, position="last")
         viewer.bind_key("Control-Alt-Z", _undo, overwrite=True)
         viewer.bind_key("Control-Alt-Shift-Z", _redo, overwrite=True)
 
