@@ -46,7 +46,7 @@ class FrontPlot(pg.PlotWidget):
             self.getAxis(side).enableAutoSIPrefix(False)
         self._zoomed = False
         self.getViewBox().sigRangeChangedManually.connect(self._on_zoomed)
-        self.addLegend(offset=(8, -8), labelTextSize="8pt", verSpacing=-6)
+        self.addLegend(offset=(-8, -8), labelTextSize="8pt", verSpacing=-6)
         hover = {"hoverable": True, "tip": None}
         self.tried = pg.ScatterPlotItem(size=5, pen=None, name="tried", hoverSize=8, **hover)
         self.line = pg.PlotDataItem(connect="all")
