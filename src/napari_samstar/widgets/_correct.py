@@ -101,7 +101,11 @@ class CorrectPanel(Panel):
             "Run SAM on the whole image with what it learned, with the settings on show.",
             self.find_all,
         )
-        self.reset_button = _button("Reset", "Forget everything that was learned.", self.reset)
+        self.reset_button = _button(
+            "Reset",
+            "Forget everything that was learned. The objects on show stay until all are found again.",
+            self.reset,
+        )
         self.save_button = _button("Save…", "Save what was learned to a file.", self._on_save)
         self.load_button = _button("Load…", "Load what was learned earlier.", self._on_load)
         self.row(self.learn_box, self.adapted_box)
