@@ -103,7 +103,7 @@ class CorrectPanel(Panel):
         )
         self.reset_button = _button(
             "Reset",
-            "Forget everything that was learned. The objects on show stay until all are found again.",
+            "Forget what was learned. The objects on show stay until all are found again.",
             self.reset,
         )
         self.save_button = _button("Save…", "Save what was learned to a file.", self._on_save)
