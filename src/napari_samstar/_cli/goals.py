@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.expectations import Expectations
     from napari_samstar.core.goal import Goal
     from napari_samstar.core.marks import Marks
+    from napari_samstar.core.yardstick import Truth
 
 GOAL = "What matters"
 _QUANTITY = re.compile(r"\s*([-+0-9.eE]+)\s*(px|nm|µm|um|μm)?\s*")
@@ -149,14 +150,15 @@ def marks_of(
                 f"There are {len(some)} --{option} for {len(images)} images: "
                 "give at most one for each."
             )
-    by_image = {name: dict(zip(images, some, strict=False)) for name, some in files.items()}
+    good, true = (dict(zip(images, some, strict=False)) for some in files.values())
     return [
         Marks(
-            **{
-                n: read_truth(of[t.path], t, f"{n} file")
-                for n, of in by_image.items()
-                if t.path in of
-            }
+            examples=_marked(good, target, "file of examples"),
+            annotations=_marked(true, target, "file of annotations"),
         )
-        for t in targets
+        for target in targets
     ]
+
+
+def _marked(files: dict[Path, Path], target: Target, what: str) -> Truth | None:
+    return read_truth(files[target.path], target, what) if target.path in files else None

@@ -12,7 +12,7 @@ from napari_samstar.core.masks import Bool, Plane, Words, canvas_of, pack_window
 from napari_samstar.core.shape import descriptors_of, shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from napari_samstar.core.facts import ImageFacts
     from napari_samstar.core.masks import MaskStore
@@ -28,6 +28,9 @@ REGION_INSIDE = 0.9
 
 REGION_SHARE = 0.1
 """Share of the mask from which a region inside it is an object rather than a speck."""
+
+AT_ONCE = 256
+"""Larger masks compared with one smaller mask in one array operation; bounds the memory."""
 
 
 class Features:
@@ -47,7 +50,8 @@ class Features:
         self._shapes: dict[int, tuple[float, float, float]] = {}
         self._contours: dict[int, Plane] = {}
         self._widened: dict[int, Plane] = {}
-        self._pairs: dict[tuple[int, int], tuple[int, int, int]] = {}
+        self._pair_keys = np.empty(0, dtype=np.int64)
+        self._pair_values = np.empty((0, 3), dtype=np.int64)
         self._large: dict[float, Words] = {}
 
     def large_foreground(self, diameter: float) -> Words:
@@ -117,22 +121,41 @@ class Features:
             how many of those lie on an intensity edge.
         """
         index = _meeting(self.store.boxes(ids.tolist()), self.store.areas(ids.tolist()))
-        known = self._pairs
-        shared = np.empty((len(index), 3), dtype=np.int64)
-        for row, (small, large) in enumerate(zip(*ids[index.T].tolist(), strict=True)):
-            values = known.get((small, large))
-            if values is None:
-                values = known[small, large] = self._shared(small, large)
-            shared[row] = values
-        return index, shared
+        keys = (ids[index[:, 0]] << 32) | ids[index[:, 1]]
+        self._measure_pairs(self._unknown_pairs(keys))
+        return index, self._pair_values[np.searchsorted(self._pair_keys, keys)]
 
-    def _shared(self, small: int, large: int) -> tuple[int, int, int]:
-        overlap = self.store.overlap(small, large)
-        contour, wide = self._contour(small), self._wide(large)
-        contact = contour.meet(wide)
-        if contact is None:
-            return overlap, 0, 0
-        return overlap, contact.area, contact.shared(self.edges)
+    def _unknown_pairs(self, keys: Ids) -> Ids:
+        known = self._pair_keys
+        if not len(known):
+            return np.unique(keys)
+        place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+        return np.unique(keys[known[place] != keys])
+
+    def _measure_pairs(self, keys: Ids) -> None:
+        """Measure pairs by their ascending keys, small << 32 | large, and remember them."""
+        if not len(keys):
+            return
+        small, first = np.unique(keys >> 32, return_index=True)
+        large = np.split(keys & 0xFFFFFFFF, first[1:])
+        new = [
+            self._shared(s, part)
+            for s, larges in zip(small.tolist(), large, strict=True)
+            for part in np.split(larges, range(AT_ONCE, len(larges), AT_ONCE))
+        ]
+        together = np.concatenate([self._pair_keys, keys])
+        order = np.argsort(together, kind="stable")
+        self._pair_keys = together[order]
+        self._pair_values = np.concatenate([self._pair_values, *new])[order]
+
+    def _shared(self, small: int, large: Ids) -> NDArray[np.int64]:
+        """Return what one mask shares with each of n larger ones, shape (n, 3); see `pairs`."""
+        mask, contour = self.store[small].plane, self._contour(small)
+        both = _under(mask, [self.store[i].plane for i in large.tolist()]) & mask.bits
+        contact = _under(contour, [self._wide(i) for i in large.tolist()]) & contour.bits
+        parts = (both, contact, contact & contour.on(self.edges))
+        counts = [np.bitwise_count(p).sum(axis=(1, 2), dtype=np.int64) for p in parts]
+        return np.stack(counts, axis=1)
 
     # --- how they are measured ----------------------------------------------------------------
 
@@ -232,3 +255,16 @@ def _meeting(boxes: NDArray[np.int64], areas: NDArray[np.int64]) -> NDArray[np.i
     first, second = np.nonzero(np.triu(~(apart | apart.T), k=1))
     swap = areas[first] > areas[second]
     return np.stack([np.where(swap, second, first), np.where(swap, first, second)], axis=1)
+
+
+def _under(plane: Plane, others: Sequence[Plane]) -> Words:
+    """Return the bits of each of n `others` in the window of `plane`, shape (n, rows, words)."""
+    rows, words = plane.bits.shape
+    found = np.zeros((len(others), rows, words), dtype=np.uint64)
+    for k, other in enumerate(others):
+        r, w = other.row - plane.row, other.word - plane.word
+        h, n = other.bits.shape
+        r0, r1, w0, w1 = max(r, 0), min(r + h, rows), max(w, 0), min(w + n, words)
+        if r0 < r1 and w0 < w1:
+            found[k, r0:r1, w0:w1] = other.bits[r0 - r : r1 - r, w0 - w : w1 - w]
+    return found
