@@ -180,7 +180,7 @@ def test_menus_are_those_of_the_manifest():
 
 
 def test_choices_in_the_panels_are_in_the_guide():
-    from napari_samstar.widgets._segment import STRETCHES
+    from napari_samstar.widgets._image_form import STRETCHES
     from napari_samstar.widgets._tune import SCOPES
 
     for name in (*STRETCHES, *SCOPES, *OBJECTIVES):
