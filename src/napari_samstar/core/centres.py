@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Grid = tuple[tuple[float, float], ...]
 
 LEAST = 0.2
-"""Least height of the centre map at which a peak is worth a prompt; chosen on validation images."""
+"""Least height of the centre map at which a peak is worth a prompt; set beforehand, not tuned."""
 
 
 def sees_centres(sam: Sam) -> TypeGuard[Pocket]:
