@@ -74,8 +74,8 @@ def test_tune_grows_a_front_and_a_click_previews(segmented: Any, qtbot: Any) -> 
     assert front.defaults == 0
     segmented.front.knee_button.click()
     assert session.chosen == front.knee
-    spot = segmented.front._members.points()[0]
-    segmented.front._members.sigClicked.emit(segmented.front._members, [spot], None)
+    spot = segmented.front.plot.members.points()[0]
+    segmented.front.plot.members.sigClicked.emit(segmented.front.plot.members, [spot], None)
     assert session.chosen == front.members[0] == spot.data()
     assert len(session.selection) == front.evaluations[session.chosen].n_masks
     shown = _labels(segmented.viewer, PREVIEW_NAME).data

@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,6 +184,7 @@ def _software(model: LoadedModel) -> dict[str, Any]:
     }
 
 
+@cache  # looked up on the GUI thread whenever something is applied
 def _version(package: str) -> str:
     try:
         return metadata.version(package)
