@@ -5,8 +5,10 @@ import pytest
 
 from benchmarks.bank import discs
 from napari_samstar.core.config import AmgConfig
+from napari_samstar.core.errors import UserError
 from napari_samstar.core.expectations import Expectations
 from napari_samstar.core.goal import Goal
+from napari_samstar.core.marks import Marks
 from napari_samstar.core.pareto import front
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.proposals import ProposalBank, run
@@ -31,7 +33,8 @@ def test_an_evaluation_is_the_rewards_of_the_selection(judge):
     chosen = select(judge.bank, config)
     assert n_masks == len(chosen) > 3
     assert rewards == judge.rewards(chosen)
-    assert rewards.keys() == REWARDS.keys()
+    assert tuple(rewards) == judge.applicable()
+    assert not [name for name in rewards if REWARDS[name].needs]
     assert rewards["coverage"] > 0
 
 
@@ -45,11 +48,30 @@ def test_a_configuration_that_upstream_cannot_run_earns_nothing(judge):
 def test_other_sizes_share_the_measurements(judge):
     config = BASE.replace(pred_iou_thresh=0.5, stability_score_thresh=0.6)
     run(judge.bank.prepare(config))
-    other = judge.told(Expectations(small=5, large=10))
+    one, other = (judge.told(Expectations(small=60, large=60, count=n)) for n in (2, 40))
     assert other.features is judge.features
     chosen = select(judge.bank, config)
-    assert other.rewards(chosen)["small_objects"] != judge.rewards(chosen)["small_objects"]
+    assert other.rewards(chosen)["count"] != one.rewards(chosen)["count"]
     assert other.rewards(chosen)["coverage"] == judge.rewards(chosen)["coverage"]
+
+
+def test_a_goal_is_refused_where_a_reward_lacks_what_it_needs(judge):
+    goal = Goal({"coverage": 1, "count": 1})
+    with pytest.raises(UserError, match="'Expected number' has a weight but needs the number"):
+        judge.check(goal)
+    judge.told(Expectations(count=3)).check(goal)
+    with pytest.raises(UserError, match="Nothing on this image can be judged"):
+        judge.told(Expectations(large=1e6)).check(Goal({"large_objects": 1}))
+
+
+def test_sizes_in_nm_need_a_calibrated_image(judge):
+    with pytest.raises(UserError, match="pixel size is not known"):
+        judge.told(Expectations(small=5, unit="nm"))
+
+
+def test_marks_must_fit_the_image(judge):
+    with pytest.raises(UserError, match="drawn on this image"):
+        judge.told(None, Marks(examples=np.ones((3, 3), dtype=np.int32)))
 
 
 def test_searching_filters_decodes_once(judge):

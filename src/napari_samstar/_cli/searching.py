@@ -112,7 +112,7 @@ def _journal(tuned: Sequence[Judged], request: Request) -> Journal | None:
     from napari_samstar.core.journal import Journal
 
     try:
-        return Journal.of([j.target.image.key for j in tuned], tuned[0].bank.model.sha256)
+        return Journal.of([j.target.image.key for j in tuned], tuned[0].bank.model.identity)
     except UserError as error:
         if request.resume:
             raise

@@ -75,6 +75,11 @@ class LoadedModel:
     precision: Precision = "reference"
     adapter: str = ""
 
+    @property
+    def identity(self) -> str:
+        """What its answers depend on: the weights' digest, and that of what was learned since."""
+        return f"{self.sha256}+{self.adapter}" if self.adapter else self.sha256
+
 
 def load(
     name_or_path: str | Path = "pocket",

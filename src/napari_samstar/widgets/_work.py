@@ -89,7 +89,7 @@ def _earlier(segmented: Segmented) -> Run | None:
     from napari_samstar.core import journal
 
     try:
-        known = journal.find(segmented.image.key, segmented.model.sha256)
+        known = journal.find(segmented.image.key, segmented.model.identity)
     except UserError as error:
         log.warning("%s", error)
         return None
@@ -119,6 +119,6 @@ def tune(
     from napari_samstar.core import workflow
     from napari_samstar.core.journal import Journal
 
-    written = Journal.of((segmented.image.key,), segmented.model.sha256)
+    written = Journal.of((segmented.image.key,), segmented.model.identity)
     start = judge or segmented.bank
     yield from workflow.tune(start, goal, plan, expectations, written, marks=marks, resume=resume)
