@@ -2,6 +2,7 @@
 
     python -m benchmarks.tuning                        the bundled samples
     python -m benchmarks.tuning --micrographs FOLDER   and real images that trained no model
+    python -m benchmarks.tuning --only aggregates --zoom 1       small particles need zoom levels
 
 For each image: SAM's defaults, one good setting by hand, what the search picks (knee, best for the
 default weights, best for a preset), what random search at equal budget picks by the same weights,
@@ -30,7 +31,7 @@ from napari_samstar.core.goal import Goal
 from napari_samstar.core.images import Micrograph, prepare
 from napari_samstar.core.labels import paint
 from napari_samstar.core.models import load
-from napari_samstar.core.pareto import front
+from napari_samstar.core.pareto import Front, front
 from napari_samstar.core.plan import SOUND_STARTS, Evaluation, Plan
 from napari_samstar.core.presets import PRESETS
 from napari_samstar.core.proposals import ProposalBank, run
@@ -87,12 +88,16 @@ def main(
     seeds: int = 2,
     threads: int = 1,
     samples: bool = True,
+    zoom: Annotated[int, typer.Option(help="Zoom levels of SAM, for small objects.")] = 0,
+    only: Annotated[str, typer.Option(help="Only images whose name begins like this.")] = "",
 ) -> None:
     torch.set_num_threads(threads)
     loaded = load(model, "cpu")
-    base = AmgConfig(points_per_side=points)
+    base = AmgConfig(points_per_side=points, crop_n_layers=zoom)
     cases, rows = [], []
     for name, image, truth in _images(micrographs, images, samples):
+        if not name.startswith(only):
+            continue
         print(name, file=sys.stderr, flush=True)
         bank = ProposalBank(image, loaded)
         run(bank.prepare(base))
@@ -155,12 +160,15 @@ def _row(case: Case, plan: Plan, known: dict[bytes, Score]) -> dict[str, Any]:
         "polarity": judge.features.facts.polarity,
         "preset": preset,
         "agreement": round(_rank_correlation(totals, [s.f1 for s in every]), 3),
-        "front": [
-            {"masks": searched[k].n_masks, "true": case.score(searched[k].config, known).matched}
-            for k in tuned.members.tolist()
-        ],
+        "front": _operating_points(tuned, case, known),
+        "preset_front": _operating_points(by_preset, case, known),
         **{name: vars(scores[name]) for name in PICKS},
     }
+
+
+def _operating_points(found: Front, case: Case, known: dict[bytes, Score]) -> list[dict[str, int]]:
+    chosen = [found.evaluations[k] for k in found.members.tolist()]
+    return [{"masks": e.n_masks, "true": case.score(e.config, known).matched} for e in chosen]
 
 
 def _rank_correlation(a: list[float], b: list[float]) -> float:
