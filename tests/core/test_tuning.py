@@ -72,6 +72,8 @@ def test_sizes_in_nm_need_a_calibrated_image(judge):
 def test_marks_must_fit_the_image(judge):
     with pytest.raises(UserError, match="drawn on this image"):
         judge.told(None, Marks(examples=np.ones((3, 3), dtype=np.int32)))
+    with pytest.raises(UserError, match="mark at least one good object"):
+        judge.told(None, Marks(examples=np.zeros((96, 128), dtype=np.int32)))
 
 
 def test_searching_filters_decodes_once(judge):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.shape import ShapePrior, prior_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class Marks:
     region: NDArray[np.bool_] | None = None
 
     def check(self, shape: tuple[int, int]) -> None:
-        """Raise UserError where a mark does not fit an image of `shape`."""
+        """Raise UserError where a mark does not fit an image of `shape`, or examples are empty."""
         for name in ("examples", "annotations", "region"):
             array = getattr(self, name)
             if array is not None and array.shape != shape:
@@ -43,6 +45,12 @@ class Marks:
                     f"The {name} have shape {array.shape} and the image {shape}: "
                     "choose a layer that was drawn on this image."
                 )
+        _ = self.prior  # an empty layer is refused now, not in the middle of a search
+
+    @cached_property
+    def prior(self) -> ShapePrior | None:
+        """The shapes of `examples`; UserError where they hold no object."""
+        return None if self.examples is None else prior_of(self.examples)
 
     def digest(self) -> str:
         """Return a hash of all marks; empty where there are none."""

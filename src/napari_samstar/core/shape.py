@@ -81,28 +81,16 @@ class ShapePrior:
 
     mean: Column
     precision: Column
-    source: NDArray[np.integer]  # the labels it was made of, so that a cache can tell them apart
-
-
-_latest: list[ShapePrior] = []
 
 
 def prior_of(examples: NDArray[np.integer]) -> ShapePrior:
-    """Describe the objects of a label image; kept for the next call with the same array.
+    """Describe the objects of a label image of shape (H, W).
 
     Raises
     ------
     UserError
         Where there is no object.
     """
-    if _latest and _latest[0].source is examples:
-        return _latest[0]
-    made = _prior(examples)
-    _latest[:] = [made]
-    return made
-
-
-def _prior(examples: NDArray[np.integer]) -> ShapePrior:
     found = [r for r in measure.regionprops(examples) if r.area >= 4]
     if not found:
         raise UserError("The layer of examples is empty: mark at least one good object.")
@@ -111,7 +99,7 @@ def _prior(examples: NDArray[np.integer]) -> ShapePrior:
     covariance = np.diag(TOLERANCE**2)
     if len(values) > 1:
         covariance = covariance + np.cov(values, rowvar=False)
-    return ShapePrior(values.mean(axis=0), np.linalg.inv(covariance), examples)
+    return ShapePrior(values.mean(axis=0), np.linalg.inv(covariance))
 
 
 def closeness(values: Column, prior: ShapePrior) -> Column:

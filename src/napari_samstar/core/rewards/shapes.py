@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_samstar.core.masks import count
 from napari_samstar.core.rewards.registry import reward
-from napari_samstar.core.shape import closeness, prior_of
+from napari_samstar.core.shape import closeness
 
 if TYPE_CHECKING:
     from napari_samstar.core.rewards.view import View
@@ -76,8 +76,8 @@ def shape_prior(view: View) -> float:
     is won by deleting all but one; an area that can only be earned by shapes like the examples is
     not. Ours: mean shape objectives collapsed in SAM* (arXiv 2509.07047).
     """
-    assert view.marks.examples is not None
-    q = closeness(view.features.descriptors(view.ids), prior_of(view.marks.examples))
+    assert view.marks.prior is not None
+    q = closeness(view.features.descriptors(view.ids), view.marks.prior)
     earned = np.where(view.fragments, -1.0, 2 * q - 1) * view.areas
     return float(earned.sum()) / max(count(view.features.foreground), 1)
 
