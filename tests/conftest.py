@@ -12,6 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# The same examples on every run, so that a change is judged by itself and not by the draw;
+# HYPOTHESIS_PROFILE=search looks for new ones.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("search", max_examples=2000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # Read when torch or numpy start their pools, hence before anything imports them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

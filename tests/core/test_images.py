@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -31,7 +32,8 @@ def test_any_numbers_become_grey_bytes_or_a_user_error(array):
         made = prepare(array)
     except UserError:
         finite = array[np.isfinite(array)]
-        assert finite.size == 0 or finite.min() == finite.max() or float(np.ptp(finite)) > 1e30
+        # In Python's floats, which overflow to infinity without a warning.
+        assert finite.size == 0 or float(finite.max()) - float(finite.min()) in (0, math.inf)
         return
     assert made.rgb.dtype == np.uint8
     assert made.rgb.shape == (*array.shape, 3)
