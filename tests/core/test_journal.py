@@ -217,3 +217,18 @@ def test_a_kill_leaves_what_was_said(path):
     known = opened(path).known(BY)
     assert len(known) > 25
     assert known[:25] == tuple(evaluations(25))
+
+
+def test_old_journals_go_when_a_run_starts(tmp_path, monkeypatch):
+    monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path))
+    monkeypatch.setattr(journal, "MOST_FILES", 2)
+    for k in range(4):
+        made = Journal.of((f"image{k}",), "aa")
+        made.begin(GOAL, PLAN, BY)
+        made.add(evaluations(2))
+        os.utime(made.path, (k, k))
+    assert journal.find("image0", "aa") is None
+    again = journal.find("image2", "aa")
+    assert again is not None
+    again.begin(GOAL, PLAN, BY)
+    assert len(list(journal.folder().iterdir())) == 2

@@ -14,20 +14,22 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
-
 import napari_samstar
+from napari_samstar.core.cache_folder import cache_folder, keep_newest
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.goal import Goal
 from napari_samstar.core.plan import Evaluation, Plan
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_samstar.core.config import AmgConfig
 
 FORMAT, VERSION = "samstar-journal", 1
+MOST_FILES, MOST_BYTES = 200, 500 * 2**20
+"""Of all journals in the cache; the oldest go when a new run starts."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,7 @@ def path_for(image_keys: Sequence[str], model_sha256: str) -> Path:
 
 def folder() -> Path:
     """Return the folder of all journals in the user's cache (`SAMSTAR_CACHE` overrides it)."""
-    root = os.environ.get("SAMSTAR_CACHE") or platformdirs.user_cache_dir("napari-samstar")
-    return Path(root) / "journals"
+    return cache_folder("journals")
 
 
 def find(image_keys: str | Sequence[str], model_sha256: str) -> Journal | None:
@@ -192,6 +193,9 @@ class Journal:
         self._cut_torn_line()
         lines = [self._run.to_dict()]
         self._append(lines if self._end else [self._header, *lines])
+        if self.path.parent == folder():
+            keep_newest(self.path.parent, "*.jsonl", files=MOST_FILES, n_bytes=MOST_BYTES,
+                        spare=[self.path])  # fmt: skip
 
     def add(self, evaluations: Sequence[Evaluation]) -> None:
         """Write evaluations of the current run and hand them to the operating system."""
