@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -80,7 +79,7 @@ def test_a_kill_in_the_middle_of_a_write_leaves_the_state_before(tmp_path):
         assert child.stdout is not None
         first = int(child.stdout.readline())
         time.sleep(0.15)
-        child.send_signal(signal.SIGKILL)
+        child.kill()
         done = [first, *map(int, child.stdout.read().split())]
     noise = np.random.default_rng(0).integers(0, 99, (1500, 1500)).astype(np.int32)
     back = load(find(IMAGE)[0].layers[0]).labels

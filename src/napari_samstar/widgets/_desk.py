@@ -20,6 +20,7 @@ from napari_samstar.widgets import _work
 from napari_samstar.widgets._activity import Activity
 from napari_samstar.widgets._history import Action, History
 from napari_samstar.widgets._jobs import Job, Jobs, Status
+from napari_samstar.widgets._keeper import Keeper
 from napari_samstar.widgets._layers import pixel_size
 from napari_samstar.widgets._torch import trim_memory
 from napari_samstar.widgets._writer import RECIPE_KEY, LayerWriter
@@ -48,6 +49,7 @@ class Desk:
         self.jobs = Jobs()
         self.history = History()
         self.layers = LayerWriter(viewer, self.history)
+        self.keeper = Keeper(viewer, self.layers)
         self._activity = Activity(self.jobs)
         self._cache: Any = None
         self._source: weakref.ref[Image] | None = None

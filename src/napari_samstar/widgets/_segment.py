@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QPushButton
 from superqt import QCollapsible
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.widgets._go_on import GoOnRow
 from napari_samstar.widgets._image_form import ImageForm
 from napari_samstar.widgets._model_form import ModelForm
 from napari_samstar.widgets._settings import SettingsForm
@@ -28,6 +29,7 @@ class SegmentPanel(Panel):
         for title, part in (("Image", self.image_form), ("Model", self.model_form)):
             self.column.addWidget(heading(title))
             self.column.addWidget(part)
+        self.column.insertWidget(2, GoOnRow(self))
         self._build_settings()
         self._build_buttons(napari_viewer)
         self.job_bar = JobBar(self)
