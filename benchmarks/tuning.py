@@ -4,7 +4,8 @@
     python -m benchmarks.tuning --micrographs FOLDER   and real images that trained no model
     python -m benchmarks.tuning --only aggregates --zoom 1       small particles need zoom levels
 
-For each image: SAM's defaults, one good setting by hand, what the search picks (knee, best for the
+For each image: SAM's defaults (on a grid), its default thresholds with the prompts of the search,
+one good setting by hand, what the search picks (knee, best for the
 default weights, best for a preset), what random search at equal budget picks by the same weights,
 and the best that an oracle who knows the truth could have picked from all these evaluations.
 For each set of several images: tuned on one half, scored on the other.
@@ -42,7 +43,7 @@ from napari_samstar.core.several import Several
 from napari_samstar.core.tuning import Judge
 
 SPLITS = Path(__file__).parents[1] / "training" / "splits.json"
-PICKS = ("defaults", "hand", "knee", "best", "preset", "random", "oracle")
+PICKS = ("defaults", "thresholds", "hand", "knee", "best", "preset", "random", "oracle")
 HAND = SOUND_STARTS[1]  # the setting by hand, fixed before any image was scored
 PRESET_OF = {
     "nuclei": "nuclei",
@@ -88,12 +89,15 @@ def main(
     seeds: int = 2,
     threads: int = 1,
     samples: bool = True,
+    prompts: Annotated[str, typer.Option(help="Of the search: grid or centres.")] = "centres",
     zoom: Annotated[int, typer.Option(help="Zoom levels of SAM, for small objects.")] = 0,
     only: Annotated[str, typer.Option(help="Only images whose name begins like this.")] = "",
 ) -> None:
     torch.set_num_threads(threads)
     loaded = load(model, "cpu")
-    base = AmgConfig(points_per_side=points, crop_n_layers=zoom)
+    vanilla = AmgConfig(points_per_side=points)
+    base = AmgConfig.from_dict({"prompts": prompts, "points_per_side": points,
+                                "crop_n_layers": zoom})  # fmt: skip
     cases, rows = [], []
     for name, image, truth in _images(micrographs, images, samples):
         if not name.startswith(only):
@@ -106,11 +110,12 @@ def main(
         known: dict[bytes, Score] = {}
         for seed in range(seeds):
             plan = Plan(evaluations=evaluations, seed=seed, base=base)
-            rows.append(_row(case, plan, known))
+            rows.append(_row(case, plan, vanilla, known))
     plan = Plan(evaluations=evaluations, base=base)
     found = {
-        "model": model, "points_per_side": points, "evaluations": evaluations, "seeds": seeds,
-        "summary": _summary(rows), "held_out": _held_out(cases, plan), "runs": rows,
+        "model": model, "prompts": prompts, "points_per_side": points, "zoom": zoom,
+        "evaluations": evaluations, "seeds": seeds,
+        "summary": _summary(rows), "held_out": _held_out(cases, plan, vanilla), "runs": rows,
     }  # fmt: skip
     print(json.dumps(found, indent=1))
 
@@ -136,14 +141,15 @@ def _images(
                 yield f"{folder}/{stem}", prepare(read.array, rgb=read.rgb), truth
 
 
-def _row(case: Case, plan: Plan, known: dict[bytes, Score]) -> dict[str, Any]:
+def _row(case: Case, plan: Plan, vanilla: AmgConfig, known: dict[bytes, Score]) -> dict[str, Any]:
     judge, goal = case.judge, Goal()
     searched = _evaluations(search(judge.evaluate, goal, plan))
     drawn = _evaluations(random_search(judge.evaluate, plan))
     preset = next((p for start, p in PRESET_OF.items() if case.name.startswith(start)), "balanced")
     tuned, by_preset = front(searched, goal), front(searched, PRESETS[preset].goal)
     configs = {
-        "defaults": searched[0].config,
+        "defaults": vanilla,
+        "thresholds": searched[0].config,
         "hand": plan.base.replace(**HAND),
         "knee": searched[tuned.knee].config,
         "best": searched[tuned.best].config,
@@ -206,13 +212,14 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "median_gain_of_best": round(float(np.median(gain)), 3),
             "share_of_oracle": {
                 n: round(float(table[n].mean() / table["oracle"].mean()), 3)
-                for n in ("defaults", "hand", "knee", "best", "preset", "random")
+                for n in PICKS
+                if n != "oracle"
             },
         }
     return out
 
 
-def _held_out(cases: list[Case], plan: Plan) -> list[dict[str, Any]]:
+def _held_out(cases: list[Case], plan: Plan, vanilla: AmgConfig) -> list[dict[str, Any]]:
     """Tune on every other image of a set, score on the rest."""
     out = []
     for group in sorted({c.group for c in cases if c.group != "samples"}):
@@ -226,7 +233,7 @@ def _held_out(cases: list[Case], plan: Plan) -> list[dict[str, Any]]:
         best = searched[front(searched, Goal()).best].config
         means = {
             name: {
-                "defaults": round(float(np.mean([c.score(plan.base, {}).f1 for c in some])), 3),
+                "defaults": round(float(np.mean([c.score(vanilla, {}).f1 for c in some])), 3),
                 "tuned": round(float(np.mean([c.score(best, {}).f1 for c in some])), 3),
             }
             for name, some in (("seen", seen), ("held_out", unseen))

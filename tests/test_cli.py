@@ -585,6 +585,35 @@ def test_doctor_says_what_to_do(monkeypatch, tmp_path):
 # --- demo ----------------------------------------------------------------------------------------
 
 
+def test_the_bundled_model_is_asked_at_centres_unless_a_grid_is_wanted(tmp_path, image, model):
+    def asked(*options):
+        samstar("segment", image, "-o", tmp_path / "out", "--device", "cpu", *options)
+        return Recipe.load(tmp_path / "out" / "recipe.samstar.json").config
+
+    assert asked().prompts == "centres"
+    assert asked("--prompts", "grid", *QUICK).prompts == "grid"
+    assert (asked(*QUICK).prompts, asked(*QUICK).points_per_side) == ("grid", 4)
+    assert asked("--model", model, *QUICK).prompts == "grid"
+    assert asked("--model", model, "--prompts", "centres").prompts == "centres"
+    both = samstar("segment", image, "-o", tmp_path, "--prompts", "centres", *QUICK, code=1)
+    assert "--prompts centres has no grid" in both.stderr
+
+
+def test_a_recipe_with_centres_finds_them_anew(tmp_path, image):
+    moved = tmp_path / "moved.tif"
+    tifffile.imwrite(moved, np.roll(tifffile.imread(image), 7, axis=1))
+    samstar("segment", image, "-o", tmp_path / "first", "--device", "cpu")
+    samstar("segment", moved, "-o", tmp_path / "second", "--device", "cpu")
+    recipe = tmp_path / "first" / "recipe.samstar.json"
+    samstar("apply", recipe, moved, "-o", tmp_path / "applied", "--device", "cpu")
+    second, applied = (
+        tifffile.imread(next((tmp_path / folder).rglob("*labels.tif")))
+        for folder in ("second", "applied")
+    )
+    assert second.max() >= 3
+    np.testing.assert_array_equal(applied, second)
+
+
 def test_demo_scores_defaults_and_tuned_against_the_truth(tmp_path, model, monkeypatch, image):
     truth = np.zeros((96, 96), np.uint16)
     truth[10:30, 10:30], truth[50:70, 20:40] = 1, 2

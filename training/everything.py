@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_samstar.core.centres import centre_grids, sees_centres
+from napari_samstar.core.centres import sees_centres
 from napari_samstar.core.config import AmgConfig
 from napari_samstar.core.encoder import EmbeddingCache
 from napari_samstar.core.images import Micrograph
@@ -63,9 +63,7 @@ class Workplace:
         """Named ways of asking: point grids, and proposed centres where the model sees them."""
         out = {f"grid{side}": AmgConfig(points_per_side=side) for side in sides}
         if sees_centres(self.model.sam):
-            base = AmgConfig()
-            grids = centre_grids(self.model, self.image, base, self.cache)
-            out[CENTRES] = base.replace(points_per_side=None, point_grids=grids)
+            out[CENTRES] = AmgConfig(prompts="centres")
         return out
 
     def labels(self, config: AmgConfig, filters: Filters = DEFAULTS) -> np.ndarray:
@@ -85,10 +83,10 @@ def asked(
     place: Workplace, config: AmgConfig, truth: np.ndarray, tried: tuple[Filters, ...]
 ) -> Asked:
     """Decode `config` and score every one of the `tried` thresholds against `truth` (H, W)."""
-    prompts = place.bank.missing([config]).prompts
     start = time.process_time()
     run(place.bank.prepare(config))
     seconds = time.process_time() - start
+    prompts = sum(table.n_points for table in place.bank.tables(config))
     known: dict[tuple[int, ...], Score] = {}
     scores = {}
     for filters in tried:

@@ -1,18 +1,24 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from segment_anything import SamAutomaticMaskGenerator
 
-from napari_samstar.core.centres import centre_grids, peaks, sees_centres
+from benchmarks.bank import differences
+from napari_samstar.core.centres import centres, peaks, sees_centres
 from napari_samstar.core.config import AmgConfig
 from napari_samstar.core.encoder import EmbeddingCache
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.images import Micrograph
+from napari_samstar.core.images import Mapping, Micrograph
 from napari_samstar.core.models import LoadedModel, load
-from napari_samstar.core.proposals import ProposalBank, run
-from napari_samstar.core.select import select
+from napari_samstar.core.proposals import USUAL_CENTRES, ProposalBank, run
+from napari_samstar.core.recipe import Recipe, make_recipe
+from napari_samstar.core.select import records, select
 from tests.core.tiny import tiny_model
 
+CENTRES = AmgConfig(prompts="centres")
 AT = ((30, 40), (30, 120), (80, 60), (85, 150))  # row, col, px
 
 
@@ -45,31 +51,82 @@ def test_without_a_peak_the_highest_cell_is_asked_about() -> None:
 
 
 def test_centres_lie_on_the_objects(model: LoadedModel, image: Micrograph) -> None:
-    (grid,) = centre_grids(model, image, AmgConfig(), EmbeddingCache())
-    points = np.array(grid) * [180, 112]
+    points = centres(model, EmbeddingCache().encode(model, image.rgb)) * [180, 112]
     assert len(points) < 30
     for r, c in AT:
         assert np.hypot(points[:, 0] - c, points[:, 1] - r).min() < 8
 
 
-def test_they_enter_the_bank_as_point_grids(model: LoadedModel, image: Micrograph) -> None:
-    cache = EmbeddingCache()
-    grids = centre_grids(model, image, AmgConfig(), cache)
-    config = AmgConfig(points_per_side=None, point_grids=grids)
-    bank = ProposalBank(image, model, cache)
-    assert bank.missing([config]).prompts == len(grids[0])
+@pytest.mark.parametrize("zoom", [0, 1])
+def test_records_are_upstreams_asked_at_the_same_points(
+    model: LoadedModel, image: Micrograph, zoom: int
+) -> None:
+    config = CENTRES.replace(crop_n_layers=zoom, pred_iou_thresh=0.5, stability_score_thresh=0.5)
+    bank = ProposalBank(image, model)
     run(bank.prepare(config))
-    assert len(select(bank, config)) >= 1
+    generator = AskedAtCentres(model, config)
+    theirs = generator.generate(image.rgb)
+    assert differences(records(bank, select(bank, config)), theirs) == []
+    assert len(theirs) >= len(AT)
+    assert len(generator.asked) == (1, 5)[zoom]
 
 
-def test_each_zoom_level_has_its_grid(model: LoadedModel, image: Micrograph) -> None:
-    config = AmgConfig(crop_n_layers=1)
-    grids = centre_grids(model, image, config, EmbeddingCache())
-    assert len(grids) == 2
-    assert all(0 <= v <= 1 for grid in grids for point in grid for v in point)
+class AskedAtCentres(SamAutomaticMaskGenerator):
+    """Upstream's generator, given each crop's centres before it asks there."""
+
+    def __init__(self, model: LoadedModel, config: AmgConfig) -> None:
+        self.model, self.asked = model, []
+        kwargs = config.replace(prompts="grid").generator_kwargs()
+        super().__init__(model.sam, **kwargs)
+
+    def _process_crop(self, image, crop_box, crop_layer_idx, orig_size):
+        x0, y0, x1, y1 = crop_box
+        embedding = EmbeddingCache().encode(self.model, image[y0:y1, x0:x1])
+        self.point_grids[crop_layer_idx] = centres(self.model, embedding)
+        self.asked.append(len(self.point_grids[crop_layer_idx]))
+        return super()._process_crop(image, crop_box, crop_layer_idx, orig_size)
+
+
+def test_a_recipe_asks_anew_on_another_image(model: LoadedModel, image: Micrograph) -> None:
+    moved = Micrograph(np.roll(image.rgb, (0, 20), axis=(0, 1)))
+    found = [_middles(model, one) for one in (image, moved)]
+    assert len(found[0]) >= len(AT)
+    shift = found[1][:, None] - found[0][None] - [0, 20]
+    near = (np.hypot(*np.moveaxis(shift, 2, 0)) < 2).any(axis=0)
+    assert near.sum() >= len(AT)
+
+
+def _middles(model: LoadedModel, image: Micrograph) -> np.ndarray:
+    recipe = make_recipe(image, Mapping(), model, CENTRES)
+    config = Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))).config
+    bank = ProposalBank(image, model)
+    run(bank.prepare(config))
+    boxes = select(bank, config).boxes.astype(float)
+    return (boxes[:, [1, 0]] + boxes[:, [3, 2]]) / 2
+
+
+def test_before_it_is_encoded_the_cost_is_a_guess(model: LoadedModel, image: Micrograph) -> None:
+    bank = ProposalBank(image, model)
+    work = bank.missing([CENTRES])
+    assert (work.crops, work.prompts) == (1, USUAL_CENTRES)
+    steps = list(bank.prepare(CENTRES))
+    assert all(step.done <= step.total for step in steps)
+    (table,) = bank.tables(CENTRES)
+    assert 0 < table.n_points < USUAL_CENTRES
+    assert not bank.missing([CENTRES, CENTRES.replace(points_per_side=8)])
 
 
 def test_another_model_is_told_apart(image: Micrograph) -> None:
-    assert not sees_centres(tiny_model().sam)
+    tiny = tiny_model()
+    assert not sees_centres(tiny.sam)
     with pytest.raises(UserError, match="cannot propose centres"):
-        centre_grids(tiny_model(), image, AmgConfig(), EmbeddingCache())
+        run(ProposalBank(image, tiny).prepare(CENTRES))
+
+
+def test_upstream_and_point_grids_have_no_centres() -> None:
+    with pytest.raises(UserError, match="only asks on a grid"):
+        CENTRES.generator_kwargs()
+    with pytest.raises(UserError, match="not both"):
+        AmgConfig(prompts="centres", points_per_side=None, point_grids=(((0.5, 0.5),),))
+    with pytest.raises(UserError, match="'grid' or 'centres'"):
+        AmgConfig.from_dict({"prompts": "corners"})

@@ -17,8 +17,10 @@ from napari_samstar.core.errors import UserError
 def test_names_and_defaults_are_upstreams():
     upstream = inspect.signature(SamAutomaticMaskGenerator.__init__).parameters
     theirs = {n: p.default for n, p in upstream.items() if n not in ("self", "model")}
-    assert AmgConfig().to_dict() == theirs
-    assert list(AmgConfig().to_dict()) == list(theirs)
+    ours = AmgConfig().to_dict()
+    assert ours.pop("prompts") == "grid"
+    assert ours == theirs
+    assert list(ours) == list(theirs)
 
 
 @given(st.integers(0, 10_000))
@@ -32,7 +34,7 @@ def test_point_grids_become_arrays_for_upstream():
     config = AmgConfig(points_per_side=None, point_grids=(((0.5, 0.25),),))
     (grid,) = config.generator_kwargs()["point_grids"]
     assert grid.tolist() == [[0.5, 0.25]]
-    assert AmgConfig().generator_kwargs() == AmgConfig().to_dict()
+    assert {"prompts": "grid", **AmgConfig().generator_kwargs()} == AmgConfig().to_dict()
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def panels(make_napari_viewer: Callable[..., Any]) -> Panels:
     made = Panels(viewer, SegmentPanel(viewer), TunePanel(viewer), FrontPanel(viewer))
     for panel in made[1:]:
         viewer.window.add_dock_widget(panel)
+    made.segment.settings.prompts.value = "grid"
     for name, value in {
         "points_per_side": GRID,
         "pred_iou_thresh": 0.3,

@@ -11,11 +11,14 @@ import pytest
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 
+from napari_samstar.core.config import AmgConfig
 from napari_samstar.core.encoder import EmbeddingCache
-from napari_samstar.core.recipe import Recipe
+from napari_samstar.core.images import Mapping, Micrograph
+from napari_samstar.core.models import load
+from napari_samstar.core.recipe import Recipe, make_recipe
 from napari_samstar.core.source import ModelChoice, Source
 from napari_samstar.widgets._writer import PREVIEW_NAME, RECIPE_KEY
-from tests.widgets.conftest import discs
+from tests.widgets.conftest import GRID, discs, wait_until_idle
 
 
 def _labels(viewer: Any, name: str) -> Labels:
@@ -61,6 +64,37 @@ def test_a_setting_that_needs_sam_says_so(segmented: Any) -> None:
     rows = segmented.segment.settings.rows
     rows["points_per_side"].value = rows["points_per_side"].value + 1
     assert "Press Segment" in segmented.segment.message.text()
+
+
+def test_the_bundled_model_is_asked_at_centres(panels: Any, qtbot: Any) -> None:
+    settings = panels.segment.settings
+    settings.prompts.value = "centres"
+    assert not settings.rows["points_per_side"].enabled
+    panels.segment.run_button.click()
+    wait_until_idle(panels, qtbot)
+    segmented = panels.segment.desk.session.segmented
+    assert segmented.selection.config.prompts == "centres"
+    assert 0 < segmented.bank.tables(segmented.selection.config)[0].n_points < GRID**2
+    assert len(segmented.selection) >= 4
+
+
+def test_a_model_without_centres_is_asked_on_a_grid(panels: Any) -> None:
+    settings, models = panels.segment.settings, panels.segment.model_form
+    settings.prompts.value = "centres"
+    models.show_model("vit_b")
+    assert (settings.config().prompts, settings.prompts.native.isVisibleTo(settings.native)) == (
+        "grid",
+        False,
+    )
+    models.show_model("pocket")
+    assert settings.config().prompts == "centres"
+    panels.segment.desk.load(_recipe_on_a_grid())
+    assert settings.config().prompts == "grid"
+
+
+def _recipe_on_a_grid() -> Any:
+    image = Micrograph(np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2))
+    return make_recipe(image, Mapping(), load("pocket", "cpu"), AmgConfig(points_per_side=9))
 
 
 def test_tune_grows_a_front_and_a_click_previews(segmented: Any, qtbot: Any) -> None:

@@ -54,7 +54,8 @@ def demo(
 
     start = time.perf_counter()
     vanilla = AmgConfig(points_per_side=points_per_side)
-    plan = Plan(evaluations=evaluations, base=vanilla)
+    asked = options.asked_at(options.Prompts.auto, model, on_grid=False)
+    plan = Plan(evaluations=evaluations, base=vanilla.replace(prompts=asked))
     with staged(out) as folder:
         path, mapping = sample_data.path(sample), Mapping()
         target = Target(path, open_image(path, mapping, Calibration()), mapping)

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from napari_samstar._cli.errors import set_verbose
 from napari_samstar.core.config import SETTINGS, AmgConfig, Setting
+from napari_samstar.core.errors import UserError
+from napari_samstar.core.registry import REGISTRY
 
 SAM = "SAM's settings"
 IMAGE = "The image"
@@ -25,6 +27,14 @@ class Device(StrEnum):
     cpu = "cpu"
     cuda = "cuda"
     mps = "mps"
+
+
+class Prompts(StrEnum):
+    """Where SAM is asked."""
+
+    auto = "auto"
+    grid = "grid"
+    centres = "centres"
 
 
 class Projection(StrEnum):
@@ -97,6 +107,17 @@ Unit = Annotated[
     str | None, typer.Option(rich_help_panel=IMAGE, help="Unit of --pixel-size, such as nm.")
 ]
 
+AskedAt = Annotated[
+    Prompts,
+    typer.Option(
+        "--prompts",
+        rich_help_panel=SAM,
+        help="Ask SAM on its grid of points, or only where the model sees centres of objects. "
+        "'auto' is centres with 'pocket', which is quicker and usually better, and the grid with "
+        "other models, with --points-per-side and with --scope grids.",
+    ),
+]
+
 Command = Callable[..., None]
 
 
@@ -111,16 +132,37 @@ def with_settings(chosen: Callable[[Setting], bool]) -> Callable[[Command], Comm
     def decorate(command: Command) -> Command:
         def wrapped(**values: Any) -> None:
             given = {name: values.pop(name) for name in names}
-            command(**values, settings=AmgConfig(**given))
+            given = {name: value for name, value in given.items() if value is not None}
+            on_grid = "points_per_side" in given or values.get("scope") == "grids"
+            prompts = asked_at(values.pop("prompts"), values["model"], on_grid=on_grid)
+            command(**values, settings=AmgConfig(prompts=prompts, **given))
 
         signature = inspect.signature(command, eval_str=True)
         own = [p for p in signature.parameters.values() if p.name != "settings"]
-        added = [_option(name, SETTINGS[name], defaults[name]) for name in names]
+        added = [_prompts(), *(_option(name, SETTINGS[name], defaults[name]) for name in names)]
         wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
         wrapped.__signature__ = signature.replace(parameters=own + added)  # type: ignore[attr-defined]
         return wrapped
 
     return decorate
+
+
+def asked_at(asked: Prompts, model: str, *, on_grid: bool) -> Literal["grid", "centres"]:
+    """Return where to ask a model, by name; `on_grid` where a grid's density is given or sought."""
+    if asked is Prompts.centres and on_grid:
+        raise UserError(
+            "--prompts centres has no grid whose density could be set or searched: leave out "
+            "--points-per-side and --scope grids, or use --prompts grid."
+        )
+    if asked is Prompts.auto and not on_grid:
+        known = REGISTRY.get(model)
+        return "centres" if known is not None and known.architecture == "pocket" else "grid"
+    return "centres" if asked is Prompts.centres else "grid"
+
+
+def _prompts() -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter("prompts", kind, default=Prompts.auto, annotation=AskedAt)
 
 
 def _option(name: str, setting: Setting, default: Any) -> inspect.Parameter:
@@ -130,10 +172,14 @@ def _option(name: str, setting: Setting, default: Any) -> inspect.Parameter:
         "--" + name.replace("_", "-"),
         min=kind(setting.low),
         max=kind(setting.high),
-        help=setting.help + unit,
+        help=f"{setting.help}{unit} (default: {default:g})",
         rich_help_panel=SAM,
         metavar=f"{setting.low:g}..{setting.high:g}",
+        show_default=False,
     )
     return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, option],
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from napari_samstar.core.errors import UserError
 
 Reruns = Literal["nothing", "decoder", "encoder"]
 Scope = Literal["filters", "grids", "everything"]
+Prompts = Literal["grid", "centres"]
 
 OFFSET_STEP = 0.05
 """Step of the ladder on which stability is stored; see `AmgConfig.stability_score_offset`."""
@@ -39,11 +40,15 @@ def _setting(default: Any, **about: Any) -> Any:
 class AmgConfig:
     """One configuration of `segment_anything.SamAutomaticMaskGenerator`.
 
-    Names, defaults and meaning are upstream's. Each searchable field carries a `Setting` in its
-    metadata; `point_grids`, `points_per_batch` and `output_mode` are settable but not searched.
+    Names, defaults and meaning are upstream's, but for `prompts`, which is ours. Each searchable
+    field carries a `Setting` in its metadata; the others are settable but not searched.
 
     Attributes
     ----------
+    prompts : {"grid", "centres"}
+        Where SAM is asked: on upstream's grid, or where a model with a dense head sees the centres
+        of objects (see `centres`), anew for each image and crop; `points_per_side` then has no
+        effect.
     points_per_side : int
         Prompts along each side of the image.
     points_per_batch : int
@@ -53,6 +58,7 @@ class AmgConfig:
         frame upstream uses. Set exactly one of this and `points_per_side`.
     """
 
+    prompts: Prompts = "grid"
     points_per_side: int | None = _setting(
         32,
         label="Points per side",
@@ -126,6 +132,10 @@ class AmgConfig:
             self._check(name, getattr(self, name), about)
         if (self.points_per_side is None) == (self.point_grids is None):
             raise UserError("Give either points_per_side or point_grids, not both and not neither.")
+        if self.prompts not in get_args(Prompts):
+            raise UserError(f"prompts must be 'grid' or 'centres', not {self.prompts!r}.")
+        if self.prompts == "centres" and self.point_grids is not None:
+            raise UserError("Give either point_grids or prompts='centres', not both.")
         if self.points_per_batch < 1:
             raise UserError("points_per_batch must be at least 1.")
         snapped = round(round(self.stability_score_offset / OFFSET_STEP) * OFFSET_STEP, 10)
@@ -174,10 +184,18 @@ class AmgConfig:
         return cls(**values)
 
     def generator_kwargs(self) -> dict[str, Any]:
-        """Return the keyword arguments for `SamAutomaticMaskGenerator(model, **kwargs)`."""
+        """Return the keyword arguments for `SamAutomaticMaskGenerator(model, **kwargs)`.
+
+        Raises
+        ------
+        UserError
+            With ``prompts="centres"``, which upstream does not have.
+        """
         import numpy as np
 
         values = self.to_dict()
+        if values.pop("prompts") != "grid":
+            raise UserError("SAM's own generator only asks on a grid: use prompts='grid' for it.")
         if self.point_grids is not None:
             values["point_grids"] = [
                 np.asarray(g, dtype=float).reshape(-1, 2) for g in self.point_grids

@@ -108,6 +108,7 @@ SOUND_STARTS: Starts = (
 )
 """Tried first, after the defaults: permissive, tidy, very permissive, and for overlaps."""
 
+_OF_GRIDS = ("points_per_side", "crop_n_points_downscale_factor")
 _OF_CROPS = ("crop_nms_thresh", "crop_overlap_ratio", "crop_n_points_downscale_factor")
 
 
@@ -115,9 +116,12 @@ def space(plan: Plan) -> dict[str, Setting]:
     """Return the settings that a search may change: those of its scope that have an effect.
 
     Without crops, and with a scope that adds none, nothing depends on the settings of crops but
-    the last clean-up, which then keeps its default.
+    the last clean-up, which then keeps its default; nor anything on the density of a grid where SAM
+    is asked at centres.
     """
     found = searched(plan.scope)
+    if plan.base.prompts == "centres":
+        found = {name: setting for name, setting in found.items() if name not in _OF_GRIDS}
     if "crop_n_layers" in found or plan.base.crop_n_layers > 0:
         return found
     return {name: setting for name, setting in found.items() if name not in _OF_CROPS}

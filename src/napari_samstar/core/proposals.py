@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import psutil
 from numpy.typing import NDArray
 from segment_anything.utils.amg import build_point_grid, generate_crop_boxes
 
+from napari_samstar.core.centres import centres
 from napari_samstar.core.cleanup import Cleaner
 from napari_samstar.core.decode import Box, Candidates, decode_grid
 from napari_samstar.core.encoder import EmbeddingCache
@@ -21,11 +22,17 @@ from napari_samstar.core.progress import Progress
 
 if TYPE_CHECKING:
     from napari_samstar.core.config import AmgConfig
+    from napari_samstar.core.encoder import Embedding
     from napari_samstar.core.images import Micrograph
     from napari_samstar.core.models import LoadedModel
 
 MASK_SHARE = 0.12
 """Mean share of the image that a candidate's box covers, for the memory estimate."""
+
+USUAL_CENTRES = 200
+"""Centres per crop, for estimates of time and memory before the crop is encoded."""
+
+Grid: TypeAlias = int | tuple[tuple[float, float], ...] | Literal["centres"]
 
 
 class ImpossibleConfig(UserError):
@@ -40,33 +47,38 @@ class Part:
     ----------
     crop_box : (x0, y0, x1, y1)
         px of the image.
-    grid : int or tuple of (x, y)
-        Points per side, or explicit points as fractions of the crop.
+    grid : int or tuple of (x, y) or "centres"
+        Points per side, explicit points as fractions of the crop, or where the model sees centres.
     points_per_batch : int
     """
 
     crop_box: Box
-    grid: int | tuple[tuple[float, float], ...]
+    grid: Grid
     points_per_batch: int
 
     @property
     def n_points(self) -> int:
-        """Number of prompts."""
-        return self.grid**2 if isinstance(self.grid, int) else len(self.grid)
+        """Number of prompts; of centres, which are not known yet, what is usual."""
+        if isinstance(self.grid, int):
+            return self.grid**2
+        return USUAL_CENTRES if self.grid == "centres" else len(self.grid)
 
-    def points(self) -> NDArray[np.float64]:
-        """Return the prompts as fractions (x, y) of the crop, shape (n_points, 2)."""
+    def points(self, model: LoadedModel, embedding: Embedding) -> NDArray[np.float64]:
+        """Return the prompts as fractions (x, y) of the crop, shape (n, 2)."""
         if isinstance(self.grid, int):
             return np.asarray(build_point_grid(self.grid))
+        if self.grid == "centres":
+            return centres(model, embedding)
         return np.asarray(self.grid, dtype=np.float64).reshape(-1, 2)
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The candidates of one part, and the ids under which the bank keeps their masks."""
+    """The candidates of one part, the ids of their masks in the bank, and the number of prompts."""
 
     candidates: Candidates
     ids: NDArray[np.int64]
+    n_points: int
 
 
 @dataclass(frozen=True)
@@ -165,7 +177,9 @@ class ProposalBank:
         for part in todo:
             yield Progress(done, total, "Encoding the image")
             for points in self._decode(part):
-                yield Progress(done + points, total, "Asking SAM for candidates")
+                yield Progress(
+                    done + min(points, part.n_points), total, "Asking SAM for candidates"
+                )
             done += part.n_points
 
     def _decode(self, part: Part) -> Iterator[int]:
@@ -177,12 +191,13 @@ class ProposalBank:
             self._encoded.add(part.crop_box)
             self._note("crops", 1, start)
         start = time.perf_counter()
+        points = part.points(self.model, embedding)
         candidates = yield from decode_grid(
-            self.model, embedding, part.crop_box, self.shape, part.points(), part.points_per_batch
+            self.model, embedding, part.crop_box, self.shape, points, part.points_per_batch
         )
-        self._note("prompts", part.n_points, start)
+        self._note("prompts", len(points), start)
         ids = np.array(self.masks.extend(candidates.masks), dtype=np.int64)
-        self._tables[part] = Table(candidates, ids)
+        self._tables[part] = Table(candidates, ids, len(points))
 
     def _note(self, kind: str, n: int, start: float) -> None:
         self._seconds[kind] += time.perf_counter() - start
@@ -200,7 +215,9 @@ class ProposalBank:
             )
 
 
-def _grid(config: AmgConfig, layer: int) -> int | tuple[tuple[float, float], ...]:
+def _grid(config: AmgConfig, layer: int) -> Grid:
+    if config.prompts == "centres":
+        return "centres"
     if config.point_grids is not None:
         if layer >= len(config.point_grids):
             raise UserError("point_grids needs one grid for each zoom level and one for the image.")

@@ -13,7 +13,7 @@ from napari_samstar.core.registry import REGISTRY
 from napari_samstar.core.source import ModelChoice
 from napari_samstar.widgets._alive import when_alive
 from napari_samstar.widgets._shared import combo, form, note
-from napari_samstar.widgets._torch import make_torch_safe
+from napari_samstar.widgets._torch import start_torch
 
 if TYPE_CHECKING:
     from napari_samstar.core.workflow import Segmented
@@ -28,6 +28,7 @@ class ModelForm(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._reasons: dict[str, str] = {}
+        self._own: dict[str, bool] = {}
         self.model_box = combo("Which SAM. Larger ones see better and take longer.")
         for name in REGISTRY:
             self.model_box.addItem(_model_text(name), name)
@@ -50,6 +51,12 @@ class ModelForm(QWidget):
         """Return the model and the device."""
         return ModelChoice(self.model_box.currentData(), DEVICES[self.device_box.currentText()])
 
+    def sees_centres(self) -> bool:
+        """Return whether the model proposes prompts; of a file of one's own known once loaded."""
+        name = self.model_box.currentData()
+        info = REGISTRY.get(name)
+        return info.architecture == "pocket" if info else self._own.get(name, False)
+
     def show_model(self, name: str) -> None:
         """Choose a model by its registry name or the path of its file."""
         at = self.model_box.findData(name)
@@ -61,7 +68,10 @@ class ModelForm(QWidget):
 
     def show_loaded(self, segmented: Segmented) -> None:
         """Show where the model runs that was loaded, and that its file is there now."""
+        from napari_samstar.core.centres import sees_centres
+
         self._reasons[segmented.choice.device] = segmented.model.device_reason
+        self._own[segmented.choice.name] = sees_centres(segmented.model.sam)
         at = self.model_box.findData(segmented.choice.name)
         if segmented.choice.name in REGISTRY:
             self.model_box.setItemText(at, _model_text(segmented.choice.name))
@@ -92,7 +102,8 @@ class ModelForm(QWidget):
         else:
             about = f"{info.advice} Licence: {info.licence}."
         reason = self._reasons.get(self.choice().device, "")
-        self.note.setText(f"{about}<br>Runs on {reason}" if reason else about)
+        where = f"Runs on {reason}" if reason else "Starting PyTorch…"
+        self.note.setText(f"{about}<br>{where}")
         self.model_box.setToolTip(about)
 
     def _on_model_activated(self, index: int) -> None:
@@ -113,7 +124,7 @@ class ModelForm(QWidget):
 def _reason(device: str) -> str:
     from napari_samstar.core.errors import UserError
 
-    make_torch_safe()
+    start_torch().join()
     from napari_samstar.core.device import choose_device
 
     try:

@@ -47,6 +47,7 @@ class SegmentPanel(Panel):
 
     def _build_settings(self) -> None:
         self.settings = SettingsForm(self.desk.session.config, self._on_setting_changed)
+        self._offer_centres()
         drawer = QCollapsible("Settings")
         drawer.setToolTip("SAM's own settings. Tune finds good ones for you.")
         drawer.addWidget(self.settings.native)
@@ -77,6 +78,7 @@ class SegmentPanel(Panel):
         self.listen(events.loaded, self._on_session_loaded)
         self.listen(self.desk.jobs.changed, self._on_jobs_changed)
         self.listen(self.desk.jobs.failed, self._on_jobs_failed)
+        self.model_form.model_box.currentIndexChanged.connect(self._offer_centres)
         self.image_form.layer_box.currentIndexChanged.connect(self._refresh_buttons)
         self.image_form.plane_box.currentIndexChanged.connect(self._refresh_buttons)
         layers = self.image_form.layer_box.model()
@@ -119,6 +121,10 @@ class SegmentPanel(Panel):
         data = np.zeros((*leading, *segmented.image.shape), dtype=np.int32)
         whole = Labels(data, name=f"{layer.name} objects", **placement.stack_transform)
         self.desk.segment_stack(source, list(np.ndindex(*leading)), whole)
+
+    def _offer_centres(self, *_: Any) -> None:
+        fresh = self.desk.session.segmented is None
+        self.settings.offer_centres(self.model_form.sees_centres(), choose=fresh)
 
     def _on_setting_changed(self) -> None:
         try:
@@ -171,6 +177,7 @@ class SegmentPanel(Panel):
         segmented = self.desk.session.segmented
         if not status.title and segmented is not None:
             self.model_form.show_loaded(segmented)
+            self._offer_centres()
         self._refresh_buttons()
 
     def _on_jobs_failed(self, text: str) -> None:

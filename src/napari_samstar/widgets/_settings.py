@@ -1,14 +1,17 @@
-"""One slider for each searchable setting, made from its declaration."""
+"""Where SAM is asked, and one slider for each searchable setting, made from its declaration."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from magicgui.widgets import FloatSlider, Slider
+from magicgui.widgets import ComboBox, FloatSlider, Slider
 from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_samstar.core.config import SETTINGS, AmgConfig, Setting
+
+PROMPTS = (("On a grid of points", "grid"), ("Where it sees centres", "centres"))
+OF_GRIDS = ("points_per_side", "crop_n_points_downscale_factor")
 
 
 class SettingsForm:
@@ -24,6 +27,8 @@ class SettingsForm:
     Attributes
     ----------
     native : QWidget
+    prompts : ComboBox
+        Shown for models that see centres.
     rows : dict of str to Slider or FloatSlider
         By the setting's name.
     """
@@ -31,21 +36,28 @@ class SettingsForm:
     def __init__(self, config: AmgConfig, changed: Callable[[], None]) -> None:
         self._base = config
         self._changed = changed
+        self._offered: bool | None = None
         self.rows = {name: _slider(setting, _top(name)) for name, setting in SETTINGS.items()}
+        self.prompts = ComboBox(
+            label="Ask SAM",
+            tooltip="On SAM's usual grid, or only where this model sees centres of objects: "
+            "quicker, and usually better.",
+            choices=PROMPTS,
+        )
         self.native = QWidget()
-        form = QFormLayout(self.native)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setVerticalSpacing(2)
-        for row in self.rows.values():
-            form.addRow(row.label, row.native)
-            form.labelForField(row.native).setToolTip(row.tooltip)
+        self._form = QFormLayout(self.native)
+        self._form.setContentsMargins(0, 0, 0, 0)
+        self._form.setVerticalSpacing(2)
+        for row in (self.prompts, *self.rows.values()):
+            self._form.addRow(row.label, row.native)
+            self._form.labelForField(row.native).setToolTip(row.tooltip)
         self.show(config)
-        for row in self.rows.values():
+        for row in (self.prompts, *self.rows.values()):
             row.changed.connect(self._on_changed)
 
     def config(self) -> AmgConfig:
         """Return the settings as shown; UserError where they do not fit together."""
-        values = {}
+        values: dict[str, Any] = {"prompts": self.prompts.value}
         for name, row in self.rows.items():
             kept = getattr(self._base, name)
             # A value between two steps of its slider stays as it is until the slider is moved.
@@ -55,9 +67,25 @@ class SettingsForm:
     def show(self, config: AmgConfig) -> None:
         """Show `config`; settings without a slider are kept as they are."""
         self._base = config
+        with self.prompts.changed.blocked():
+            self.prompts.value = config.prompts
+        self._show_what_counts()
         for name, row in self.rows.items():
             with row.changed.blocked():
                 row.value = self._shown(name, getattr(config, name))
+
+    def offer_centres(self, offered: bool, *, choose: bool = True) -> None:
+        """Offer centres as prompts, and `choose` them; or only the grid, where a model has none."""
+        before, self._offered = self._offered, offered
+        if offered == before:
+            return
+        self._form.setRowVisible(self.prompts.native, offered)
+        if choose or not offered:
+            self.prompts.value = "centres" if offered else "grid"
+
+    def _show_what_counts(self) -> None:
+        for name in OF_GRIDS:
+            self.rows[name].enabled = self.prompts.value == "grid"
 
     def _read(self, name: str) -> int | float:
         value = self.rows[name].value
@@ -70,6 +98,7 @@ class SettingsForm:
         return float(round(round(value / step) * step, 6))
 
     def _on_changed(self) -> None:
+        self._show_what_counts()
         self._changed()
 
 
