@@ -11,8 +11,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import platformdirs
-import pooch
-import requests
 
 import napari_samstar
 from napari_samstar.core.errors import UserError
@@ -115,6 +113,10 @@ def _make_room(info: ModelInfo, path: Path) -> None:
 
 
 def _download(info: ModelInfo, path: Path, bar: _Progress) -> None:
+    # Imported here: a panel needs the names of the files only, and the import would hold it up.
+    import pooch
+    import requests
+
     pooch.get_logger().setLevel(logging.WARNING)  # it would print to the terminal
     # A web cache may send the file compressed; then its length would not be the file's.
     headers = {"Accept-Encoding": "identity"}

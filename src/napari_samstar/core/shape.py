@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull, QhullError
 from skimage import measure
 
 from napari_samstar.core.errors import UserError
@@ -56,8 +56,8 @@ def _hull_area(window: Bool) -> float:
     corners = [(r + dr, c) for dr in (0, 1) for r, cs in zip(filled, zip(first, last, strict=True),
                strict=True) for c in cs]  # fmt: skip
     try:
-        return float(ConvexHull(np.array(corners)).volume)
-    except QhullError:
+        return float(scipy.spatial.ConvexHull(np.array(corners)).volume)
+    except scipy.spatial.QhullError:
         return float(window.sum())
 
 

@@ -1,12 +1,86 @@
-"""Bring torch into a process that already draws with OpenGL."""
+"""Bring torch into a process that already draws with OpenGL, without a standstill."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
+import importlib
 import importlib.util
+import logging
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+log = logging.getLogger("napari_samstar")
+
+LIBRARIES = ("libtorch_cpu.so", "libtorch_python.so")
+"""Torch's large libraries, the first one first."""
+
+CORE = (
+    "workflow", "select", "search", "tuning", "pareto", "recipe", "rescue", "compare", "journal",
+    "labels", "stack", "why",
+)  # fmt: skip
+NEEDED = (
+    *("torch", "torchvision", "segment_anything", "pandas"),
+    *(f"napari_samstar.core.{name}" for name in CORE),
+)
+"""What the panels import when it is first used: by then it is there."""
+
+_lock = threading.Lock()
+_thread: threading.Thread | None = None
+
+
+def start_torch() -> threading.Thread:
+    """Import torch and what needs it on a thread of its own, once; return that thread.
+
+    An import cannot be stopped, so a job that may be waits for this one in small steps. What
+    fails is raised by the import that needs it.
+    """
+    global _thread
+    with _lock:
+        if _thread is None:
+            # No daemon: a process that ends in the middle of such an import may crash.
+            _thread = threading.Thread(target=_import_all, name="samstar-import")
+            _thread.start()
+        return _thread
+
+
+def _import_all() -> None:
+    try:
+        with _no_collections():
+            make_torch_safe()
+            for name in NEEDED:
+                importlib.import_module(name)
+    except Exception:
+        log.exception("torch cannot be imported")
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Keep Python from looking for garbage in the block, nor among what was made in it.
+
+    Importing torch makes 300,000 objects that stay. Python would go through all there are several
+    times, and hold the interpreter lock, and so the window, for up to half a second each time.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        promote()
+        gc.enable()
+
+
+def promote() -> None:
+    """Count all objects as old ones, which Python looks through rarely; costs no time."""
+    if not gc.get_freeze_count():  # else someone froze what must stay so
+        gc.freeze()
+        gc.unfreeze()
 
 
 def make_torch_safe() -> None:
@@ -20,19 +94,18 @@ def make_torch_safe() -> None:
     if "triton" not in sys.modules and _mesa_llvm_is_loaded():
         sys.modules["triton"] = None  # type: ignore[assignment]  # import then raises ImportError
     if "torch" not in sys.modules:
-        _load_library()
+        _load_libraries()
 
 
-def _load_library() -> None:
-    """Map torch's largest library without holding the interpreter lock.
+def _load_libraries() -> None:
+    """Map torch's largest libraries without holding the interpreter lock.
 
     `import` holds it, and the GUI thread with it, for as long as the system needs for hundreds of
-    megabytes; a call of the C function does not. The import then finds the library there.
+    megabytes; a call of the C function does not. The import then finds the libraries there.
     """
     found = importlib.util.find_spec("torch")
     folders = (found.submodule_search_locations if found is not None else None) or []
-    for folder in folders:
-        path = Path(folder) / "lib" / "libtorch_cpu.so"
+    for path in (Path(folder) / "lib" / name for folder in folders for name in LIBRARIES):
         if sys.platform == "linux" and path.exists():
             load = ctypes.CDLL(None).dlopen
             load.restype, load.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]

@@ -7,12 +7,11 @@ import weakref
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from napari_samstar.core.errors import UserError
-from napari_samstar.widgets._torch import make_torch_safe
+from napari_samstar.widgets._torch import start_torch
 
 if TYPE_CHECKING:
+    import pandas as pd
     from napari.layers import Labels
 
     from napari_samstar.core.config import AmgConfig
@@ -53,6 +52,8 @@ class StackFiller:
 
 def measure(planes: Any, image: Micrograph | None, size: Any, unit: str) -> pd.DataFrame:
     """Measure a layer's planes, as napari wants a layer's features."""
+    import pandas as pd
+
     from napari_samstar.core.stack import measure_planes
 
     # napari looks a label's row up in the column "index".
@@ -74,8 +75,10 @@ def segment(desk: Desk, source: Source, choice: ModelChoice, config: AmgConfig) 
     """Segment, and look whether the image was tuned before; returns both."""
     from napari_samstar.core.progress import Progress
 
-    yield Progress(0, 0, "Starting up")
-    make_torch_safe()
+    importing = start_torch()
+    while importing.is_alive():
+        yield Progress(0, 0, "Starting PyTorch")
+        importing.join(0.1)
     from napari_samstar.core import workflow
 
     found = yield from workflow.segment(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import optimize
+import scipy
 
 from napari_samstar.core.rewards.registry import reward
 
@@ -46,7 +46,7 @@ def agreement(view: View) -> float:
     matched = hit[:, judged]
     if not matched.size:
         return 0.0
-    rows, cols = optimize.linear_sum_assignment(matched, maximize=True)
+    rows, cols = scipy.optimize.linear_sum_assignment(matched, maximize=True)
     return 2 * int(matched[rows, cols].sum()) / (len(hit) + int(judged.sum()))
 
 

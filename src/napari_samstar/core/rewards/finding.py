@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import spatial
 
 from napari_samstar.core.masks import count as pixels
 from napari_samstar.core.rewards.registry import reward
@@ -100,7 +100,7 @@ def _matches(blobs: NDArray[np.float64], centres: NDArray[np.float64]) -> int:
     if not len(centres):
         return 0
     reach = blobs[:, 2] / 2
-    tree = spatial.KDTree(centres)
+    tree = scipy.spatial.KDTree(centres)
     near = tree.query_ball_point(blobs[:, :2], reach)
     blob = np.repeat(np.arange(len(blobs)), [len(n) for n in near])
     centre = np.array([c for n in near for c in n], dtype=np.int64)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import spatial
-from scipy.special import ndtr
+import scipy
 
 from napari_samstar.core.rewards.registry import reward
 
@@ -31,7 +30,7 @@ def size_distribution(view: View) -> float:
     wanted = view.expectations
     d = np.sort(view.diameters)
     z = np.log(np.maximum(d, 1e-9) / (wanted.diameter or 1.0)) / np.log(wanted.spread or 1.3)
-    expected = ndtr(z)
+    expected = scipy.special.ndtr(z)
     n = len(d)
     above = np.arange(1, n + 1) / n - expected
     below = expected - np.arange(n) / n
@@ -54,5 +53,5 @@ def spacing(view: View) -> float:
     """
     if len(view.ids) < 2:
         return view.paired(1.0)
-    gaps, _ = spatial.KDTree(view.centres).query(view.centres, k=2)
+    gaps, _ = scipy.spatial.KDTree(view.centres).query(view.centres, k=2)
     return view.paired(float((gaps[:, 1] >= (view.expectations.spacing or 0.0)).mean()))
