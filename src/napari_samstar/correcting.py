@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.clicks import Box, Click, ClickSession, Step
     from napari_samstar.core.encoder import Embedding, EmbeddingCache
     from napari_samstar.core.models import LoadedModel
+    from napari_samstar.core.unfinished import Unfinished
     from napari_samstar.core.workflow import Segmented
 
 
@@ -78,6 +79,11 @@ class Correcting:
     def clicks(self) -> tuple[Click, ...]:
         """The clicks made on it so far."""
         return () if self.step is None else self.step.prompt.clicks
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Its states after each click, oldest first."""
+        return () if self._session is None else self._session.steps
 
     @property
     def can_undo(self) -> bool:
@@ -215,6 +221,14 @@ class Correcting:
         from napari_samstar.core.clicks import ClickSession
 
         return ClickSession(self._model(), self.embedding(cache), start)
+
+    def ask_replay(
+        self, cache: EmbeddingCache, left: Unfinished, start: NDArray[np.bool_] | None
+    ) -> ClickSession:
+        """Click again what an earlier session left, on the mask `start` or on a new object."""
+        session = self._in_hand(cache) if start is None else self.ask_start(cache, start)
+        left.replay(session)
+        return session
 
     def ask_click(self, cache: EmbeddingCache, click: Click) -> Asked:
         """Answer a click on the object in hand, or on a new one."""

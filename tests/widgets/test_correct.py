@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_samstar.core import unfinished
 from napari_samstar.widgets._correct import NEW, CorrectPanel
+from napari_samstar.widgets._keeping import POOL
 from napari_samstar.widgets._lane import Lane
 from napari_samstar.widgets._writer import OUTLINE_NAME
 from tests.widgets.conftest import wait_until_idle
@@ -74,15 +76,18 @@ def test_accepting_writes_a_layer_teaches_sam_and_can_be_undone_and_reset(correc
         settle(correct, qtbot)
     layer = correct.target()
     assert sorted(np.unique(layer.data)) == [0, 1, 2]
-    assert "2 objects" in correct.state.text() or "taken back" in correct.state.text()
+    assert (
+        "2 objects" in correct.learn_form.state.text()
+        or "taken back" in correct.learn_form.state.text()
+    )
     original = desk.session.segmented.model
     if correct.correcting.adaptation.learned is not None:
         assert correct.correcting.adaptation.model is not original
     desk.history.undo()
     assert sorted(np.unique(layer.data)) == [0, 1]
-    correct.reset_button.click()
+    correct.learn_form.reset_button.click()
     assert correct.correcting.adaptation.model is original
-    assert "Nothing learned" in correct.state.text()
+    assert "Nothing learned" in correct.learn_form.state.text()
 
 
 def test_an_object_of_a_layer_is_picked_up_refined_and_its_neighbours_stay(correct, qtbot):
@@ -92,7 +97,7 @@ def test_an_object_of_a_layer_is_picked_up_refined_and_its_neighbours_stay(corre
     layer.data[60:70, 100:110] = 78
     before = np.array(layer.data)
     correct.layer_box.setCurrentText(layer.name)
-    correct.learn_box.setChecked(False)
+    correct.learn_form.learn_box.setChecked(False)
     click(correct, qtbot, (90, 40))
     assert correct.correcting.label == 77
     np.testing.assert_array_equal(correct.correcting.mask, before == 77)
@@ -129,16 +134,16 @@ def test_all_objects_are_found_again_with_what_was_learned(correct, qtbot, segme
     correct.accept()
     settle(correct, qtbot)
     learned = correct.correcting.adaptation
-    correct.save(str(tmp_path / "learned.safetensors"))
-    correct.find_all()
+    correct.learn_form.save(str(tmp_path / "learned.safetensors"))
+    correct.learn_form.find_all()
     wait_until_idle(segmented, qtbot)
     again = desk.session.segmented
     assert again.bank is not bank
     assert again.model is learned.model
     assert correct.correcting.segmented is again
     assert correct.correcting.adaptation is learned
-    correct.reset()
-    correct.load(str(tmp_path / "learned.safetensors"))
+    correct.learn_form.reset()
+    correct.learn_form.load(str(tmp_path / "learned.safetensors"))
     assert correct.correcting.adaptation.learned.digest() == learned.learned.digest()
 
 
@@ -158,3 +163,30 @@ def test_a_lane_keeps_order_and_newer_tasks_replace_waiting_ones(qtbot):
     lane.add(lambda: "new", seen.append, "kind")
     qtbot.waitUntil(lambda: not lane.busy, timeout=LONG)
     assert seen == [0, 1, 2, "new"]
+
+
+def test_clicks_on_an_unfinished_object_survive_the_panel_and_the_session(
+    correct, qtbot, segmented, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path))
+    click(correct, qtbot, DISC)
+    click(correct, qtbot, (90, 40), button=2)
+    mask, clicks = correct.correcting.mask, correct.correcting.clicks
+    correct.correcting.learning = False
+    correct.start_button.setChecked(False)  # as hiding the panel does
+    assert correct.correcting.step is None
+    assert "2 clicks" in correct.unfinished.text.text()
+    POOL.submit(int).result()
+
+    correct.correcting.open(None)  # as in a new session
+    correct.correcting.open(correct.desk.session.segmented)
+    assert not correct.unfinished.isHidden()
+    correct.unfinished.button.click()
+    settle(correct, qtbot)
+    assert correct.correcting.clicks == clicks
+    np.testing.assert_array_equal(correct.correcting.mask, mask)
+    assert correct.unfinished.isHidden()
+    correct.skip()
+    POOL.submit(int).result()
+    assert unfinished.find(correct.desk.session.segmented.image.key) is None
+    assert correct.unfinished.isHidden()

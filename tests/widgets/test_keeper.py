@@ -15,6 +15,7 @@ from napari_samstar.core import autosave
 from napari_samstar.widgets import _keeper
 from napari_samstar.widgets._desk import desk_of
 from napari_samstar.widgets._go_on import GoOnRow
+from napari_samstar.widgets._keeping import POOL
 from napari_samstar.widgets._segment import SegmentPanel
 from napari_samstar.widgets._writer import RECIPE_KEY
 from tests.widgets.conftest import discs
@@ -29,7 +30,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
 def settle(qtbot: Any) -> None:
     """Wait until everything that changed is on disk."""
     qtbot.wait(200)
-    _keeper._pool.submit(int).result()
+    POOL.submit(int).result()
     qtbot.wait(50)
 
 
@@ -117,7 +118,7 @@ def test_a_change_just_before_the_viewer_closes_is_written(
     layer.paint((99, 99), 9)
     expected = np.array(layer.data)
     first.viewer.close()
-    _keeper._pool.submit(int).result()
+    POOL.submit(int).result()
     image = autosave.identity(discs())
     ((saved,),) = [s.layers for s in autosave.find(image)]
     np.testing.assert_array_equal(autosave.load(saved).labels, expected)

@@ -6,12 +6,17 @@ import contextlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_samstar.core.cache_folder import cache_folder, keep_newest
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.files import write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari_samstar.core.clicks import ClickSession, Step
 
 FOLDER, SUFFIX = "clicks", ".json"
 MOST_FILES, MOST_BYTES = 50, 10 * 2**20
@@ -40,6 +45,28 @@ class Unfinished:
     label: int = 0
     layer: str = ""
     when: str = ""
+
+    @classmethod
+    def of(cls, steps: Sequence[Step], label: int = 0, layer: str = "") -> Unfinished:
+        """Return what was pointed at in the states of a `ClickSession`."""
+        prompts = []
+        for prompt in (step.prompt for step in steps):
+            box = None if prompt.box is None else _corners(prompt.box)
+            prompts.append((tuple((c.row, c.col, c.positive) for c in prompt.clicks), box))
+        return cls(tuple(prompts), label, layer)
+
+    @property
+    def clicks(self) -> int:
+        """The number of clicks."""
+        return len(self.prompts[-1][0]) if self.prompts else 0
+
+    def replay(self, session: ClickSession) -> None:
+        """Ask everything again, in order; each state can be undone as before."""
+        from napari_samstar.core.clicks import Box, Click, Prompt
+
+        for clicks, box in self.prompts:
+            made = tuple(Click(*click) for click in clicks)
+            session.take(session.answer(Prompt(made, None if box is None else Box(*box))))
 
 
 def keep(image: str, unfinished: Unfinished) -> None:
@@ -75,6 +102,10 @@ def forget(image: str) -> None:
     """Remove the clicks on `image`: the object was accepted or put away."""
     with contextlib.suppress(OSError):
         _path(image).unlink(missing_ok=True)
+
+
+def _corners(box: Any) -> tuple[float, float, float, float]:
+    return box.row0, box.col0, box.row1, box.col1
 
 
 def _path(image: str) -> Path:

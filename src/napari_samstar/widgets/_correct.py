@@ -8,21 +8,24 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QPushButton
+from qtpy.QtWidgets import QPushButton
 
-from napari_samstar.core.errors import UserError
-from napari_samstar.correcting import Correcting, find_all_again
+from napari_samstar.correcting import Correcting
+from napari_samstar.widgets._buttons import button
 from napari_samstar.widgets._correct_canvas import CorrectingMouse
-from napari_samstar.widgets._correct_layer import label_at, label_under, write
-from napari_samstar.widgets._jobs import Job
+from napari_samstar.widgets._correct_layer import label_at, label_under, mask_of, write
+from napari_samstar.widgets._go_on import GoOnRow
 from napari_samstar.widgets._lane import Lane
+from napari_samstar.widgets._learn_form import LearnForm
 from napari_samstar.widgets._shared import JobBar, Panel, combo, failure, heading, link, note
+from napari_samstar.widgets._unfinished_row import UnfinishedRow
 from napari_samstar.widgets._writer import OUTLINE_NAME
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
 
+    from napari_samstar.core.unfinished import Unfinished
     from napari_samstar.widgets._desk import Desk
 
 KEYS = {"Enter": "accept", "Escape": "skip", "N": "next", "U": "undo", "R": "redo"}
@@ -31,7 +34,6 @@ HELP = (
     "<b>Left click</b> adds, <b>right click</b> (or Ctrl) removes, <b>Shift and drag</b> draws a "
     "box. A click into an object of the layer below picks it up."
 )
-FILES = "What SAM learned (*.safetensors)"
 
 _known: WeakKeyDictionary[Desk, Correcting] = WeakKeyDictionary()
 
@@ -47,12 +49,15 @@ class CorrectPanel(Panel):
         self.answers, self.lessons = Lane(), Lane()
         self._mouse = CorrectingMouse(napari_viewer, self._on_click, self._on_box)
         self._build_object_rows()
-        self._build_learning_rows()
+        self.column.addWidget(heading("Learning"))
+        self.learn_form = LearnForm(self, self.correcting, self.answers, self.lessons)
+        self.column.addWidget(self.learn_form)
+        self.job_bar = JobBar(self)
+        self.column.addWidget(self.job_bar)
         self.column.addStretch(1)
         self.listen(self.desk.session.events.segmented, self._on_session_segmented)
         self.listen(self.desk.jobs.changed, self._on_jobs_changed)
         self.listen(self.correcting.changed, self._refresh)
-        self.listen(self.lessons.changed, self._refresh)
         for event in ("inserted", "removed", "renamed"):
             self.listen(getattr(napari_viewer.layers.events, event), self._refresh_layers)
         mouse = self._mouse
@@ -68,52 +73,28 @@ class CorrectPanel(Panel):
         self.start_button.toggled.connect(self._on_start_toggled)
         self.message = note()
         self.follow(self.message)
-        self.accept_button = _button("Accept (Enter)", "Write the object.", self.accept)
-        self.skip_button = _button("Skip (Esc)", "Put the object away unchanged.", self.skip)
-        self.undo_button = _button("Undo (U)", "Take the last click back.", self.undo)
-        self.redo_button = _button("Redo (R)", "Click once more.", self.redo)
-        self.next_button = _button(
+        self.accept_button = button("Accept (Enter)", "Write the object.", self.accept)
+        self.skip_button = button("Skip (Esc)", "Put the object away unchanged.", self.skip)
+        self.undo_button = button("Undo (U)", "Take the last click back.", self.undo)
+        self.redo_button = button("Redo (R)", "Click once more.", self.redo)
+        self.next_button = button(
             "Next doubtful object (N)",
             "Pick up the object of which SAM is least certain: lowest quality times stability.",
             self.next,
         )
         self.layer_box = combo("Accepted objects go there. Pixels of other objects stay theirs.")
+        self.go_on_row = GoOnRow(self)
+        self.unfinished = UnfinishedRow(
+            self, self.correcting, self.layer_box.currentText, self.go_on_with
+        )
+        self.column.addWidget(self.go_on_row)
         self.column.addWidget(self.start_button)
         self.column.addWidget(self.message)
+        self.column.addWidget(self.unfinished)
         self.row(self.accept_button, self.skip_button)
         self.row(self.undo_button, self.redo_button)
         self.column.addWidget(self.next_button)
         self.row(note("Objects go to"), self.layer_box, stretch=1)
-
-    def _build_learning_rows(self) -> None:
-        self.column.addWidget(heading("Learning"))
-        self.learn_box = QCheckBox("Learn from my clicks")
-        self.learn_box.setToolTip("SAM's mask decoder adapts to what you accept, beside your work.")
-        self.learn_box.setChecked(self.correcting.learning)
-        self.learn_box.toggled.connect(self._on_learn_toggled)
-        self.adapted_box = QCheckBox("Use what was learned")
-        self.adapted_box.setToolTip("Off: see what the original SAM makes of the same clicks.")
-        self.adapted_box.setChecked(self.correcting.adapted)
-        self.adapted_box.toggled.connect(self._on_adapted_toggled)
-        self.state = note()
-        self.again_button = _button(
-            "Find all objects again",
-            "Run SAM on the whole image with what it learned, with the settings on show.",
-            self.find_all,
-        )
-        self.reset_button = _button(
-            "Reset",
-            "Forget what was learned. The objects on show stay until all are found again.",
-            self.reset,
-        )
-        self.save_button = _button("Save…", "Save what was learned to a file.", self._on_save)
-        self.load_button = _button("Load…", "Load what was learned earlier.", self._on_load)
-        self.row(self.learn_box, self.adapted_box)
-        self.column.addWidget(self.state)
-        self.column.addWidget(self.again_button)
-        self.row(self.reset_button, self.save_button, self.load_button)
-        self.job_bar = JobBar(self)
-        self.column.addWidget(self.job_bar)
 
     # --- what the user does ---------------------------------------------------------------------
 
@@ -128,6 +109,7 @@ class CorrectPanel(Panel):
             return
         example = self.correcting.lesson()
         self.correcting.drop()
+        self.unfinished.forget()
         self._refresh_layers()
         self.layer_box.setCurrentText(layer.name)
         if example is not None:
@@ -137,6 +119,7 @@ class CorrectPanel(Panel):
     def skip(self) -> None:
         """Put the object in hand away."""
         self.correcting.drop()
+        self.unfinished.forget()
 
     def undo(self) -> None:
         """Undo the last click."""
@@ -157,16 +140,18 @@ class CorrectPanel(Panel):
         mask = segmented.bank.masks.dense(int(segmented.selection.ids[at]))
         self._pick_up(mask, label_under(self.target(), mask), look=True)
 
-    def find_all(self) -> None:
-        """Rebuild the proposals with what was learned."""
-        work = (self.correcting, self.desk.cache())
-        finish = self.desk.session.set_segmented
-        self.desk.jobs.start(Job("Find all again", find_all_again, work, on_result=finish))
-
-    def reset(self) -> None:
-        """Forget what was learned."""
-        self.lessons.clear()
-        self.correcting.reset()
+    def go_on_with(self, left: Unfinished) -> None:
+        """Take up an object that was begun in an earlier session, or before the panel closed."""
+        start = None
+        if left.label:
+            self.layer_box.setCurrentText(left.layer)
+            start = mask_of(self.target(), left.label)
+            if start is None or not start.any():
+                self.message.setText(failure(f"First bring back the labels of '{left.layer}'."))
+                return
+        self.start_button.setChecked(True)
+        work = partial(self.correcting.ask_replay, self.desk.cache(), left, start)
+        self.answers.add(work, partial(self._on_start, left.label, True))
 
     def target(self) -> Labels | None:
         """Return the layer that accepted objects go to, None for a new one."""
@@ -184,10 +169,7 @@ class CorrectPanel(Panel):
         if self.correcting.step is None and not self.answers.busy:
             label = label_at(self.target(), spot)
             if label:
-                target = self.target()
-                assert target is not None
-                plane = np.asarray(target.data).reshape(target.data.shape[-2:])
-                self._pick_up(plane == label, label)
+                self._pick_up(mask_of(self.target(), label), label)
                 return
         click = Click(*spot, positive)
         work = partial(self.correcting.ask_click, self.desk.cache(), click)
@@ -231,11 +213,7 @@ class CorrectPanel(Panel):
     def _on_clicks_learned(self, found: Any) -> None:
         if found is not None:
             self.correcting.use(*found)
-            self.answers.add(self.correcting.ask_again, self._on_again, "again")
-
-    def _on_again(self, asked: Any) -> None:
-        if asked is not None:
-            self.correcting.take_again(asked)
+            self.learn_form.ask_again()
 
     def _on_object_learned(self, found: Any) -> None:
         self.correcting.learned(*found)
@@ -250,14 +228,6 @@ class CorrectPanel(Panel):
         if not on:
             self.correcting.drop()
         self._refresh()
-
-    def _on_learn_toggled(self, on: bool) -> None:
-        self.correcting.learning = on
-        self._refresh()
-
-    def _on_adapted_toggled(self, on: bool) -> None:
-        self.correcting.set_adapted(on)
-        self.answers.add(self.correcting.ask_again, self._on_again, "again")
 
     def _on_session_segmented(self, *_: Any) -> None:
         segmented = self.desk.session.segmented
@@ -284,16 +254,12 @@ class CorrectPanel(Panel):
         correcting = self.correcting
         ready = correcting.segmented is not None
         held = correcting.mask
-        for button in (self.start_button, self.next_button, self.again_button, self.load_button):
-            button.setEnabled(ready)
+        self.start_button.setEnabled(ready)
+        self.next_button.setEnabled(ready)
         self.accept_button.setEnabled(held is not None and bool(held.any()))
         self.skip_button.setEnabled(correcting.step is not None)
         self.undo_button.setEnabled(correcting.can_undo)
         self.redo_button.setEnabled(correcting.can_redo)
-        learned = correcting.adaptation is not None and correcting.adaptation.learned is not None
-        for widget in (self.reset_button, self.save_button, self.adapted_box):
-            widget.setEnabled(learned)
-        self.state.setText("Learning…" if self.lessons.busy else correcting.text)
         self.message.setText(self._advice())
         if self.start_button.isChecked():
             self.desk.layers.outline(held)
@@ -323,52 +289,6 @@ class CorrectPanel(Panel):
         """Stop listening to clicks where nobody sees the answer."""
         super().hideEvent(event)
         self.start_button.setChecked(False)
-
-    # --- files --------------------------------------------------------------------------------
-
-    def _on_save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save what was learned", "", FILES)
-        if path:
-            self._guarded(self.save, path)
-
-    def _on_load(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "What was learned earlier", "", FILES)
-        if path:
-            self._guarded(self.load, path)
-
-    def save(self, path: str) -> None:
-        """Save what was learned."""
-        from napari_samstar.core import adapters
-
-        known = self.correcting.adaptation
-        if known is not None and known.learned is not None:
-            about = {"objects": str(len(known.examples))}
-            adapters.save(known.learned, known.original, path, about)
-
-    def load(self, path: str) -> None:
-        """Load what was learned earlier, instead of what there is."""
-        from napari_samstar.core import adapters
-        from napari_samstar.core.adapt import Adaptation
-
-        known = self.correcting.adaptation
-        if known is not None:
-            learned, _ = adapters.load(path, known.original)
-            fresh = Adaptation(known.original, known.settings)
-            fresh.restore(learned)
-            self.correcting.restore(fresh)
-
-    def _guarded(self, work: Any, path: str) -> None:
-        try:
-            work(path)
-        except UserError as error:
-            self.message.setText(failure(str(error)))
-
-
-def _button(text: str, tip: str, pressed: Any) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    button.clicked.connect(lambda: pressed())
-    return button
 
 
 def _press(method: Any, _: Any) -> None:

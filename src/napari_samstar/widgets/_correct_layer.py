@@ -20,6 +20,11 @@ def label_at(layer: Labels | None, spot: tuple[int, int]) -> int:
     return 0 if layer is None else int(_plane(layer)[spot])
 
 
+def mask_of(layer: Labels | None, label: int) -> NDArray[np.bool_] | None:
+    """Return the pixels (H, W) of an object of a layer of one plane; None without a layer."""
+    return None if layer is None else np.asarray(_plane(layer) == label)
+
+
 def label_under(layer: Labels | None, mask: NDArray[np.bool_]) -> int:
     """Return the object of a layer that covers most of `mask` (H, W), 0 where none does."""
     if layer is None or not mask.any():

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 import weakref
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -16,11 +13,20 @@ import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_warning
 from psygnal import Signal
-from qtpy.QtCore import QObject, QTimer
-from qtpy.QtCore import Signal as QtSignal
+from qtpy.QtCore import QTimer
 
 from napari_samstar.core import autosave
-from napari_samstar.core.errors import UserError
+from napari_samstar.widgets._keeping import (
+    POOL,
+    Background,
+    digest,
+    fits,
+    identify,
+    is_a_copy,
+    load,
+    plane_of,
+    save,
+)
 from napari_samstar.widgets._layers import Placement, leading_shape
 from napari_samstar.widgets._writer import RECIPE_KEY, TEMPORARY
 
@@ -30,8 +36,6 @@ if TYPE_CHECKING:
     from napari_samstar.core.autosave import Session, Work
     from napari_samstar.widgets._writer import LayerWriter
 
-log = logging.getLogger("napari_samstar")
-
 Home = tuple[str, tuple[int, ...] | None]
 """An image by its identity, and a plane of it; None for the whole image."""
 
@@ -39,15 +43,6 @@ REST = 2000  # ms after the last change before labels are written
 LONGEST = 20.0  # s that one goes on changing them before they are written anyway
 SHARE = 10
 """Writing takes at most one part in so many of the time: large stacks are written more rarely."""
-
-_pool = ThreadPoolExecutor(1, thread_name_prefix="samstar-autosave")
-# Python waits for these threads at its end, so that what was changed last is written too.
-
-
-class _Post(QObject):
-    """Brings what a thread found to the GUI thread."""
-
-    arrived = QtSignal(object)
 
 
 class Keeper:
@@ -70,9 +65,8 @@ class Keeper:
         self._dirty: dict[Labels, None] = {}
         self._since = self._not_before = 0.0
         self._said = ""
-        self._post = _Post()
-        self._post.arrived.connect(lambda call: call())
-        self._timer = QTimer(self._post)
+        self._background = Background()
+        self._timer = QTimer(self._background)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.save)
         events = viewer.layers.events
@@ -107,11 +101,11 @@ class Keeper:
         image, plane = home
         before = self._names.get(layer, layer.name)
         if before != layer.name:
-            _pool.submit(autosave.set_aside, image, self.run, before)
+            POOL.submit(autosave.set_aside, image, self.run, before)
         self._names[layer] = layer.name
         work = autosave.Work(layer.name, layer.data, plane, layer.metadata.get(RECIPE_KEY, {}))
-        writing = partial(_save, image, self.run, work, self._digests.get(layer, ""))
-        self._ask(writing, partial(self._on_saved, weakref.ref(layer)))
+        writing = partial(save, image, self.run, work, self._digests.get(layer, ""))
+        self._background.ask(writing, partial(self._on_saved, weakref.ref(layer)))
 
     def _on_saved(self, known: weakref.ref[Labels], outcome: tuple[str, float, str]) -> None:
         digest, seconds, problem = outcome
@@ -133,7 +127,7 @@ class Keeper:
             return
         image, _ = self._homes[layer]
         if any(image == self._images.get(x) for x in viewer.layers if isinstance(x, Image)):
-            _pool.submit(autosave.set_aside, image, self.run, layer.name)
+            POOL.submit(autosave.set_aside, image, self.run, layer.name)
             self._digests.pop(layer, None)
 
     def _home(self, layer: Labels) -> Home | None:
@@ -147,7 +141,7 @@ class Keeper:
         for image in images:
             name = self._images.get(image)
             if name is not None and image.ndim == layer.ndim and fits(layer, image):
-                self._homes[layer] = (name, _plane(layer, image))
+                self._homes[layer] = (name, plane_of(layer, image))
                 break
         return self._homes.get(layer)
 
@@ -164,7 +158,7 @@ class Keeper:
         """Bring the layers of a session back, as steps that can be undone."""
         self.dismiss(image, session)
         for saved in session.layers:
-            self._ask(partial(_load, saved), partial(self._on_loaded, weakref.ref(image)))
+            self._background.ask(partial(load, saved), partial(self._on_loaded, weakref.ref(image)))
 
     def dismiss(self, image: Image, session: Session) -> None:
         """Offer a session no more, until the image is opened again."""
@@ -198,9 +192,9 @@ class Keeper:
             for event in (layer.events.data, layer.events.paint, layer.events.set_data):
                 event.connect(self._on_changed)
             self._touch(layer)
-            if _is_a_copy(layer) and layer not in self._digests:
-                self._ask(
-                    partial(_digest, layer.data), partial(self._on_digest, weakref.ref(layer))
+            if is_a_copy(layer) and layer not in self._digests:
+                self._background.ask(
+                    partial(digest, layer.data), partial(self._on_digest, weakref.ref(layer))
                 )
 
     def _look_at(self, event: Any) -> None:
@@ -208,8 +202,8 @@ class Keeper:
 
     def _look(self, image: Image) -> None:
         """Learn what the image is, and what was left of it."""
-        work = partial(_identify, image.data, bool(image.rgb), self.run)
-        self._ask(work, partial(self._on_identified, weakref.ref(image)))
+        work = partial(identify, image.data, bool(image.rgb), self.run)
+        self._background.ask(work, partial(self._on_identified, weakref.ref(image)))
 
     def _on_identified(self, known: weakref.ref[Image], found: Any) -> None:
         image, viewer = known(), self._viewer()
@@ -246,78 +240,3 @@ class Keeper:
         if layer in self._dirty:
             self._write(layer)  # now: the viewer may be closing
         self._touch(layer)
-
-    # --- threads ------------------------------------------------------------------------------
-
-    def _ask(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        """Run `work` on the thread, then `done` on the GUI thread."""
-        post = self._post
-
-        def deliver(future: Future[Any]) -> None:
-            error = future.exception()
-            if error is not None:
-                log.error("autosave failed", exc_info=error)
-                return
-            try:
-                post.arrived.emit(partial(done, future.result()))
-            except RuntimeError:  # napari has ended meanwhile
-                log.debug("nobody is left to hear of an autosave")
-
-        _pool.submit(work).add_done_callback(deliver)
-
-
-def fits(labels: Labels, image: Image) -> bool:
-    """Return whether labels cover an image, or one plane of it, pixel by pixel."""
-    whole = image.data[0].shape if image.multiscale else image.data.shape
-    rows, cols = whole[-3:-1] if image.rgb else whole[-2:]
-    ahead = labels.data.shape[:-2]
-    return labels.data.shape[-2:] == (rows, cols) and (
-        ahead == leading_shape(image) or all(n == 1 for n in ahead)
-    )
-
-
-def _plane(labels: Labels, image: Image) -> tuple[int, ...] | None:
-    """Return the plane of a stack that labels lie on; None where they cover all of it."""
-    ahead = leading_shape(image)
-    if not ahead or labels.data.shape[:-2] == ahead:
-        return None
-    at = image.world_to_data(labels.data_to_world((0,) * labels.ndim))[: len(ahead)]
-    return tuple(int(np.clip(round(x), 0, n - 1)) for x, n in zip(at, ahead, strict=True))
-
-
-def _is_a_copy(layer: Labels) -> bool:
-    """Return whether labels came from a file or a sample: nothing is lost before they change."""
-    return bool(layer.source.path or layer.source.sample)
-
-
-def _digest(data: Any) -> str:
-    return autosave.Work("", np.asarray(data)).digest
-
-
-def _identify(data: Any, rgb: bool, run: str) -> tuple[str, tuple[Session, ...]] | None:
-    try:
-        name = autosave.identity(data, rgb=rgb)
-    except Exception as error:  # whatever lazy data raise: they are no reason to disturb anyone
-        log.warning("an image cannot be told: %s", error)
-        return None
-    return name, autosave.find(name, but=run)
-
-
-def _save(image: str, run: str, work: Work, before: str) -> tuple[str, float, str]:
-    """Write where anything changed; returns the digest, the seconds it took, and the problem."""
-    start = time.monotonic()
-    digest = work.digest
-    problem = ""
-    if digest != before and work.labels.any():
-        try:
-            autosave.save(image, run, work)
-        except UserError as error:
-            problem = str(error)
-    return digest, time.monotonic() - start, problem
-
-
-def _load(saved: autosave.Saved) -> Work | str:
-    try:
-        return autosave.load(saved)
-    except UserError as error:
-        return str(error)

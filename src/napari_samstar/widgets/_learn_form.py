@@ -1,0 +1,155 @@
+"""What SAM learned from accepted objects: whether it learns, whether it is used, and its file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+
+from napari_samstar.core.errors import UserError
+from napari_samstar.correcting import Correcting, find_all_again
+from napari_samstar.widgets._buttons import button
+from napari_samstar.widgets._jobs import Job
+from napari_samstar.widgets._shared import failure, note
+
+if TYPE_CHECKING:
+    from napari_samstar.widgets._lane import Lane
+    from napari_samstar.widgets._shared import Panel
+
+FILES = "What SAM learned (*.safetensors)"
+
+
+class LearnForm(QWidget):
+    """The learning half of the Correct panel.
+
+    Parameters
+    ----------
+    panel : Panel
+    correcting : Correcting
+    answers, lessons : Lane
+        Where clicks are answered, and where SAM learns beside them.
+    """
+
+    def __init__(self, panel: Panel, correcting: Correcting, answers: Lane, lessons: Lane) -> None:
+        super().__init__()
+        self._desk = panel.desk
+        self._correcting, self._answers, self._lessons = correcting, answers, lessons
+        self._build()
+        panel.listen(correcting.changed, self.refresh)
+        panel.listen(lessons.changed, self.refresh)
+        self.refresh()
+
+    def _build(self) -> None:
+        self.learn_box = QCheckBox("Learn from my clicks")
+        self.learn_box.setToolTip("SAM's mask decoder adapts to what you accept, beside your work.")
+        self.learn_box.setChecked(self._correcting.learning)
+        self.learn_box.toggled.connect(self._on_learn_toggled)
+        self.adapted_box = QCheckBox("Use what was learned")
+        self.adapted_box.setToolTip("Off: see what the original SAM makes of the same clicks.")
+        self.adapted_box.setChecked(self._correcting.adapted)
+        self.adapted_box.toggled.connect(self._on_adapted_toggled)
+        self.state = note()
+        self.again_button = button(
+            "Find all objects again",
+            "Run SAM on the whole image with what it learned, with the settings on show.",
+            self.find_all,
+        )
+        self.reset_button = button(
+            "Reset",
+            "Forget what was learned. The objects on show stay until all are found again.",
+            self.reset,
+        )
+        self.save_button = button("Save…", "Save what was learned to a file.", self._on_save)
+        self.load_button = button("Load…", "Load what was learned earlier.", self._on_load)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(6)
+        for row in (
+            (self.learn_box, self.adapted_box),
+            (self.state,),
+            (self.again_button,),
+            (self.reset_button, self.save_button, self.load_button),
+        ):
+            line = QHBoxLayout()
+            for widget in row:
+                line.addWidget(widget, 1)
+            column.addLayout(line)
+
+    # --- what the user does ---------------------------------------------------------------------
+
+    def find_all(self) -> None:
+        """Rebuild the proposals with what was learned."""
+        work = (self._correcting, self._desk.cache())
+        finish = self._desk.session.set_segmented
+        self._desk.jobs.start(Job("Find all again", find_all_again, work, on_result=finish))
+
+    def reset(self) -> None:
+        """Forget what was learned."""
+        self._lessons.clear()
+        self._correcting.reset()
+
+    def save(self, path: str) -> None:
+        """Save what was learned."""
+        from napari_samstar.core import adapters
+
+        known = self._correcting.adaptation
+        if known is not None and known.learned is not None:
+            about = {"objects": str(len(known.examples))}
+            adapters.save(known.learned, known.original, path, about)
+
+    def load(self, path: str) -> None:
+        """Load what was learned earlier, instead of what there is."""
+        from napari_samstar.core import adapters
+        from napari_samstar.core.adapt import Adaptation
+
+        known = self._correcting.adaptation
+        if known is not None:
+            learned, _ = adapters.load(path, known.original)
+            fresh = Adaptation(known.original, known.settings)
+            fresh.restore(learned)
+            self._correcting.restore(fresh)
+
+    def _on_save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save what was learned", "", FILES)
+        if path:
+            self._guarded(self.save, path)
+
+    def _on_load(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "What was learned earlier", "", FILES)
+        if path:
+            self._guarded(self.load, path)
+
+    def _guarded(self, work: Any, path: str) -> None:
+        try:
+            work(path)
+        except UserError as error:
+            self.state.setText(failure(str(error)))
+
+    def _on_learn_toggled(self, on: bool) -> None:
+        self._correcting.learning = on
+        self.refresh()
+
+    def _on_adapted_toggled(self, on: bool) -> None:
+        self._correcting.set_adapted(on)
+        self.ask_again()
+
+    # --- what happened ------------------------------------------------------------------------
+
+    def ask_again(self) -> None:
+        """Answer the clicks on the object in hand anew, by the decoder now in use."""
+        self._answers.add(self._correcting.ask_again, self._on_again, "again")
+
+    def _on_again(self, asked: Any) -> None:
+        if asked is not None:
+            self._correcting.take_again(asked)
+
+    def refresh(self, *_: Any) -> None:
+        """Show what can be done, and what was learned."""
+        correcting = self._correcting
+        ready = correcting.segmented is not None
+        for widget in (self.again_button, self.load_button):
+            widget.setEnabled(ready)
+        learned = correcting.adaptation is not None and correcting.adaptation.learned is not None
+        for widget in (self.reset_button, self.save_button, self.adapted_box):
+            widget.setEnabled(learned)
+        self.state.setText("Learning…" if self._lessons.busy else correcting.text)
