@@ -385,3 +385,11 @@ def test_a_mask_over_several_objects_is_punished(judge):
     speckled = gray_of([disc(SHAPE, 128, 128, 60)])
     speckled[120:124, 120:124] = speckled[130:133, 140:143] = 255
     assert judged(speckled, [disc(SHAPE, 128, 128, 60)])["no_merging"] > 0.95
+
+
+def test_small_false_masks_count_as_much_as_large_true_ones(judge):
+    specks = [disc(SHAPE, r, 8, 4) for r in range(8, 250, 12)]
+    true, false = judge(GOOD), judge([*GOOD, *specks])
+    assert true["outlined"] > 0.98
+    assert false["outlined"] < true["outlined"] - 0.15
+    assert false["outlined"] - true["outlined"] < false["coverage"] - true["coverage"]

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 PRECISION_WEIGHT = 0.25
 """beta squared of the F measure of `boundary`: F_0.5, in which precision weighs more."""
 
+OUTLINED_SHARE = 0.5
+"""Share of a contour on intensity edges, above chance, from which an object is seen to be one."""
+
 
 @reward(
     label="Overlap, but no duplicates",
@@ -85,6 +88,25 @@ def boundary(view: View) -> float:
     hits = float((above * length)[~view.fragments].sum())
     drawn = float(length.sum())
     return (1 + PRECISION_WEIGHT) * hits / max(drawn + PRECISION_WEIGHT * features.n_edges, 1)
+
+
+@reward(
+    label="Every object outlined",
+    help="Each object, however small, has an outline that is visible in the image.",
+    objective=1,
+    weight=2.0,
+    applies=lambda view: view.features.n_edges > 0,
+)
+def outlined(view: View) -> float:
+    """Share of masks with (s_i - p) / (1 - p) >= 0.5, paired with coverage.
+
+    s_i is the share of m_i's contour within 2 px of an edge, p the share of the image that lies so
+    near one. Where `boundary` weighs outlines by their length, each mask counts alike here, as it
+    does when objects are counted: many small false masks cover little but are many. Ours.
+    """
+    chance = view.features.edge_share
+    above = (view.features.on_edge(view.ids) - chance) / max(1 - chance, 1e-9)
+    return view.paired(float((above >= OUTLINED_SHARE).mean()))
 
 
 @reward(
