@@ -65,7 +65,7 @@ def test_a_click_shows_an_outline_that_undo_and_redo_follow(correct, qtbot):
     assert not correct.correcting.mask[90, 40]
     correct.skip_button.click()
     assert correct.correcting.step is None
-    assert OUTLINE_NAME not in correct.viewer().layers
+    assert correct.desk.layers.temporary(OUTLINE_NAME) is None
 
 
 def test_accepting_writes_a_layer_teaches_sam_and_can_be_undone_and_reset(correct, qtbot):

@@ -42,12 +42,12 @@ def test_front_axes_comparison_and_export(tuned: Any, qtbot: Any, tmp_path: Any)
     assert session.chosen == few
     panel.plot.picked.emit(many, True)
     assert session.chosen == few, "comparing must not choose"
-    assert COMPARISON_NAME in tuned.viewer.layers
+    assert panel.desk.layers.temporary(COMPARISON_NAME) is not None
     assert not tuned.viewer.layers[PREVIEW_NAME].visible
     for word in ("gained", "lost", "changed", "same"):
         assert word in panel.details.text()
     panel.plot.picked.emit(many, False)
-    assert COMPARISON_NAME not in tuned.viewer.layers
+    assert panel.desk.layers.temporary(COMPARISON_NAME) is None
     assert tuned.viewer.layers[PREVIEW_NAME].visible
     assert len(panel.plot.other.points()) == 0
 

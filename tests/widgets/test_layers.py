@@ -186,5 +186,9 @@ def test_outline_and_comparison_are_temporary(viewer: Any, writer: LayerWriter) 
     assert {OUTLINE_NAME, COMPARISON_NAME} <= {x.name for x in viewer.layers}
     assert not viewer.layers[PREVIEW_NAME].visible
     writer.preview(np.ones((8, 8), dtype=np.int32))
-    assert [x.name for x in viewer.layers] == ["i", PREVIEW_NAME]
-    assert viewer.layers[PREVIEW_NAME].visible
+    assert [x.name for x in viewer.layers if x.visible] == ["i", PREVIEW_NAME]
+    writer.outline(np.eye(8, dtype=bool))
+    assert writer.temporary(OUTLINE_NAME) is viewer.layers[OUTLINE_NAME]
+    assert len(viewer.layers) == 4, "the layers that were there are shown again"
+    writer.drop()
+    assert [x.name for x in viewer.layers] == ["i"]

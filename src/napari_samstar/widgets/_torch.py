@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import importlib
 import importlib.util
 import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from napari_samstar.widgets._garbage import no_collections
 
 log = logging.getLogger("napari_samstar")
 
@@ -21,7 +20,7 @@ LIBRARIES = ("libtorch_cpu.so", "libtorch_python.so")
 
 CORE = (
     "workflow", "select", "search", "tuning", "pareto", "recipe", "rescue", "compare", "journal",
-    "labels", "stack", "why",
+    "labels", "stack", "why", "joint",
 )  # fmt: skip
 NEEDED = (
     *("torch", "torchvision", "segment_anything", "pandas"),
@@ -50,37 +49,12 @@ def start_torch() -> threading.Thread:
 
 def _import_all() -> None:
     try:
-        with _no_collections():
+        with no_collections():
             make_torch_safe()
             for name in NEEDED:
                 importlib.import_module(name)
     except Exception:
         log.exception("torch cannot be imported")
-
-
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Keep Python from looking for garbage in the block, nor among what was made in it.
-
-    Importing torch makes 300,000 objects that stay. Python would go through all there are several
-    times, and hold the interpreter lock, and so the window, for up to half a second each time.
-    """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        promote()
-        gc.enable()
-
-
-def promote() -> None:
-    """Count all objects as old ones, which Python looks through rarely; costs no time."""
-    if not gc.get_freeze_count():  # else someone froze what must stay so
-        gc.freeze()
-        gc.unfreeze()
 
 
 def make_torch_safe() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils import DirectLabelColormap
 
+from napari_samstar.widgets._garbage import quick_collections
 from napari_samstar.widgets._history import Action, Edit
 
 if TYPE_CHECKING:
@@ -50,14 +51,15 @@ class LayerWriter:
 
     def preview(self, labels: NDArray[np.int32], reveal: bool = True) -> None:
         """Show labels (H, W) in the temporary layer, which is made where it is missing."""
-        self.drop(COMPARISON_NAME, OUTLINE_NAME)
         self._show(PREVIEW_NAME, labels, opacity=0.6)
+        self.hide(COMPARISON_NAME, OUTLINE_NAME)
         if reveal:
             self._set_visible(PREVIEW_NAME, True)
 
     def compare(self, picture: NDArray[np.uint8]) -> None:
         """Show a `Comparison.picture` (H, W) instead of the preview."""
         self._show(COMPARISON_NAME, picture, opacity=0.7, colormap=_colours(COLOURS))
+        self._set_visible(COMPARISON_NAME, True)
         self._set_visible(PREVIEW_NAME, False)
 
     def outline(self, mask: NDArray[np.bool_] | None, at: Placement | None = None) -> None:
@@ -66,7 +68,7 @@ class LayerWriter:
         It lies on the segmented plane, unless `at` says otherwise.
         """
         if mask is None:
-            self.drop(OUTLINE_NAME)
+            self.hide(OUTLINE_NAME)
             return
         layer = self._show(
             OUTLINE_NAME,
@@ -77,19 +79,33 @@ class LayerWriter:
         )
         if layer is not None:
             layer.contour = OUTLINE_WIDTH
+            layer.visible = True
 
-    def drop(self, *names: str) -> None:
-        """Remove temporary layers, where there are any."""
-        viewer = self._viewer()
+    def hide(self, *names: str) -> None:
+        """Take temporary layers off the canvas.
+
+        They stay in the list: to add one and remove it again takes napari ten times as long as to
+        show and hide it.
+        """
         for name in names:
-            layer = self.temporary(name)
-            if layer is not None and viewer is not None:
-                viewer.layers.remove(layer)
+            if self.temporary(name) is not None:
+                self._set_visible(name, False)
                 if name == COMPARISON_NAME:
                     self._set_visible(PREVIEW_NAME, True)
 
+    def drop(self) -> None:
+        """Remove all temporary layers."""
+        viewer = self._viewer()
+        for layer in [self._find(name) for name in TEMPORARY]:
+            if layer is not None and viewer is not None:
+                viewer.layers.remove(layer)
+
     def temporary(self, name: str) -> Labels | None:
-        """Return a temporary layer, None where it is not there."""
+        """Return a temporary layer that is on show, None where it is not."""
+        layer = self._find(name)
+        return layer if layer is not None and layer.visible else None
+
+    def _find(self, name: str) -> Labels | None:
         viewer = self._viewer()
         if viewer is None:
             return None
@@ -103,7 +119,7 @@ class LayerWriter:
         if viewer is None or placement is None:
             return None
         data = placement.expand(labels)
-        layer = self.temporary(name)
+        layer = self._find(name)
         if layer is not None and layer.data.shape == data.shape and _lies_at(layer, placement):
             layer.data = data
             return layer
@@ -118,8 +134,8 @@ class LayerWriter:
         return layer
 
     def _set_visible(self, name: str, visible: bool) -> None:
-        layer = self.temporary(name)
-        if layer is not None:
+        layer = self._find(name)
+        if layer is not None and layer.visible != visible:
             layer.visible = visible
 
     # --- layers of the user's own -------------------------------------------------------------
@@ -135,7 +151,7 @@ class LayerWriter:
         viewer, placement = self._viewer(), self.placement
         if viewer is None or placement is None:
             return []
-        preview = self.temporary(PREVIEW_NAME)
+        preview = self._find(PREVIEW_NAME)
         return [
             x
             for x in reversed(viewer.layers)
@@ -169,11 +185,6 @@ class LayerWriter:
         self._set_visible(PREVIEW_NAME, False)
         self._applied = weakref.ref(layer)
         return layer
-
-    @property
-    def temporary_names(self) -> tuple[str, ...]:
-        """Names of the layers that the plugin replaces as it likes."""
-        return TEMPORARY
 
     def holds(self, layer: Layer) -> bool:
         """Return whether the viewer has `layer`."""
@@ -211,7 +222,8 @@ class LayerWriter:
     def _remove(self, layer: Layer) -> None:
         viewer = self._viewer()
         if viewer is not None and layer in viewer.layers:
-            viewer.layers.remove(layer)
+            with quick_collections():
+                viewer.layers.remove(layer)
             self._set_visible(PREVIEW_NAME, True)
 
 
