@@ -45,9 +45,9 @@ class Shown:
     f1: float
 
 
-def shown(model: LoadedModel, family: str, k: int, size: int, points: int) -> Shown:
+def shown(model: LoadedModel, family: str, k: int, size: int) -> Shown:
     source = held_out.one_synthetic("test", family, k, size)
-    labels = Workplace.of(model, source.image).labels(AmgConfig(points_per_side=points))
+    labels = Workplace.of(model, source.image).labels(AmgConfig(prompts="centres"))
     f1 = score(source.label, labels).f1
     return Shown(family, k, source.image, source.label, labels, f1)
 
@@ -143,15 +143,14 @@ def draw(
     model: str = "pocket",
     candidates: int = 2,
     size: int = 384,
-    points: int = 16,
     side: int = 192,
 ) -> None:
     """Score `candidates` micrographs of each family, and write the sheet as PNG.
 
-    `size` is their side in px, `points` the grid's points per side, `side` a panel's side in px.
+    `size` is their side in px, `side` a panel's side in px.
     """
     loaded = load(model, "cpu")
-    rows = [pair([shown(loaded, f, k, size, points) for k in range(candidates)]) for f in FAMILIES]
+    rows = [pair([shown(loaded, f, k, size) for k in range(candidates)]) for f in FAMILIES]
     _in_few_colours(sheet(rows, side)).save(output, optimize=True)
 
 
