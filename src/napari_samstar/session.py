@@ -14,16 +14,16 @@ from napari_samstar.core.config import AmgConfig
 
 if TYPE_CHECKING:
     from napari_samstar.core.goal import Goal
+    from napari_samstar.core.joint import Jury
     from napari_samstar.core.journal import Run
     from napari_samstar.core.pareto import Front
     from napari_samstar.core.recipe import Recipe
     from napari_samstar.core.search import Evaluation, Plan
     from napari_samstar.core.select import Selection
-    from napari_samstar.core.tuning import Judge
     from napari_samstar.core.workflow import Segmented
 
 INVALIDATES: dict[str, tuple[str, ...]] = {
-    "segmented": ("judge", "plan", "evaluations", "front", "chosen", "rescued", "earlier"),
+    "segmented": ("jury", "plan", "evaluations", "front", "chosen", "rescued", "earlier"),
     "evaluations": ("front",),
     "goal": ("front",),
 }
@@ -42,8 +42,8 @@ class Session:
     ----------
     segmented : Segmented, optional
         The latest segmented plane, with its bank.
-    judge : Judge, optional
-        Measures the bank's masks; made by the first tuning.
+    jury : Jury, optional
+        Measures the bank's masks, and those of other images tuned with it; made by a tuning.
     config : AmgConfig
         The settings on show.
     selection : Selection, optional
@@ -69,7 +69,7 @@ class Session:
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
 
     segmented: Segmented | None = None
-    judge: Judge | None = None
+    jury: Jury | None = None
     config: AmgConfig = field(default_factory=AmgConfig)
     selection: Selection | None = None
     goal: Goal | None = None
@@ -165,18 +165,20 @@ class Session:
             self.rescued = of_recipe(self.loaded, segmented.image, segmented.bank.masks)
 
     def _tuning(self) -> dict[str, Any]:
-        if self.chosen is None or self.goal is None or self.judge is None or self.plan is None:
+        if self.chosen is None or self.goal is None or self.jury is None or self.plan is None:
             return {}
         evaluation = self.evaluations[self.chosen]
+        images = self.jury.about()
         return {
             "goal": self.goal.to_dict(),
             "scope": self.plan.scope,
             "seed": self.plan.seed,
             "population": self.plan.population,
             "evaluations": len(self.evaluations),
-            "expectations_px": self.judge.expectations.to_dict(),
+            "expectations_px": self.jury.first.expectations.to_dict(),
             "picked": "by hand",
             "rewards": evaluation.rewards,
+            **({"images": images} if images else {}),
         }
 
     def _rebuild_front(self) -> None:

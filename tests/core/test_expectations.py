@@ -58,6 +58,10 @@ def test_nonsense_gets_one_sentence(values, sentence):
         Expectations(**values)
 
 
+def test_a_unit_without_lengths_needs_no_pixel_size():
+    assert Expectations(count=7, unit="nm").in_px(None, "px") == Expectations(count=7)
+
+
 def test_units_other_than_px_nm_um_are_refused():
     with pytest.raises(UserError, match="px, nm or µm"):
         Expectations(small=3, unit="furlong").in_px((1.0, 1.0), "nm")

@@ -97,6 +97,9 @@ class Expectations:
         wanted, given = in_nm_or_um(1.0, 1.0, self.unit)
         if wanted is None:
             raise UserError(f"Sizes can be given in px, nm or µm, not in {self.unit!r}.")
+        told = {name: getattr(self, name) for name, e in EXPECTED.items() if e.kind == "length"}
+        if size is None and not any(value is not None for value in told.values()):
+            return replace(self, unit="px")
         if size is None:
             raise UserError(
                 f"Sizes are given in {self.unit}, but the image's pixel size is not known: "

@@ -116,10 +116,11 @@ def _in_px(bank: ProposalBank, expectations: Expectations | None) -> Expectation
 
 def seconds_to_decode(bank: ProposalBank, plan: Plan) -> float | None:
     """Return the time that decoding for a search would take; None where the pace is unknown."""
-    return bank.seconds(bank.missing([c for c in first_configs(plan) if _possible(bank, c)]))
+    return bank.seconds(bank.missing([c for c in first_configs(plan) if possible(bank, c)]))
 
 
-def _possible(bank: ProposalBank, config: AmgConfig) -> bool:
+def possible(bank: ProposalBank, config: AmgConfig) -> bool:
+    """Return whether upstream can run `config` on the bank's image."""
     try:
         bank.parts(config)
     except ImpossibleConfig:

@@ -30,13 +30,12 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_samstar.core.config import AmgConfig
-    from napari_samstar.core.expectations import Expectations
     from napari_samstar.core.goal import Goal
     from napari_samstar.core.journal import Run
-    from napari_samstar.core.marks import Marks
     from napari_samstar.core.plan import Evaluation, Plan
     from napari_samstar.core.recipe import Recipe
     from napari_samstar.core.source import ModelChoice, Source
+    from napari_samstar.core.told import Told
     from napari_samstar.core.workflow import Segmented
     from napari_samstar.widgets._layers import Placement
 
@@ -102,25 +101,17 @@ class Desk:
         work = (self, source, planes, segmented.model, selection.config)
         self.jobs.start(Job("Apply to all planes", _work.planes, work, on_step=filler.put))
 
-    def tune(
-        self,
-        goal: Goal,
-        plan: Plan,
-        expectations: Expectations,
-        marks: Marks,
-        *,
-        resume: bool = False,
-    ) -> None:
+    def tune(self, goal: Goal, plan: Plan, told: Told, *, resume: bool = False) -> None:
         """Start searching on the segmented plane, or go on with the search that was like this."""
         segmented = self.session.segmented
         if segmented is None:
             return
         self._found, self._show_again = (), 0.0
         self.session.start_tuning(goal, plan)
-        work = (segmented, self.session.judge, goal, plan, expectations, marks, resume)
+        work = (segmented, self.session.jury, goal, plan, told, self.cache(), resume)
         self.jobs.start(Job("Tune", _work.tune, work, on_step=self._on_tune_step))
 
-    def go_on(self, more: int, expectations: Expectations, marks: Marks) -> None:
+    def go_on(self, more: int, told: Told) -> None:
         """Continue the search on show, or the one that an earlier session left in the journal.
 
         Up to its budget, or by `more` evaluations where that is used up.
@@ -133,7 +124,12 @@ class Desk:
             return
         if done >= plan.evaluations:
             plan = dataclasses.replace(plan, evaluations=done + more)
-        self.tune(goal, plan, expectations, marks, resume=True)
+        self.tune(goal, plan, told, resume=True)
+
+    @property
+    def source(self) -> Image | None:
+        """The image layer that was segmented last, while it is there."""
+        return self._source() if self._source is not None else None
 
     def _on_tune_step(self, step: Any) -> None:
         from napari_samstar.core.journal import Notice
@@ -145,7 +141,7 @@ class Desk:
         elif isinstance(step, Notice):
             show_warning(step.text)
         else:
-            self.session.judge = step
+            self.session.jury = step
 
     def _hand_over(self) -> None:
         """Give the session what was found. On a long run that is dear, so it is done more rarely.
@@ -264,15 +260,14 @@ class Desk:
 
     def _on_layer_removed(self, event: Any) -> None:
         """Let go of everything that was made from an image that is gone."""
-        source = self._source() if self._source is not None else None
-        if source is None or event.value is not source:
+        if self.source is None or event.value is not self.source:
             return
         self.jobs.stop()
         self._source = None
         self.session.forget()
         if self._cache is not None:
             self._cache.clear_memory()
-        self.layers.drop()
+        self.layers.drop(*self.layers.temporary_names)
         # The last step of a stopped job still holds what it works on.
         self.jobs.when_idle(trim_memory)
 

@@ -9,7 +9,6 @@ from napari.layers import Labels
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
-from superqt import QCollapsible
 
 from napari_samstar.core.expectations import EXPECTED, Expectations
 from napari_samstar.core.marks import Marks
@@ -200,11 +199,3 @@ class ExpectForm(QWidget):
         """Stop listening to clicks where the fields cannot be seen."""
         if not seen:
             self.measure_button.setChecked(False)
-
-
-def expect_drawer(form: ExpectForm) -> QCollapsible:
-    """Return a drawer with the form in it."""
-    drawer = QCollapsible("What you know about the objects")
-    drawer.setToolTip("Sizes, number, shapes. Some rewards need it; the others do without.")
-    drawer.addWidget(form)
-    return drawer

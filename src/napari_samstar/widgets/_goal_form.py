@@ -6,15 +6,17 @@ from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
-from superqt import QCollapsible, QLabeledDoubleSlider
+from superqt import QLabeledDoubleSlider
 
 from napari_samstar.core.goal import OBJECTIVES, Goal
 from napari_samstar.core.presets import PRESETS
 from napari_samstar.core.rewards import REWARDS
+from napari_samstar.widgets._buttons import drawer
 from napari_samstar.widgets._shared import combo
 
 MOST_WEIGHT = 3.0
 OWN = "Weights of my own"
+ARROW = 44  # px, of a menu besides its text
 
 
 class GoalForm(QWidget):
@@ -35,9 +37,11 @@ class GoalForm(QWidget):
         self.objectives: dict[str, Any] = {}
         self._labels: dict[str, QLabel] = {}
         self._shown, self._hidden = QWidget(), QWidget()
-        self._drawer = QCollapsible("More rewards")
-        self._drawer.setToolTip("Everything else that can be asked for. A weight above 0 counts.")
-        self._drawer.addWidget(self._hidden)
+        self._drawer = drawer(
+            "More rewards",
+            "Everything else that can be asked for. A weight above 0 counts.",
+            self._hidden,
+        )
         self.preset_box = combo("A goal in words; the weights below follow.")
         for name, preset in PRESETS.items():
             self.preset_box.addItem(preset.label, name)
@@ -66,9 +70,12 @@ class GoalForm(QWidget):
         slider.setRange(0, MOST_WEIGHT)
         slider.setSingleStep(0.1)
         slider.setDecimals(1)
-        slider.setMinimumWidth(70)
+        slider.setMinimumWidth(60)
         box = combo("The axis of the Pareto front that this counts towards.", OBJECTIVES)
-        box.setMinimumContentsLength(max(map(len, OBJECTIVES)))
+        # Qt reserves room for capitals; a panel this wide would leave none for the image.
+        longest = max(box.fontMetrics().horizontalAdvance(text) for text in OBJECTIVES)
+        box.setMinimumContentsLength(0)
+        box.setMinimumWidth(longest + ARROW)
         label = QLabel(reward.label)
         for widget in (label, slider):
             needs = f"\nNeeds {reward.needs}." if reward.needs else ""

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from qtpy.QtWidgets import QPushButton, QSpinBox
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.widgets._expect_form import ExpectForm, expect_drawer
+from napari_samstar.core.told import Told
+from napari_samstar.widgets._buttons import drawer
+from napari_samstar.widgets._expect_form import ExpectForm
 from napari_samstar.widgets._goal_form import GoalForm
+from napari_samstar.widgets._held_out import HeldOutNote
+from napari_samstar.widgets._several_form import SeveralForm
 from napari_samstar.widgets._shared import (
     JobBar,
     Panel,
@@ -35,12 +39,19 @@ class TunePanel(Panel):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
+        self._problem = ""
         self.column.addWidget(heading("What matters"))
         self.goal_form = GoalForm()
         self.goal_form.changed = self._on_goal_changed
         self.column.addWidget(self.goal_form)
         self.expect_form = ExpectForm(self)
-        self.column.addWidget(expect_drawer(self.expect_form))
+        self.column.addWidget(
+            drawer(
+                "What you know about the objects",
+                "Sizes, number, shapes. Some rewards need it; the others do without.",
+                self.expect_form,
+            )
+        )
         self._build_search_rows()
         self._build_buttons()
         self.job_bar = JobBar(self)
@@ -48,10 +59,12 @@ class TunePanel(Panel):
         self.message = note()
         self.follow(self.message)
         self.column.addWidget(self.message)
+        self.held_out = HeldOutNote(self)
+        self.column.addWidget(self.held_out)
         self.column.addStretch(1)
         events = self.desk.session.events
         for event in (events.segmented, events.front, events.earlier):
-            self.listen(event, self._refresh)
+            self.listen(event, self._on_session_changed)
         self.listen(events.loaded, self._on_session_loaded)
         self.listen(self.desk.jobs.changed, self._on_jobs_changed)
         self.listen(self.desk.jobs.failed, self._on_jobs_failed)
@@ -77,6 +90,14 @@ class TunePanel(Panel):
         rows.addRow("Settings to try", self.budget_box)
         rows.addRow("Seed", self.seed_box)
         self.column.addLayout(rows)
+        self.several_form = SeveralForm(self)
+        self.several_form.changed = self._on_session_changed
+        self.several_drawer = drawer(
+            "More planes and images",
+            "Search on several at once, and check the settings on others.",
+            self.several_form,
+        )
+        self.column.addWidget(self.several_drawer)
 
     def _build_buttons(self) -> None:
         self.run_button = QPushButton("Tune")
@@ -96,27 +117,29 @@ class TunePanel(Panel):
         """Start the search on the segmented plane."""
         if self.desk.session.segmented is None:
             return
-        self.message.clear()
+        self._on_session_changed()
         try:
-            told = (self.expect_form.expectations(), self.expect_form.marks())
-            self.desk.tune(self.goal_form.goal(), self._plan(), *told)
+            self.desk.tune(self.goal_form.goal(), self._plan(), self._told())
         except UserError as error:
             self._on_jobs_failed(str(error))
 
     def go_on(self) -> None:
         """Continue the last search on this image."""
-        self.message.clear()
+        self._on_session_changed()
         try:
-            told = (self.expect_form.expectations(), self.expect_form.marks())
-            self.desk.go_on(self.budget_box.value(), *told)
+            self.desk.go_on(self.budget_box.value(), self._told())
         except UserError as error:
             self._on_jobs_failed(str(error))
         goal = self.desk.session.goal
         if goal is not None:
             self.goal_form.show_goal(goal)
 
+    def _told(self) -> Told:
+        expect, several = self.expect_form, self.several_form
+        return Told(expect.expectations(), expect.marks(), several.others(), several.minutes())
+
     def _plan(self) -> Any:
-        from napari_samstar.core.search import Plan
+        from napari_samstar.core.plan import Plan
 
         segmented = self.desk.session.segmented
         assert segmented is not None
@@ -142,6 +165,10 @@ class TunePanel(Panel):
         if self.desk.session.goal is not None:
             self.goal_form.show_goal(self.desk.session.goal)
 
+    def _on_session_changed(self, *_: Any) -> None:
+        self._problem = ""
+        self._refresh()
+
     def _refresh(self, *_: Any) -> None:
         session = self.desk.session
         ready = session.segmented is not None
@@ -152,6 +179,8 @@ class TunePanel(Panel):
         self.continue_button.setEnabled(ready and idle)
         if not ready:
             self.message.setText(f"First press <i>Segment</i> in the {link('Segment')} panel.")
+        elif self._problem:
+            self.message.setText(failure(self._problem))
         elif session.front is not None:
             front = session.front
             self.message.setText(
@@ -167,11 +196,15 @@ class TunePanel(Panel):
             self.message.setText(self._estimate())
 
     def _estimate(self) -> str:
-        from napari_samstar.core.tuning import seconds_to_decode
+        from napari_samstar.core import joint
 
         segmented = self.desk.session.segmented
         assert segmented is not None
-        seconds = seconds_to_decode(segmented.bank, self._plan())
+        try:
+            others = len(self.several_form.others())
+        except UserError as error:
+            return failure(str(error))
+        seconds = joint.seconds(segmented.bank, self._plan(), others)
         if not seconds:
             return "Ready: SAM has proposed all it needs to, so this takes seconds."
         span = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
@@ -183,4 +216,5 @@ class TunePanel(Panel):
             self._refresh()
 
     def _on_jobs_failed(self, text: str) -> None:
-        self.message.setText(failure(text))
+        self._problem = text
+        self._refresh()

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_samstar.core.config import AmgConfig
-    from napari_samstar.core.expectations import Expectations
     from napari_samstar.core.goal import Goal
     from napari_samstar.core.images import Micrograph
+    from napari_samstar.core.joint import Jury
     from napari_samstar.core.journal import Run
-    from napari_samstar.core.marks import Marks
     from napari_samstar.core.plan import Plan
     from napari_samstar.core.source import ModelChoice, Source
     from napari_samstar.core.stack import PlaneLabels
+    from napari_samstar.core.told import Told
     from napari_samstar.core.workflow import Segmented
     from napari_samstar.widgets._desk import Desk
     from napari_samstar.widgets._writer import LayerWriter
@@ -111,17 +111,14 @@ def planes(
 
 def tune(
     segmented: Segmented,
-    judge: Any,
+    jury: Jury | None,
     goal: Goal,
     plan: Plan,
-    expectations: Expectations,
-    marks: Marks,
+    told: Told,
+    cache: Any,
     resume: bool,
 ) -> Generator[Any, None, None]:
     """Search, writing a journal."""
-    from napari_samstar.core import workflow
-    from napari_samstar.core.journal import Journal
+    from napari_samstar.core import joint
 
-    written = Journal.of((segmented.image.key,), segmented.model.identity)
-    start = judge or segmented.bank
-    yield from workflow.tune(start, goal, plan, expectations, written, marks=marks, resume=resume)
+    yield from joint.tune(segmented.bank, goal, plan, told, cache, jury, resume=resume)

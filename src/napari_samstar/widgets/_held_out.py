@@ -1,0 +1,92 @@
+"""Whether the settings on show hold on what the search did not see."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_samstar.widgets._lane import Lane
+from napari_samstar.widgets._shared import note
+
+if TYPE_CHECKING:
+    from napari_samstar.core.config import AmgConfig
+    from napari_samstar.core.goal import Goal
+    from napari_samstar.core.joint import Jury
+    from napari_samstar.core.several import Check
+    from napari_samstar.widgets._shared import Panel
+
+LOSES = 0.005
+"""A mean score lower by more than this is called worse."""
+
+
+class HeldOutNote(QWidget):
+    """One line below the search; hidden where nothing was held out."""
+
+    def __init__(self, panel: Panel) -> None:
+        super().__init__()
+        self._desk = panel.desk
+        self._lane = Lane()
+        self._asked: Any = None
+        self.text = note()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.text)
+        events = self._desk.session.events
+        for event in (events.front, events.chosen, events.jury, self._desk.jobs.changed):
+            panel.listen(event, self.refresh)
+        self.refresh()
+
+    def refresh(self, *_: Any) -> None:
+        """Measure what is on show on what was held out, once the search rests."""
+        session = self._desk.session
+        front, jury = session.front, session.jury
+        held = jury is not None and bool(jury.held_out) and front is not None
+        self.setVisible(held)
+        if not held or self._desk.jobs.busy or front is None or front.defaults is None:
+            self._asked = None
+            self.text.clear()
+            return
+        assert jury is not None
+        picked = front.knee if session.chosen is None else session.chosen
+        chosen, defaults = (front.evaluations[k].config for k in (picked, front.defaults))
+        asked = (id(jury), defaults, chosen, front.goal)
+        if asked == self._asked:
+            return
+        self._asked = asked
+        self.text.setText("Checking what was held out…")
+        work = partial(_check, jury, defaults, chosen)
+        self._lane.add(work, partial(self._on_checked, asked, front.goal), "check")
+
+    def _on_checked(self, asked: Any, goal: Goal, found: tuple[Check, ...]) -> None:
+        if asked == self._asked:
+            self.text.setText(_sentence(goal, found))
+
+
+def _check(jury: Jury, defaults: AmgConfig, chosen: AmgConfig) -> tuple[Check, ...]:
+    from napari_samstar.core.joint import held_out_checks
+
+    steps = held_out_checks(jury, defaults, chosen)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: tuple[Check, ...] = end.value
+            return found
+
+
+def _sentence(goal: Goal, found: tuple[Check, ...]) -> str:
+    before, after = (
+        sum(goal.total(rewards) for rewards, _ in results) / len(found)
+        for results in ([c.defaults for c in found], [c.chosen for c in found])
+    )
+    lost = [c.name for c in found if goal.total(c.chosen[0]) < goal.total(c.defaults[0]) - LOSES]
+    what = found[0].name if len(found) == 1 else f"{len(found)} images"
+    verdict = "The settings hold there."
+    if lost:
+        verdict = f"They do worse on {', '.join(lost[:3])}: tune on more images or planes."
+    return (
+        f"<b>Held out ({what})</b>: mean score {before:.3f} with SAM's defaults → {after:.3f} "
+        f"with the settings on show. {verdict}"
+    )
