@@ -267,7 +267,7 @@ class Desk:
         self.session.forget()
         if self._cache is not None:
             self._cache.clear_memory()
-        self.layers.drop(*self.layers.temporary_names)
+        self.layers.drop()
         # The last step of a stopped job still holds what it works on.
         self.jobs.when_idle(trim_memory)
 
