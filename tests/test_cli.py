@@ -19,8 +19,10 @@ from typer.testing import CliRunner
 
 import napari_samstar
 from napari_samstar.cli import app
+from napari_samstar.core import adapters
 from napari_samstar.core.config import SETTINGS
 from napari_samstar.core.files import read_image
+from napari_samstar.core.models import load
 from napari_samstar.core.outputs import NAMES
 from napari_samstar.core.pocket import build_pocket
 from napari_samstar.core.recipe import Recipe
@@ -149,6 +151,24 @@ def test_apply_refuses_other_weights(tmp_path, segmented, image):
     result = samstar("apply", recipe, image, "-o", out, "--model", other, code=1)
     assert "was made with weights" in one_line(result)
     assert not out.exists()
+
+
+def test_apply_takes_what_was_learned_from_its_file(tmp_path, segmented, image, model):
+    original = load(model, "cpu")
+    learned = adapters.start(original.sam.mask_decoder)
+    learned.tensors["iou_prediction_head.layers.2.bias"][:] += 0.1
+    saved = adapters.save(learned, original, tmp_path / "learned.safetensors", {})
+    recipe = json.loads((segmented[0] / "recipe.samstar.json").read_text())
+    recipe["adapter"] = learned.digest()
+    (tmp_path / "r.json").write_text(json.dumps(recipe))
+    run = ("apply", tmp_path / "r.json", image, "-o", tmp_path / "out")
+    assert "no adapter" in one_line(samstar(*run, code=1))
+    samstar(*run, "--adapter", saved)
+    again = Recipe.load(tmp_path / "out" / "recipe.samstar.json")
+    assert again.adapter == learned.digest()
+    assert labels_in(tmp_path / "out").max() > 0
+    without = ("apply", segmented[0] / "recipe.samstar.json", image, "-o", tmp_path / "other")
+    assert "no adapter" in one_line(samstar(*without, "--adapter", saved, code=1))
 
 
 def test_plane_channel_and_projection_reach_the_image(tmp_path, model, image):

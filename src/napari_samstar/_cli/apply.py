@@ -33,6 +33,12 @@ def apply(
         str | None,
         typer.Option("--model", help="Where the recipe's weights lie. (default: as it says)"),
     ] = None,
+    adapter: Annotated[
+        Path | None,
+        typer.Option(
+            "--adapter", help="What SAM had learned from corrections: the file saved with it."
+        ),
+    ] = None,
     device: options.OnDevice = options.Device.auto,
     as_json: options.AsJson = False,
     verbose: options.Verbose = False,
@@ -46,7 +52,7 @@ def apply(
     from napari_samstar.core.recipe import Recipe
 
     wanted = Recipe.load(recipe)
-    loaded = open_model(model or wanted.model, device.value)
+    loaded = _with_adapter(open_model(model or wanted.model, device.value), adapter)
     wanted.check_model(loaded)
     _warn_of_another_device(wanted, loaded)
     calibration = Calibration(pixel_size, unit)
@@ -64,6 +70,15 @@ def apply(
             show_files(Path(report["folder"]), report["files"])
     if failed:
         raise typer.Exit(FAILED)
+
+
+def _with_adapter(model: LoadedModel, path: Path | None) -> LoadedModel:
+    if path is None:
+        return model
+    from napari_samstar.core import adapters
+
+    learned, _ = adapters.load(path, model)
+    return adapters.adapted(model, learned)
 
 
 def _warn_of_another_device(recipe: Recipe, model: LoadedModel) -> None:
