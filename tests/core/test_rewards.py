@@ -298,12 +298,13 @@ def test_shape_prior_tells_rods_from_spheres_of_the_same_area():
 
     rods_only = value(RODS)
     assert rods_only > 0.6
-    assert rods_only > value(RODS + SPHERES) + 0.2
-    assert rods_only > value(RODS[:12]) + 0.2, "deleting rods must not pay"
+    assert rods_only > value(RODS + SPHERES) + 0.1
+    assert rods_only > value(RODS[:12]) + 0.1, "deleting rods must not pay"
     assert rods_only > value(RODS[:1]) + 0.5
-    assert value(SPHERES) == 0
-    assert value([h for m in RODS for h in halves(m)]) == 0
-    assert value([np.ones(SHAPE, bool)]) == 0
+    assert value(RODS + SPHERES) > value(RODS[:12] + SPHERES), "nor beside more spheres than rods"
+    assert value(SPHERES) < 0.05
+    assert value([h for m in RODS for h in halves(m)]) < 0.05
+    assert value([np.ones(SHAPE, bool)]) < 0.05
 
 
 def test_a_mean_circularity_cannot_tell_the_mixture_from_its_average():

@@ -67,19 +67,18 @@ def aspect_ratio(view: View) -> float:
     needs="a few good objects",
 )
 def shape_prior(view: View) -> float:
-    """Area of example-like masks minus that of others, over the foreground; 0 where negative.
+    """2 sum(a_i q_i) / (sum(a_i) + |F|): the Dice overlap of example-like area and foreground.
 
-    (sum over masks that are no fragment of a_i (2 q_i - 1) - sum over fragments of a_i) / |F|. The
-    likeness q_i = exp(-D_i^2 / 18) is 0.6 at a Mahalanobis distance D_i of 3. Descriptors: log
-    diameter, log aspect ratio, circularity, solidity; their covariance is that of the examples
-    plus a tolerance (see `shape.TOLERANCE`), since few examples understate it. A mean over masks
-    is won by deleting all but one; an area that can only be earned by shapes like the examples is
-    not. Ours: mean shape objectives collapsed in SAM* (arXiv 2509.07047).
+    The likeness q_i = exp(-D_i^2 / 18) is 0.6 at a Mahalanobis distance D_i of 3, and 0 for a
+    fragment. Descriptors: log diameter, log aspect ratio, circularity, solidity; their covariance
+    is that of the examples plus a tolerance (see `shape.TOLERANCE`), since few examples understate
+    it. A mean over masks is won by deleting all but one; an area that can only be earned by shapes
+    like the examples is not. Ours: mean shape objectives collapsed in SAM* (arXiv 2509.07047).
     """
     assert view.marks.prior is not None
     q = closeness(view.features.descriptors(view.ids), view.marks.prior)
-    earned = np.where(view.fragments, -1.0, 2 * q - 1) * view.areas
-    return float(earned.sum()) / max(count(view.features.foreground), 1)
+    like = float((np.where(view.fragments, 0.0, q) * view.areas).sum())
+    return 2 * like / (float(view.areas.sum()) + max(count(view.features.foreground), 1))
 
 
 def _mean_nearness(view: View, column: int, target: float | None) -> float:
