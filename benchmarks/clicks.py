@@ -1,16 +1,15 @@
 """Does SAM learn from one's clicks? Simulated clicks on streams of objects, adapted beside frozen.
 
     python -m benchmarks.clicks --micrographs DIR > clicks.json
-    python -m benchmarks.clicks --micrographs DIR --data choose --arms adapted --change pull=0
+    python -m benchmarks.clicks --micrographs DIR --data choose --arms objects --change pull=0
 
 Each click goes to the centre of the largest error region. Reaching the target on the last allowed
 click counts as success. A stream shows one set's objects in a drawn order; clicking ends at IoU
 0.90 or after 30 clicks. What ended at 0.85 or better is accepted and learned from, the rest is
 skipped. Masks are judged at the end of a click's learning, as the user sees them a moment later.
 
-Arms: `frozen` is SamPredictor; `local` adds local corrections (`core.clicks.local_change`);
-`adapted` adds learning. `choose` data (training and validation images, own synthetic seeds) picked
-the settings; `report` data (test and unseen images, other seeds) did not.
+`choose` data (training and validation images, own synthetic seeds) picked the settings; `report`
+data (test and unseen images, other seeds) did not.
 """
 
 from __future__ import annotations
@@ -27,8 +26,9 @@ import numpy as np
 import torch
 import typer
 
+from benchmarks import clicks_summary
 from napari_samstar.core.adapt import Adaptation, AdaptSettings, Example
-from napari_samstar.core.click_simulator import failed, iou_at, next_click, noc, simulate
+from napari_samstar.core.click_simulator import iou, next_click, simulate
 from napari_samstar.core.clicks import ClickSession, Prompt, predict
 from napari_samstar.core.encoder import Embedding, EmbeddingCache
 from napari_samstar.core.models import LoadedModel, load
@@ -40,6 +40,20 @@ ACCEPTED = 0.85
 SEEDS = {"choose": 77_000_000, "report": 88_000_000}
 SPLITS = {"choose": ("validation", "train"), "report": ("test", "unseen")}
 FAMILIES = ("tem", "phase", "tissue")
+
+ARMS: dict[str, dict[str, Any] | None] = {
+    "frozen": None,  # SamPredictor
+    "fitted": None,  # corrections fit the outline, nothing is learned
+    "adapted": {},  # and the decoder learns as it does by default
+    "clicks": {"click_steps": 1, "object_steps": 0},
+    "objects": {"click_steps": 0},
+    "both": {"click_steps": 1},
+    "no_guard": {"guard": False},
+    "no_pull": {"pull": 0.0},
+    "no_proof": {"proof": False},
+    "low_rank": {"kind": "low-rank", "object_rate": 1e-3, "click_rate": 1e-3},
+}
+"""What is compared: the changes of `AdaptSettings`, None where nothing is learned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +78,7 @@ def main(
     clicks: int = 30,
     target: float = 0.90,
     drift: bool = True,
+    out: Annotated[Path | None, typer.Option(help="also written after every set")] = None,
     threads: int = 1,
 ) -> None:
     torch.set_num_threads(threads)
@@ -79,28 +94,40 @@ def main(
     streams = _streams(loaded, cache, real.folder(micrographs), data, sets, images, objects)
     adaptations: dict[str, Adaptation] = {}
     known: dict[str, list[Thing]] = {}
+    wanted = arms.split(",")
     for name, things in streams:
         known[name] = things
-        rows: dict[str, list[list[float]]] = {}
-        timing = Timing()
-        for arm in arms.split(","):
-            rounds = orders if arm == "adapted" else 1
+        rows: dict[str, list[list[list[float]]]] = {}
+        timing, taken_back = Timing(), {}
+        for arm in wanted:
             rows[arm] = []
-            for order in range(rounds):
-                adaptation = Adaptation(loaded, replace(settings, seed=order))
-                rows[arm] += _stream(things, order, arm, adaptation, clicks, target, timing)
-                adaptations[name] = adaptation
+            changes = ARMS[arm]
+            for order in range(1 if changes is None else orders):
+                mine = replace(settings, **(changes or {}), seed=order)
+                adaptation = Adaptation(loaded, mine)
+                teaches = changes is not None
+                stream = Stream(arm != "frozen", teaches, adaptation, clicks, target, timing)
+                rows[arm].append(stream.run(things, order))
+                taken_back[arm] = adaptation.taken_back
+                if teaches:
+                    adaptations.setdefault(name, adaptation)
         report["sets"][name] = {
             "objects": len(things),
-            **{arm: _summary(traces, clicks) for arm, traces in rows.items()},
+            **{arm: clicks_summary.summary(traces, clicks) for arm, traces in rows.items()},
+            "against_frozen": clicks_summary.against(rows, clicks),
             "seconds": timing.summary(),
-            "taken_back": adaptations[name].taken_back,
-            "traces": {arm: _rounded(traces) for arm, traces in rows.items()},
+            "taken_back": taken_back,
+            "traces": {arm: clicks_summary.rounded(traces) for arm, traces in rows.items()},
         }
-        print(name, json.dumps({a: _summary(t, clicks) for a, t in rows.items()}), file=sys.stderr)
-    report["mean"] = _mean(report["sets"], arms.split(","))
+        for arm in wanted:
+            print(name, arm, json.dumps(report["sets"][name][arm]), file=sys.stderr, flush=True)
+        report["over_sets"] = clicks_summary.over_sets(report["sets"], wanted, clicks)
+        if out is not None:
+            out.write_text(json.dumps(report, indent=1))
     if drift:
         report["drift"] = _drift(known, adaptations)
+        if out is not None:
+            out.write_text(json.dumps(report, indent=1))
     print(json.dumps(report, indent=1))
 
 
@@ -116,9 +143,9 @@ def _streams(
     images: int,
     objects: int,
 ) -> Iterator[tuple[str, list[Thing]]]:
-    for name, sources in _sources(root, data):
-        if wanted and name not in wanted.split(","):
-            continue
+    known = dict(_sources(root, data))
+    for name in wanted.split(",") if wanted else known:
+        sources = known[name]
         some = [scoring.at_most(source(), LONG_SIDE) for source in sources[:images]]
         each = -(-objects // len(some))
         things = [
@@ -158,49 +185,58 @@ class Timing:
     """CPU seconds of clicks and of learning."""
 
     def __init__(self) -> None:
-        self.spent: dict[str, list[float]] = {"click": [], "click_step": [], "object_update": []}
+        self.spent: dict[str, list[float]] = {}
 
     def summary(self) -> dict[str, float]:
         """Median of each kind, CPU seconds."""
         return {k: round(float(np.median(v)), 4) for k, v in self.spent.items() if v}
 
 
-def _stream(
-    things: list[Thing],
-    order: int,
-    arm: str,
-    adaptation: Adaptation,
-    clicks: int,
-    target: float,
-    timing: Timing,
-) -> list[list[float]]:
-    """IoU after each click of each object, in the order of `things`."""
-    traces: list[list[float]] = [[] for _ in things]
-    for k in np.random.default_rng(order).permutation(len(things)):
-        thing = things[k]
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """A user who goes from object to object."""
+
+    fitted: bool
+    teaches: bool
+    adaptation: Adaptation
+    clicks: int
+    target: float
+    timing: Timing
+
+    def run(self, things: list[Thing], order: int) -> list[list[float]]:
+        """Return the IoU after each click of each object, in the order of `things`."""
+        traces: list[list[float]] = [[] for _ in things]
+        for k in np.random.default_rng(order).permutation(len(things)):
+            traces[k] = self._object(things[k])
+        return traces
+
+    def _object(self, thing: Thing) -> list[float]:
+        adaptation = self.adaptation
         model = adaptation.begin()
-        session = ClickSession(model, thing.embedding, local=arm != "frozen")
-
-        def learn(session: ClickSession, thing: Thing = thing) -> None:
-            if arm != "adapted" or not adaptation.settings.click_steps:
-                return
-            began = time.process_time()
-            session.model = _finish(adaptation.learn_clicks(thing.embedding, session.steps))
-            timing.spent["click_step"].append(time.process_time() - began)
-            session.refresh()
-
+        beside = adaptation.beside if self.teaches else None
+        session = ClickSession(model, thing.embedding, fitted=self.fitted, beside=beside)
         began = time.process_time()
-        traces[k] = list(simulate(session, thing.truth, clicks, target, learn))
-        if arm != "adapted":
-            spent = (time.process_time() - began) / max(1, len(traces[k]))
-            timing.spent["click"].append(spent)
+        learn = self._learn if self.teaches and adaptation.settings.click_steps else None
+        trace = list(simulate(session, thing.truth, self.clicks, self.target, learn))
+        if learn is None:
+            spent = (time.process_time() - began) / max(1, len(trace))
+            kind = "frozen" if not self.fitted else "fitted" if beside is None else "two_decoders"
+            self.timing.spent.setdefault(f"click_{kind}", []).append(spent)
         prediction = session.step.prediction
-        if arm == "adapted" and prediction is not None and traces[k][-1] >= ACCEPTED:
+        if self.teaches and prediction is not None and trace[-1] >= ACCEPTED:
             began = time.process_time()
-            example = Example(thing.embedding, session.steps, prediction.mask)
-            _finish(adaptation.accept(example))
-            timing.spent["object_update"].append(time.process_time() - began)
-    return traces
+            _finish(adaptation.accept(Example(thing.embedding, session.steps, prediction.mask)))
+            self.timing.spent.setdefault("object_update", []).append(time.process_time() - began)
+        return trace
+
+    def _learn(self, session: ClickSession) -> None:
+        began = time.process_time()
+        if len(session.steps) < 2:
+            return
+        lesson = self.adaptation.learn_clicks(session.embedding, session.steps)
+        session.model, session.beside = _finish(lesson), self.adaptation.original
+        self.timing.spent.setdefault("click_step", []).append(time.process_time() - began)
+        session.refresh()
 
 
 def _finish(work: Any) -> Any:
@@ -216,6 +252,8 @@ def _drift(known: dict[str, list[Thing]], adaptations: dict[str, Adaptation]) ->
     names = list(known)
     report = {}
     for name, other in zip(names, names[1:] + names[:1], strict=True):
+        if name not in adaptations:
+            continue
         adaptation = adaptations[name]
         pair = {}
         for label, model in (("frozen", adaptation.original), ("adapted", adaptation.model)):
@@ -224,49 +262,10 @@ def _drift(known: dict[str, list[Thing]], adaptations: dict[str, Adaptation]) ->
                 click = next_click(thing.truth)
                 assert click is not None
                 mask = predict(model, thing.embedding, Prompt((click,))).mask
-                ious.append((mask & thing.truth).sum() / (mask | thing.truth).sum())
+                ious.append(iou(mask, thing.truth))
             pair[label] = round(float(np.mean(ious)), 4)
         report[f"adapted to {name}, asked on {other}"] = {**pair, "n": len(known[other])}
     return report
-
-
-# --- summing up -------------------------------------------------------------------------------
-
-
-def _summary(traces: list[list[float]], clicks: int) -> dict[str, float]:
-    measured = {
-        "n": len(traces),
-        "fr20_85": np.mean([failed(t, 0.85, 20) for t in traces]),
-        "fr20_90": np.mean([failed(t, 0.90, 20) for t in traces]),
-        **({"fr30_90": np.mean([failed(t, 0.90, 30) for t in traces])} if clicks >= 30 else {}),
-        "noc20_85": np.mean([noc(t, 0.85, 20) for t in traces]),
-        "noc20_90": np.mean([noc(t, 0.90, 20) for t in traces]),
-        **{f"iou_{k}": np.mean([iou_at(t, k) for t in traces]) for k in (1, 3, 5)},
-    }
-    return {k: round(float(v), 4) for k, v in measured.items()}
-
-
-def _mean(sets: dict[str, Any], arms: list[str]) -> dict[str, Any]:
-    """Means over sets, and the reduction of failures over sets where frozen fails at all."""
-    keys = [k for k in next(iter(sets.values()))[arms[0]] if k != "n"]
-    out: dict[str, Any] = {
-        arm: {k: round(float(np.mean([s[arm][k] for s in sets.values()])), 4) for k in keys}
-        for arm in arms
-    }
-    if "frozen" in arms:
-        for arm in arms:
-            for key in keys:
-                if not key.startswith(("fr", "noc")):
-                    continue
-                cuts = [
-                    1 - s[arm][key] / s["frozen"][key] for s in sets.values() if s["frozen"][key]
-                ]
-                out[arm][f"cut_{key}"] = round(float(np.mean(cuts)), 4) if cuts else None
-    return out
-
-
-def _rounded(traces: list[list[float]]) -> list[list[float]]:
-    return [[round(v, 3) for v in trace] for trace in traces]
 
 
 def _changed(settings: AdaptSettings, changes: list[str]) -> AdaptSettings:

@@ -148,8 +148,8 @@ class Correcting:
 
     def use(self, session: ClickSession, model: LoadedModel) -> None:
         """Let a model that learned from its clicks answer for the object in hand from now on."""
-        if session is self._session and self.adapted:
-            session.model = model
+        if session is self._session and self.adapted and self.adaptation is not None:
+            session.model, session.beside = model, self.adaptation.original
 
     def undo(self) -> None:
         """Undo a click; an answer still on its way is dropped."""
@@ -174,8 +174,7 @@ class Correcting:
     def set_adapted(self, on: bool) -> None:
         """Use what was learned, or the original decoder."""
         self.adapted = on
-        if self._session is not None:
-            self._session.model = self._model()
+        self._ask_anew()
         self.changed.emit()
 
     def reset(self) -> None:
@@ -184,8 +183,7 @@ class Correcting:
 
         if self.adaptation is not None:
             self.adaptation, self.outcome = Adaptation(self.adaptation.original), None
-        if self._session is not None:
-            self._session.model = self._model()
+        self._ask_anew()
         self.changed.emit()
 
     def restore(self, adaptation: Adaptation) -> None:
@@ -220,7 +218,8 @@ class Correcting:
         """Prepare the refinement of an existing mask."""
         from napari_samstar.core.clicks import ClickSession
 
-        return ClickSession(self._model(), self.embedding(cache), start)
+        model, beside = self._models()
+        return ClickSession(model, self.embedding(cache), start, beside=beside)
 
     def ask_replay(
         self, cache: EmbeddingCache, left: Unfinished, start: NDArray[np.bool_] | None
@@ -289,10 +288,26 @@ class Correcting:
 
         if self._session is not None:
             return self._session
-        model = self._model()
-        if self.adaptation is not None and self.adapted:
-            model = self.adaptation.begin()
-        return ClickSession(model, self.embedding(cache))
+        if self.adaptation is not None:
+            self.adaptation.begin()
+        model, beside = self._models()
+        return ClickSession(model, self.embedding(cache), beside=beside)
+
+    def _ask_anew(self) -> None:
+        """Let the models that answer now take over the object in hand."""
+        if self._session is not None:
+            self._session.model, self._session.beside = self._models()
+
+    def _models(self) -> tuple[LoadedModel, LoadedModel | None]:
+        """Return the model for first clicks, and the one that competes from the second on."""
+        known = self.adaptation
+        if known is None or not self.adapted or known.learned is None:
+            return self._original(), None
+        return (known.model if known.proven else known.original), known.beside
+
+    def _original(self) -> LoadedModel:
+        assert self.segmented is not None
+        return self.segmented.model if self.adaptation is None else self.adaptation.original
 
     def _model(self) -> LoadedModel:
         assert self.segmented is not None

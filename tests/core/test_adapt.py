@@ -10,7 +10,7 @@ import torch
 from napari_samstar.core import adapters
 from napari_samstar.core.adapt import Adaptation, AdaptSettings, Example
 from napari_samstar.core.click_simulator import iou, next_click
-from napari_samstar.core.clicks import Click, ClickSession, Prompt, predict
+from napari_samstar.core.clicks import Click, ClickSession, Prompt, Step, predict
 from tests.core.clicked import SHAPE, embedded, pocket, small_sam, truth
 
 QUICK = AdaptSettings(object_steps=1, guard=False)
@@ -174,12 +174,46 @@ def test_a_prediction_meanwhile_is_not_disturbed():
         assert all(map(np.array_equal, masks, expected))
 
 
+def test_what_was_learned_answers_first_clicks_only_once_it_proved_better():
+    adaptation = Adaptation(pocket(), QUICK)
+    assert adaptation.beside is None
+    finish(adaptation.accept(example(0)))
+    assert not adaptation.proven  # nothing new was asked yet
+    assert adaptation.begin() is pocket()
+    assert adaptation.beside is adaptation.model
+    upper = truth(1) & (np.indices(SHAPE)[0] < 60)
+    adaptation.settings = AdaptSettings(object_steps=6, object_rate=2e-3, guard=False, replay=0)
+    for _ in range(2):  # only upper halves are objects here; the second time it knows
+        click = Step(Prompt((Click(50, 100),)))
+        finish(adaptation.accept(Example(embedded(), (click,), upper)))
+    assert adaptation.gain > 0
+    assert adaptation.proven
+    assert adaptation.begin() is adaptation.model
+    assert adaptation.beside is pocket()
+    assert "better than the original's" in adaptation.text
+
+
+def test_what_answers_worse_than_the_original_answers_no_first_click():
+    adaptation = Adaptation(pocket(), RUINOUS)
+    adaptation.settings = AdaptSettings(**{**vars(RUINOUS), "guard": False})
+    wrong = np.random.default_rng(0).random(SHAPE) < 0.5
+    finish(adaptation.accept(example(2, wrong & ~truth(0))))
+    adaptation.settings = QUICK
+    finish(adaptation.accept(example(0)))
+    assert adaptation.gain < 0
+    assert adaptation.begin() is pocket()
+    assert "no better" in adaptation.text
+    adaptation.settings = AdaptSettings(object_steps=1, proof=False)
+    assert adaptation.begin() is adaptation.model
+
+
 def test_what_was_learned_can_be_restored():
     adaptation = Adaptation(pocket(), QUICK)
     finish(adaptation.accept(example(0)))
     other = Adaptation(pocket())
     other.restore(adaptation.learned)
     assert all(map(np.array_equal, first_masks(other.model), first_masks(adaptation.model)))
+    assert other.begin() is other.model  # whoever loads it wants it
     assert adapters.adapted(pocket(), None) is pocket()
 
 
@@ -188,7 +222,8 @@ def test_the_state_is_said_in_one_line():
     assert "Nothing learned" in adaptation.text
     for k in range(2):
         finish(adaptation.accept(example(k)))
-    assert adaptation.text == "Learned from 2 objects, checked on 1."
+    assert adaptation.text.startswith("Learned from 2 objects, checked on 1.")
+    assert "than the original's" in adaptation.text
 
 
 def test_a_step_with_the_bundled_model_takes_under_half_a_second():

@@ -5,16 +5,18 @@ import pytest
 import torch
 from segment_anything import SamPredictor
 
+from napari_samstar.core import adapters
+from napari_samstar.core.click_simulator import iou, simulate
 from napari_samstar.core.clicks import (
     Box,
     Click,
     ClickSession,
     Prompt,
     choose,
-    local_change,
     logits_of,
     predict,
 )
+from napari_samstar.core.encoder import encode
 from napari_samstar.core.errors import UserError
 from tests.core.clicked import SHAPE, embedded, image, pocket, small_sam, truth
 
@@ -47,8 +49,8 @@ def test_masks_equal_sam_predictors_bit_for_bit(name):
         assert mine.predicted_iou == theirs[1][0]
 
 
-def test_a_session_that_is_not_local_hands_the_logits_on_as_sam_wants_them():
-    session = ClickSession(pocket(), embedded(), local=False)
+def test_a_session_that_is_not_fitted_hands_the_logits_on_as_sam_wants_them():
+    session = ClickSession(pocket(), embedded(), fitted=False)
     previous = None
     for k in range(1, 4):
         mine = session.add(CLICKS[k - 1])
@@ -114,43 +116,80 @@ def test_a_box_without_area_and_an_empty_prompt_are_refused():
         predict(pocket(), embedded(), Prompt())
 
 
-def test_a_correction_changes_the_mask_only_near_its_click():
-    old, new = np.zeros(SHAPE, bool), np.ones(SHAPE, bool)
-    old[40:80, 40:80] = True
-    result = local_change(old, new, Click(60, 85))
-    changed = np.argwhere(result != old)
-    assert result[60, 85]
-    assert np.hypot(*(changed - (60, 85)).T).max() <= 2.5 * 6
-    assert (result & old).sum() == old.sum()
-
-
 def test_a_correction_takes_effect_even_where_the_model_disagrees():
-    old = np.zeros(SHAPE, bool)
-    old[40:80, 40:80] = True
-    removed = local_change(old, old, Click(60, 72, positive=False))
-    assert not removed[60, 72]
-    assert removed[60, 60]
-    added = local_change(old, old, Click(60, 90))
-    assert added[60, 81:91].all()
+    session = ClickSession(pocket(), embedded())
+    first = session.add(CLICKS[0]).mask
+    corner = Click(44, 52) if first[44, 52] else Click(44, 46)
+    removed = session.add(Click(corner.row, corner.col, positive=False)).mask
+    assert not removed[int(corner.row), int(corner.col)]
+    added = session.add(Click(75, 60)).mask
+    assert added[75, 60]
+    assert not added[int(corner.row), int(corner.col)]
 
 
 def test_a_click_that_agrees_with_the_mask_changes_nothing():
-    old = np.zeros(SHAPE, bool)
-    old[40:80, 40:80] = True
-    assert local_change(old, ~old, Click(60, 60)) is old
+    session = ClickSession(pocket(), embedded())
+    shown = session.add(Click(60, 100))
+    assert session.add(Click(62, 102)) is shown
+    assert len(session.step.memory.readings) == 2
 
 
 def test_a_click_outside_of_the_image_does_not_fail():
-    old = np.ones(SHAPE, bool)
-    assert not local_change(old, ~old, Click(-5, 999, positive=False)).any()
+    session = ClickSession(pocket(), embedded(), start=np.ones(SHAPE, bool))
+    assert not session.add(Click(-5, 999, positive=False)).mask[0, -1]
 
 
-def test_the_next_logits_agree_with_the_mask_on_show():
+def test_a_correction_takes_the_answer_that_agrees_with_all_clicks():
+    """The mask on show is one disc; a click into the next one asks for both."""
+    session = ClickSession(pocket(), embedded(), start=truth(0))
+    mask = session.add(Click(60, 100)).mask
+    assert mask[60, 100]
+    assert iou(mask & (np.arange(SHAPE[1]) < 70), truth(0)) > 0.7
+    gone = session.add(Click(40, 40, positive=False)).mask
+    assert not gone[40, 40]
+
+
+def test_simulated_corrections_end_near_the_truth():
+    odd = truth(0) & ~truth(0)
+    odd[30:90, 30:64] = True  # no object at all: the model has no such answer
+    session = ClickSession(pocket(), embedded())
+    values = list(simulate(session, odd, 12, 0.85))
+    assert max(values) >= 0.85
+
+
+def test_two_models_compete_and_the_better_one_answers():
+    clicks = [Click(60, 100), Click(60, 70)]
+    alone = ClickSession(pocket(), embedded())
+    spoilt = adapters.start(pocket().sam.mask_decoder)
+    for tensor in spoilt.tensors.values():
+        tensor += 0.3 * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0))
+    bad = adapters.adapted(pocket(), spoilt)
+    both = ClickSession(pocket(), embedded(), beside=bad)
+    for click in clicks:
+        alone.add(click)
+        both.add(click)
+    assert len(both.step.memory.candidates) > len(alone.step.memory.candidates)
+    assert iou(both.step.prediction.mask, alone.step.prediction.mask) > 0.7
+
+
+def test_a_large_image_is_corrected_in_its_own_pixels():
+    big = np.kron(image()[..., 0], np.ones((11, 11), np.uint8))[..., None].repeat(3, 2)
+    session = ClickSession(pocket(), encode(pocket(), big))
+    session.add(Click(660, 1100))
+    session.add(Click(660, 1000))
+    shown = session.step.prediction.mask
+    assert shown.shape == big.shape[:2]
+    assert shown[660, 1000]
+    assert shown[660, 1100]
+
+
+def test_the_next_mask_prompt_says_what_is_on_show():
     session = ClickSession(pocket(), embedded())
     for click in CLICKS:
-        shown = session.add(click)
-    wanted = logits_of(shown.mask, pocket(), embedded()) > 0
-    assert np.array_equal(shown.low_res > 0, wanted)
+        shown = session.step.prediction
+        session.add(click)
+    wanted = logits_of(shown.mask, pocket(), embedded())
+    assert np.array_equal(session.step.previous, wanted)
 
 
 def test_an_existing_mask_can_be_refined():

@@ -95,6 +95,7 @@ def test_an_object_of_a_layer_is_picked_up_refined_and_its_neighbours_stay(corre
     layer = desk.apply()
     layer.data[80:100, 30:50] = 77  # half of a disc, badly drawn
     layer.data[60:70, 100:110] = 78
+    layer.data[75:105, 50:75] = 0
     before = np.array(layer.data)
     correct.layer_box.setCurrentText(layer.name)
     correct.learn_form.learn_box.setChecked(False)

@@ -1,8 +1,9 @@
 """A decoder that learns from one's corrections, and takes back what makes it worse.
 
 After Schön et al., arXiv 2404.08421: pseudo-labels from clicks and from eroded accepted masks, only
-the mask decoder learns. Ours: discs as large as the error a click lies in, replay with each
-object's own embedding, a pull to the original weights, and a guard.
+the mask decoder learns. Ours: replay with each object's own embedding, a pull to the original
+weights, a guard, and a proof: every accepted object is first a test of what the earlier ones
+taught, and only a decoder that passes answers first clicks. Later clicks are answered by both.
 """
 
 from __future__ import annotations
@@ -56,12 +57,14 @@ class AdaptSettings:
         that for a single one.
     checked : int
         Earlier objects the guard looks at, at most; the newest and some of the others.
+    proof : bool
+        Whether first clicks are answered by what was learned only once it has shown to be better.
     seed : int
     """
 
     kind: Kind = "decoder"
     rank: int = 4
-    click_steps: int = 1
+    click_steps: int = 0
     click_rate: float = 1e-4
     object_steps: int = 6
     object_rate: float = 1e-4
@@ -73,6 +76,7 @@ class AdaptSettings:
     guard: bool = True
     tolerance: float = 0.02
     checked: int = 8
+    proof: bool = True
     seed: int = 0
 
 
@@ -154,8 +158,10 @@ class Adaptation:
         self._learned: Learned | None = None
         self._current: Learned | None = None
         self._model = self.original
-        self._scores: tuple[float, ...] = ()
         self._chance = np.random.default_rng(self.settings.seed)
+        self._trials: tuple[float, ...] = ()
+        self._scores: dict[Example, float] = {}  # what the present model reaches
+        self._loaded = False
         self._updates = 0
 
     @property
@@ -169,12 +175,38 @@ class Adaptation:
         return self._learned
 
     @property
+    def gain(self) -> float:
+        """IoU by which the first answers on new objects beat the original's; NaN before any.
+
+        The mean over the last `AdaptSettings.checked` accepted objects, each asked before it was
+        learned from.
+        """
+        recent = self._trials[-self.settings.checked :]
+        return float(np.mean(recent)) if recent else float("nan")
+
+    @property
+    def proven(self) -> bool:
+        """Whether what was learned has shown to answer first clicks better than the original."""
+        known = self._trials or not self._loaded  # what was loaded counts as proven at first
+        return not self.settings.proof or (self.gain > 0 if known else True)
+
+    @property
+    def beside(self) -> LoadedModel | None:
+        """The model whose answers to corrections compete with those of the one from `begin`."""
+        if self._learned is None:
+            return None
+        return self.original if self.proven else self._model
+
+    @property
     def text(self) -> str:
         """The state in one line."""
         if self._learned is None and not self.taken_back:
             return "Nothing learned yet: these are the original weights."
         checked = max(0, min(self._updates - 1, self.settings.checked))
         line = f"Learned from {self._updates} objects, checked on {checked}."
+        if self._trials and self.settings.proof:
+            better = "better" if self.proven else "no better"
+            line += f" Its first answers were {better} than the original's ({self.gain:+.2f} IoU)."
         if self.taken_back:
             line += f" {self.taken_back} updates were taken back."
         return line
@@ -188,14 +220,17 @@ class Adaptation:
     def restore(self, learned: Learned) -> LoadedModel:
         """Take over what a file holds, and return the model with it."""
         self.reset()
-        self._learned = learned.detached()
+        self._learned, self._loaded = learned.detached(), True
         self._model = adapted(self.original, self._learned)
         return self._model
 
     def begin(self) -> LoadedModel:
-        """Start a new object: what the last one's clicks taught is dropped."""
+        """Start a new object and return the model for its first click.
+
+        What the last one's clicks taught is dropped.
+        """
         self._current = None
-        return self._model
+        return self._model if self.proven else self.original
 
     def learn_clicks(
         self, embedding: Embedding, steps: tuple[Step, ...]
@@ -222,6 +257,7 @@ class Adaptation:
         """Learn from an accepted object, with replay, then check the earlier ones."""
         settings = self.settings
         self._current = None
+        self._try(example)
         if not settings.object_steps:
             self.examples = (*self.examples, example)
             return Outcome(True, 0, np.nan, np.nan, 0.0, "Noted; learning from objects is off.")
@@ -234,6 +270,17 @@ class Adaptation:
         return self._judge(example, bench.learned())
 
     # --- private ------------------------------------------------------------------------------
+
+    def _try(self, example: Example) -> None:
+        """Ask what was learned and the original for the first click of an object new to both."""
+        if self._learned is None or not example.steps or not example.steps[0].prompt:
+            return
+        first = example.steps[0]
+        found = [
+            iou(predict(m, example.embedding, first.prompt, first.previous).mask, example.mask)
+            for m in (self._model, self.original)
+        ]
+        self._trials = (*self._trials, found[0] - found[1])
 
     def _start(self) -> Learned:
         if self._learned is not None:
@@ -287,7 +334,8 @@ class Adaptation:
         settings = self.settings
         model = adapted(self.original, learned)
         watched = self._watched()
-        before = np.array([_score(self._model, e) for e in watched])
+        known = self._scores
+        before = np.array([known[e] if e in known else _score(self._model, e) for e in watched])
         after = np.array([_score(model, e) for e in watched])
         self.examples = (*self.examples, example)
         loss = before - after
@@ -300,6 +348,7 @@ class Adaptation:
             text = f"Taken back: earlier objects would have lost {loss.mean():.2f} IoU on average."
             return Outcome(False, len(watched), means[0], means[1], worst, text)
         self._learned, self._model = learned, model
+        self._scores = dict(zip(watched, after.tolist(), strict=True))
         self._updates += 1
         return Outcome(True, len(watched), means[0], means[1], worst, self.text)
 

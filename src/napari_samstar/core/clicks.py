@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from napari_samstar.core.corrections import (
+    MOST_COVERED,
+    Memory,
+    begun,
+    corrected,
+    noted,
+    pixel,
+    remember,
+)
 from napari_samstar.core.errors import UserError
 
 if TYPE_CHECKING:
     from napari_samstar.core.encoder import Embedding
     from napari_samstar.core.models import LoadedModel
-
-MOST_COVERED = 0.5
-"""A first click does not choose a mask above this share of the image while there is another."""
-
-REACH = 2.5
-"""A correction reaches this many times as far as the click lies from the outline."""
-
-LEAST_REACH = 4.0
-"""px; a correction reaches at least as far."""
 
 
 @dataclass(frozen=True)
@@ -104,16 +102,26 @@ def predict(
     previous : ndarray of float32, shape (h, w), optional
         `Prediction.low_res` of the prompt before.
     """
+    masks, scores, low_res = _answers(model, embedding, prompt, previous)
+    k = choose(masks, scores, prompt.clicks[0]) if len(masks) > 1 else 0
+    return Prediction(masks[k], low_res[k], float(scores[k]))
+
+
+def _answers(
+    model: LoadedModel,
+    embedding: Embedding,
+    prompt: Prompt,
+    previous: NDArray[np.float32] | None,
+) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
+    """Return SAM's masks (n, H, W), their predicted IoU and their logits (n, h, w)."""
     if not prompt:
         raise UserError("There is nothing to predict from: click on an object or draw a box.")
-    several = prompt.first and previous is None
     masks, scores, low_res = embedding.predictor(model).predict(
         **_to_sam(prompt),
         mask_input=None if previous is None else previous[None],
-        multimask_output=several,
+        multimask_output=prompt.first and previous is None,
     )
-    k = choose(masks, scores, prompt.clicks[0]) if several else 0
-    return Prediction(masks[k], low_res[k], float(scores[k]))
+    return masks, scores, low_res
 
 
 def choose(masks: NDArray[np.bool_], scores: NDArray[np.floating], click: Click) -> int:
@@ -123,17 +131,12 @@ def choose(masks: NDArray[np.bool_], scores: NDArray[np.floating], click: Click)
     `MOST_COVERED` of the image; among all that are not empty where there is no such mask.
     """
     shares = masks.mean(axis=(1, 2))
-    row, col = _pixel(click, masks.shape[1:])
+    row, col = pixel(click, masks.shape[1:])
     sensible = masks[:, row, col] & (shares <= MOST_COVERED)
     allowed = sensible if sensible.any() else shares > 0
     if not allowed.any():
         return int(scores.argmax())
     return int(np.where(allowed, scores, -np.inf).argmax())
-
-
-def _pixel(click: Click, shape: Sequence[int]) -> tuple[int, int]:
-    row = int(np.clip(round(click.row), 0, shape[0] - 1))
-    return row, int(np.clip(round(click.col), 0, shape[1] - 1))
 
 
 def _to_sam(prompt: Prompt) -> dict[str, NDArray[np.float64] | NDArray[np.int64] | None]:
@@ -158,11 +161,14 @@ class Step:
         None before anything was asked.
     previous : ndarray of float32, shape (h, w), optional
         The mask prompt that went in.
+    memory : Memory
+        What later corrections go by.
     """
 
     prompt: Prompt = Prompt()
     prediction: Prediction | None = None
     previous: NDArray[np.float32] | None = None
+    memory: Memory = field(default_factory=Memory)
 
 
 class ClickSession:
@@ -177,9 +183,11 @@ class ClickSession:
     embedding : Embedding
     start : ndarray of bool, shape (H, W), optional
         A mask to refine; the first click is then a correction.
-    local : bool
-        Whether a correction changes the mask only near its click (`local_change`). Without it
-        the masks are `SamPredictor`'s.
+    fitted : bool
+        Whether a correction fits the outline to all clicks (`corrections`). Without it the masks
+        are `SamPredictor`'s, as the first click's always is.
+    beside : LoadedModel, optional
+        Its answers to corrections compete with `model`'s; may be replaced, too.
     """
 
     def __init__(
@@ -188,15 +196,18 @@ class ClickSession:
         embedding: Embedding,
         start: NDArray[np.bool_] | None = None,
         *,
-        local: bool = True,
+        fitted: bool = True,
+        beside: LoadedModel | None = None,
     ) -> None:
         self.model = model
+        self.beside = beside
         self.embedding = embedding
-        self.local = local
+        self.fitted = fitted
         first = Step()
         if start is not None:
-            logits = logits_of(start, model, embedding)
-            first = Step(prediction=Prediction(start.astype(bool), logits, float("nan")))
+            mask = start.astype(bool)
+            shown = Prediction(mask, logits_of(mask, model, embedding), float("nan"))
+            first = Step(prediction=shown, memory=begun(mask))
         self._steps: list[Step] = [first]
         self._undone: list[Step] = []
 
@@ -269,71 +280,38 @@ class ClickSession:
         return step.prediction
 
     def _answer(self, before: Step, prompt: Prompt) -> Step:
-        shown = before.prediction
-        previous = None if shown is None else shown.low_res
-        prediction = predict(self.model, self.embedding, prompt, previous)
         added = len(prompt.clicks) > len(before.prompt.clicks)
-        if self.local and shown is not None and added:
-            prediction = self._near(prompt.clicks[-1], shown, prediction)
-        return Step(prompt, prediction, previous)
+        if self.fitted and added and before.prediction is not None:
+            return self._correct(before, before.prediction, prompt)
+        previous = None if before.prediction is None else before.prediction.low_res
+        masks, scores, low_res = _answers(self.model, self.embedding, prompt, previous)
+        k = choose(masks, scores, prompt.clicks[0]) if len(masks) > 1 else 0
+        prediction = Prediction(masks[k], low_res[k], float(scores[k]))
+        memory = before.memory
+        if self.fitted:
+            memory = remember(memory, list(masks), scores.tolist())
+            if added:
+                memory = noted(memory, prompt.clicks[-1], self.embedding.original_size)
+        return Step(prompt, prediction, previous, memory)
 
-    def _near(self, click: Click, shown: Prediction, new: Prediction) -> Prediction:
-        mask = local_change(shown.mask, new.mask, click)
-        wanted = logits_of(mask, self.model, self.embedding)
-        # Where the logits say something else than the mask on show, they would undo it.
-        logits = np.where((wanted > 0) == (new.low_res > 0), new.low_res, wanted)
-        return Prediction(mask, logits, new.predicted_iou)
-
-
-def local_change(old: NDArray[np.bool_], new: NDArray[np.bool_], click: Click) -> NDArray[np.bool_]:
-    """Let a correcting click change a mask only where it was made, and surely there.
-
-    A positive click adds, a negative one removes. What changes is the part of the difference
-    between `old` and `new` (H, W) that hangs together with the click and lies within `REACH`
-    times the click's distance d from `old`'s outline; and a disc about the click that touches the
-    outline, of a radius of at most that of a circle of `old`'s area.
-
-    One clicks into the middle of an error, so d tells how large the error is. The rest of the
-    mask was on show and was not clicked on. Akin to the progressive merge of FocalClick
-    (arXiv 2204.02574).
-    """
-    row, col = _pixel(click, old.shape)
-    changing = ~old if click.positive else old
-    if not changing[row, col]:
-        return old
-    size = max(float(np.sqrt(old.sum() / np.pi)), 3.0) if old.any() else 3.0
-    window, distance = _distance_to_outline(changing, row, col)
-    rows, cols = np.ogrid[window]
-    squared = (rows - row) ** 2 + (cols - col) ** 2
-    differs = (new if click.positive else ~new)[window] & changing[window]
-    differs &= squared <= max(REACH * distance, LEAST_REACH) ** 2
-    differs |= (squared <= min(distance, size) ** 2) & changing[window]
-    parts, _ = ndimage.label(differs)
-    changed = parts == parts[row - window[0].start, col - window[1].start]
-    result = old.copy()
-    result[window][changed] = click.positive
-    return result
-
-
-def _distance_to_outline(
-    region: NDArray[np.bool_], row: int, col: int
-) -> tuple[tuple[slice, slice], float]:
-    """Return a pixel's distance to the region's end, px, and the window that it may change.
-
-    The image's border is no end. Where the region fills the image the distance is that to the
-    farthest corner.
-    """
-    rows, cols = np.nonzero(~region)
-    if len(rows):
-        distance = float(np.sqrt(((rows - row) ** 2 + (cols - col) ** 2).min()))
-    else:
-        distance = float(np.hypot(*region.shape))
-    reach = int(np.ceil(max(REACH * distance, LEAST_REACH)))
-    window = tuple(
-        slice(max(at - reach, 0), min(at + reach + 1, size))
-        for at, size in zip((row, col), region.shape, strict=True)
-    )
-    return (window[0], window[1]), distance
+    def _correct(self, before: Step, shown: Prediction, prompt: Prompt) -> Step:
+        click, size = prompt.clicks[-1], self.embedding.original_size
+        # A mask prompt that says just what is on show worked better than SAM's own logits.
+        previous = logits_of(shown.mask, self.model, self.embedding)
+        if bool(shown.mask[pixel(click, size)]) == click.positive:  # it asks for no change
+            return Step(prompt, shown, previous, noted(before.memory, click, size))
+        beside = [] if self.beside in (None, self.model) else [self.beside]
+        found = corrected(
+            [self.model, *(m for m in beside if m is not None)],
+            self.embedding,
+            prompt,
+            previous,
+            shown.mask,
+            before.memory,
+        )
+        logits = logits_of(found.mask, self.model, self.embedding)
+        prediction = Prediction(found.mask, logits, found.quality)
+        return Step(prompt, prediction, previous, found.memory)
 
 
 def logits_of(
