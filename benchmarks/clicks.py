@@ -78,6 +78,7 @@ def main(
     clicks: int = 30,
     target: float = 0.90,
     drift: bool = True,
+    careless: Annotated[bool, typer.Option(help="click anywhere in the inner half")] = False,
     out: Annotated[Path | None, typer.Option(help="also written after every set")] = None,
     threads: int = 1,
 ) -> None:
@@ -86,7 +87,14 @@ def main(
     settings = _changed(AdaptSettings(), change or [])
     report: dict[str, Any] = {
         "model": {"name": loaded.name, "sha256": loaded.sha256},
-        "plan": {"data": data, "objects": objects, "orders": orders, "clicks": clicks},
+        "plan": {
+            "data": data,
+            "objects": objects,
+            "orders": orders,
+            "clicks": clicks,
+            "target": target,
+            "careless": careless,
+        },
         "settings": asdict(settings),
         "sets": {},
     }
@@ -106,7 +114,9 @@ def main(
                 mine = replace(settings, **(changes or {}), seed=order)
                 adaptation = Adaptation(loaded, mine)
                 teaches = changes is not None
-                stream = Stream(arm != "frozen", teaches, adaptation, clicks, target, timing)
+                stream = Stream(
+                    arm != "frozen", teaches, adaptation, clicks, target, timing, careless
+                )
                 rows[arm].append(stream.run(things, order))
                 taken_back[arm] = adaptation.taken_back
                 if teaches:
@@ -202,6 +212,7 @@ class Stream:
     clicks: int
     target: float
     timing: Timing
+    careless: bool = False
 
     def run(self, things: list[Thing], order: int) -> list[list[float]]:
         """Return the IoU after each click of each object, in the order of `things`."""
@@ -217,7 +228,8 @@ class Stream:
         session = ClickSession(model, thing.embedding, fitted=self.fitted, beside=beside)
         began = time.process_time()
         learn = self._learn if self.teaches and adaptation.settings.click_steps else None
-        trace = list(simulate(session, thing.truth, self.clicks, self.target, learn))
+        chance = np.random.default_rng(0) if self.careless else None
+        trace = list(simulate(session, thing.truth, self.clicks, self.target, learn, chance))
         if learn is None:
             spent = (time.process_time() - began) / max(1, len(trace))
             kind = "frozen" if not self.fitted else "fitted" if beside is None else "two_decoders"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_samstar.core.click_simulator import (
+    careless_click,
     depth,
     failed,
     iou,
@@ -37,6 +38,20 @@ def test_no_click_where_nothing_is_wrong_and_none_twice():
     assert next_click(true, true) is None
     first = next_click(true)
     assert next_click(true, None, [first]) != first
+
+
+def test_a_careless_user_clicks_in_the_inner_half_of_the_same_error():
+    true, mask = np.zeros((60, 60), bool), np.zeros((60, 60), bool)
+    true[10:31, 10:31] = True
+    mask[50:55, 50:55] = True
+    seen = set()
+    for k in range(20):
+        click = careless_click(true, mask, chance=np.random.default_rng(k))
+        assert click.positive
+        assert depth(true)[click.row, click.col] >= depth(true).max() / 2
+        seen.add((click.row, click.col))
+    assert len(seen) > 10
+    assert careless_click(true, true, chance=np.random.default_rng(0)) is None
 
 
 def test_the_images_border_is_an_edge():

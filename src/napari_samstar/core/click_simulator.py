@@ -7,10 +7,12 @@ as success: an object that reaches the target on click 20 has NoC 20 and has not
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_samstar.core.clicks import Click, ClickSession
 
@@ -44,6 +46,26 @@ def next_click(truth: Bool, mask: Bool | None = None, clicks: Sequence[Click] = 
     return Click(int(row), int(col), positive)
 
 
+def careless_click(
+    truth: Bool,
+    mask: Bool | None = None,
+    clicks: Sequence[Click] = (),
+    *,
+    chance: np.random.Generator,
+) -> Click | None:
+    """Return a click somewhere in the same error as `next_click`'s, at least half as deep."""
+    click = next_click(truth, mask, clicks)
+    if click is None:
+        return None
+    mask = np.zeros_like(truth) if mask is None else mask
+    region = truth & ~mask if click.positive else mask & ~truth
+    at = int(click.row), int(click.col)
+    parts, inner = ndimage.label(region)[0], depth(region)
+    rows, cols = np.nonzero((parts == parts[at]) & (inner >= inner[at] / 2))
+    k = int(chance.integers(len(rows)))
+    return Click(int(rows[k]), int(cols[k]), click.positive)
+
+
 def depth(region: Bool) -> NDArray[np.float32]:
     """Distance of each pixel of `region` to its edge, px; 0 outside."""
     depth = np.zeros(region.shape, dtype=np.float32)
@@ -68,6 +90,7 @@ def simulate(
     most: int = 20,
     target: float = 0.85,
     after_click: Callable[[ClickSession], None] | None = None,
+    careless: np.random.Generator | None = None,
 ) -> Iterator[float]:
     """Click on `truth` until its IoU reaches `target`; yields the IoU after each click.
 
@@ -75,11 +98,14 @@ def simulate(
     ----------
     after_click : callable, optional
         May adapt the session's model and refresh its mask before that mask is judged.
+    careless : Generator, optional
+        Clicks are drawn by `careless_click` instead of `next_click`.
     """
+    choose = next_click if careless is None else partial(careless_click, chance=careless)
     for _ in range(most):
         now = session.step.prediction
         mask = None if now is None else now.mask
-        click = next_click(truth, mask, session.step.prompt.clicks)
+        click = choose(truth, mask, session.step.prompt.clicks)
         if click is None:
             return
         session.add(click)

@@ -1,0 +1,149 @@
+"""From a click on the canvas to its mask there, idle and while SAM learns, in a real napari.
+
+    tools/with_display.sh python -m benchmarks.clicks_gui > clicks_gui.json
+
+A click goes through the canvas's own callback; it ends when the outline layer holds the answer.
+What the mask decoder itself takes, in the click's own thread, is measured beside it. Wall time
+counts what else runs on the machine, so processor time stands there, too: of the click's thread,
+and of the GUI thread from the click to the mask, waiting included.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+import time
+from types import SimpleNamespace
+from typing import Annotated, Any
+
+os.environ["SAMSTAR_CACHE"] = tempfile.mkdtemp()
+
+import napari
+import numpy as np
+import torch
+import typer
+from qtpy.QtWidgets import QApplication
+
+from napari_samstar import sample_data
+from napari_samstar.core.click_simulator import next_click
+
+SAMPLE, PATIENCE = "phase_cells", 600
+
+
+class Clock:
+    """Wall and processor seconds that the decoder takes in the thread of a click."""
+
+    def __init__(self, panel: Any, decoder: type) -> None:
+        self.decoder, self.answer, self.thread, self.spent = 0.0, 0.0, 0, 0.0
+        self.decoder_cpu = 0.0
+        run, ask = decoder.predict_masks, panel.correcting.ask_click
+
+        def timed_run(*args: Any, **more: Any) -> Any:
+            began, cpu = time.perf_counter(), time.thread_time()
+            result = run(*args, **more)
+            if threading.get_ident() == self.thread:
+                self.decoder += time.perf_counter() - began
+                self.decoder_cpu += time.thread_time() - cpu
+            return result
+
+        def timed_ask(*args: Any, **more: Any) -> Any:
+            self.thread = threading.get_ident()
+            began, wall = time.thread_time(), time.perf_counter()
+            result = ask(*args, **more)
+            self.spent = time.thread_time() - began
+            self.answer = time.perf_counter() - wall
+            self.thread = 0
+            return result
+
+        decoder.predict_masks = timed_run
+        panel.correcting.ask_click = timed_ask
+
+
+def main(objects: Annotated[int, typer.Option()] = 8, clicks: int = 4, threads: int = 1) -> None:
+    torch.set_num_threads(threads)
+    viewer = napari.Viewer()
+    image, truth, _ = sample_data.load(SAMPLE)
+    layer = viewer.add_image(image, name=SAMPLE)
+    _, segment = viewer.window.add_plugin_dock_widget("napari-samstar", "Segment")
+    segment.settings.rows["points_per_side"].value = 8
+    segment.run_button.click()
+    wait(lambda: segment.desk.session.segmented is not None and not segment.desk.jobs.busy)
+    _, panel = viewer.window.add_plugin_dock_widget("napari-samstar", "Correct")
+    panel.start_button.setChecked(True)
+    clock = Clock(panel, type(segment.desk.session.segmented.model.sam.mask_decoder))
+    sizes = np.bincount(truth.ravel())
+    values = (np.argsort(-sizes[1:]) + 1)[: objects + 1]
+    rows: dict[str, list[dict[str, float]]] = {"idle": [], "while learning": []}
+    for value in values:
+        for _ in range(clicks):
+            busy = panel.lessons.busy
+            row = one(panel, layer, truth == value, clock)
+            if row is None:
+                break
+            if not busy:
+                rows["idle"].append(row)
+            elif panel.lessons.busy:  # else the lesson ended meanwhile
+                rows["while learning"].append(row)
+        if panel.correcting.mask is not None:
+            panel.accept()  # the next object is clicked at once, while this one is learned
+        if value == values[objects // 2]:
+            wait(lambda: not panel.lessons.busy)
+            panel.learn_form.learn_box.setChecked(False)  # the rest is idle
+    wait(lambda: not panel.lessons.busy)
+    report: dict[str, Any] = {"cpus": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
+    for name, found in rows.items():
+        report[name] = {"clicks": len(found), **summary(found)}
+    print(json.dumps(report, indent=1))
+    viewer.close()
+
+
+def one(panel: Any, layer: Any, truth: np.ndarray, clock: Clock) -> dict[str, float] | None:
+    click = next_click(truth, panel.correcting.mask, panel.correcting.clicks)
+    if click is None:
+        return None
+    event = SimpleNamespace(
+        button=1 if click.positive else 2, pos=(5, 5), type="mouse_release", handled=False,
+        dims_displayed=(0, 1), modifiers=(), position=layer.data_to_world((click.row, click.col)),
+    )  # fmt: skip
+    clock.decoder = clock.decoder_cpu = 0.0
+    press = panel.viewer().mouse_drag_callbacks[-1](panel.viewer(), event)
+    next(press)
+    began, gui = time.perf_counter(), time.thread_time()
+    next(press, None)
+    wait(lambda: not panel.answers.busy)
+    total, gui = time.perf_counter() - began, time.thread_time() - gui
+    return {
+        "to_mask": total,
+        "decoder": clock.decoder,
+        "beyond_decoder": total - clock.decoder,
+        "answer": clock.answer,
+        "answer_cpu": clock.spent,
+        "decoder_cpu": clock.decoder_cpu,
+        "gui_cpu": gui,
+        "beyond_decoder_cpu": clock.spent - clock.decoder_cpu + gui,
+    }
+
+
+def summary(rows: list[dict[str, float]]) -> dict[str, Any]:
+    """Median and 95th percentile, ms."""
+    return {
+        key: {
+            "median_ms": round(1e3 * float(np.median([r[key] for r in rows])), 1),
+            "p95_ms": round(1e3 * float(np.quantile([r[key] for r in rows], 0.95)), 1),
+        }
+        for key in (rows[0] if rows else ())
+    }
+
+
+def wait(until: Any) -> None:
+    end = time.monotonic() + PATIENCE
+    while not until():
+        assert time.monotonic() < end, "nothing happened for too long"
+        QApplication.processEvents()
+        time.sleep(0.005)
+
+
+if __name__ == "__main__":
+    typer.run(main)
