@@ -21,7 +21,6 @@ from typing import Any
 os.environ["SAMSTAR_CACHE"] = tempfile.mkdtemp()
 
 import napari
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 from superqt import QCollapsible
 
@@ -46,19 +45,11 @@ class Walk:
         self.window = self.viewer.window._qt_window
         width, height = (int(n) for n in options.size.split("x"))
         self.window.resize(width, height)
-        self.docks: dict[str, Any] = {}
         self.clicks = 0
 
     def panel(self, name: str) -> Any:
-        """Open a panel from the plugin's menu; panels share one column as tabs."""
+        """Open a panel from the plugin's menu, or bring it to the front."""
         dock, panel = self.viewer.window.add_plugin_dock_widget(PLUGIN, name)
-        if name not in self.docks:
-            first = next(iter(self.docks.values()), None)
-            if first is not None:
-                self.window.tabifyDockWidget(first, dock)
-            self.docks[name] = dock
-            pause(0.2)
-            self.window.resizeDocks([dock], [430], Qt.Orientation.Horizontal)
         dock.raise_()
         pause(0.2)
         return panel
@@ -179,6 +170,22 @@ def whole_stack(walk: Walk) -> None:
     wait(lambda: walk.viewer.layers[name].data[shown].any())
     walk.shoot("stack")
     walk.idle()
+    several_planes(walk)
+
+
+def several_planes(walk: Walk) -> None:
+    """Tune on two planes of the stack, with a third one held out."""
+    tune = walk.panel("Tune")
+    form, shown = tune.several_form, walk.viewer.dims.current_step[0]
+    tune.several_drawer.expand(animate=False)
+    form.tuned_field.setText(f"{max(0, shown - 2)}")
+    form.held_field.setText(f"{shown + 2}")
+    tune.budget_box.setValue(200)
+    walk.click(tune.run_button)
+    walk.idle()
+    wait(lambda: "→" in tune.held_out.text.text())
+    tune.ensureWidgetVisible(tune.held_out)
+    walk.shoot("several")
 
 
 def arguments() -> argparse.Namespace:

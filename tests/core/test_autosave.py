@@ -38,6 +38,8 @@ def test_labels_come_back_bit_for_bit(dtype):
     np.testing.assert_array_equal(back.labels, work.labels)
     assert (back.name, back.plane, back.recipe) == (work.name, work.plane, work.recipe)
     assert saved.objects == 8
+    assert autosave._count(work.labels.astype(np.int64) - 4) == 8
+    assert autosave._count(np.zeros((0, 3), int)) == 0
     assert find("cd" * 32) == ()
 
 

@@ -143,6 +143,11 @@ def test_a_removed_speck_is_told_apart_from_a_missing_object(bank: ProposalBank)
     assert holds(bank.masks[int(again.ids[at])], (row, col))
 
 
+def test_a_near_miss_is_told_with_the_digits_that_matter() -> None:
+    assert Fault("quality", 0.96996, 0.97).numbers == ("0.96996", "0.97", "0.00004")
+    assert Fault("stability", 0.8234, 0.88).numbers == ("0.823", "0.88", "0.057")
+
+
 def test_the_sentence_has_both_numbers_and_the_setting() -> None:
     text = Fault("quality", 0.8234, 0.88).sentence
     assert "0.823" in text

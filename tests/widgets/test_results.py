@@ -35,7 +35,7 @@ def test_rows_and_objects_find_each_other(results: ResultsPanel) -> None:
     viewer, layer = results.viewer(), results.layer()
     assert "3 objects" in results.summary.text()
     assert "nm" in results.summary.text()
-    assert float(np.sum(results.bars.opts["height"])) == 3
+    assert float(np.sum(results.histogram.bars.opts["height"])) == 3
     results.view.sortByColumn(
         list(results.model.table).index("diameter_nm"), Qt.SortOrder.DescendingOrder
     )

@@ -147,7 +147,7 @@ def save(image: str, run: str, work: Work) -> Path:
         "plane": None if work.plane is None else list(work.plane),
         "recipe": work.recipe,
         "when": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "objects": int(np.count_nonzero(np.unique(work.labels))),
+        "objects": _count(work.labels),
     }
     try:
         _make_folder(path.parent)
@@ -210,6 +210,16 @@ def load(saved: Saved) -> Work:
 def _path(image: str, run: str, name: str) -> Path:
     layer = hashlib.sha256(name.encode()).hexdigest()[:8]
     return cache_folder(FOLDER) / f"{image[:24]}-{run}-{layer}{SUFFIX}"
+
+
+def _count(labels: NDArray[Any]) -> int:
+    """Return the number of different labels besides 0; quick also for a large stack."""
+    if not labels.size or labels.min() < 0 or labels.max() > WHOLE:
+        return int(np.count_nonzero(np.unique(labels)))
+    seen = np.zeros(int(labels.max()) + 1, dtype=bool)
+    for plane in labels.reshape(-1, labels.shape[-1]):
+        seen[plane] = True
+    return int(np.count_nonzero(seen[1:]))
 
 
 def _make_folder(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from xml.etree import ElementTree
 
@@ -51,6 +52,19 @@ def tiff_calibration(tif: TiffFile) -> Calibration:
         if size is not None:
             return size, unit
     return UNKNOWN
+
+
+def file_calibration(path: str | Path) -> Calibration:
+    """Return what a file says of its pixels; unknown for anything but a TIFF that can be read."""
+    import tifffile
+
+    if Path(path).suffix.lower() not in (".tif", ".tiff"):
+        return UNKNOWN
+    try:
+        with tifffile.TiffFile(path) as tif:
+            return tiff_calibration(tif)
+    except Exception:  # tifffile raises many kinds; whoever reads the image says what is wrong
+        return UNKNOWN
 
 
 def in_nm_or_um(row: Any, col: Any, unit: str) -> Calibration:

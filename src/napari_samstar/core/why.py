@@ -69,19 +69,26 @@ class Fault:
         return _SETTING[self.cause]
 
     @property
+    def numbers(self) -> tuple[str, str, str]:
+        """Value, limit and the gap between them, with as many digits as tell them apart."""
+        gap = abs(self.limit - self.value)
+        digits = next((d for d in (3, 4, 5) if round(gap, d) > 0), 6)
+        return f"{self.value:.{digits}f}", f"{round(self.limit, digits):g}", f"{gap:.{digits}f}"
+
+    @property
     def sentence(self) -> str:
         """What happened, for the user."""
         label = SETTINGS[self.setting].label if self.setting else ""
-        value, limit, gap = f"{self.value:.3f}", f"{self.limit:.2f}", abs(self.limit - self.value)
+        value, limit, gap = self.numbers
         return {
             "quality": f"SAM rates it {value}, {label} asks for more than {limit} "
-            f"({gap:.3f} too low).",
-            "stability": f"Its stability is {value}, {label} asks for {limit} ({gap:.3f} too low).",
+            f"({gap} too low).",
+            "stability": f"Its stability is {value}, {label} asks for {limit} ({gap} too low).",
             "edge": "It touches the edge of a zoomed crop, so it may be cut off there.",
             "duplicate": f"It overlaps a better rated object by {value}, {label} lets pass "
-            f"{limit} ({gap:.3f} too much).",
+            f"{limit} ({gap} too much).",
             "crop duplicate": f"An object of a closer zoom overlaps it by {value}, {label} "
-            f"lets pass {limit} ({gap:.3f} too much).",
+            f"lets pass {limit} ({gap} too much).",
             "cleaned": f"Without its specks and holes it overlaps another object by {value}, "
             f"{label} lets pass {limit}.",
             "speck": f"It is kept, but here it had a speck of {self.value:.0f} px, and "

@@ -91,8 +91,8 @@ class CorrectPanel(Panel):
         self.column.addWidget(self.start_button)
         self.column.addWidget(self.message)
         self.column.addWidget(self.unfinished)
-        self.row(self.accept_button, self.skip_button)
-        self.row(self.undo_button, self.redo_button)
+        for pair in ((self.accept_button, self.skip_button), (self.undo_button, self.redo_button)):
+            self.row(*pair).setStretch(1, 1)
         self.column.addWidget(self.next_button)
         self.row(note("Objects go to"), self.layer_box, stretch=1)
 

@@ -10,13 +10,13 @@ import numpy as np
 from napari.qt.threading import create_worker
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
-from superqt import QCollapsible
 
 from napari_samstar.core.config import SETTINGS
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.goal import OBJECTIVES
 from napari_samstar.core.rewards import REWARDS
 from napari_samstar.widgets._alive import when_alive
+from napari_samstar.widgets._buttons import drawer
 from napari_samstar.widgets._front_plot import CurvePlot, FrontPlot
 from napari_samstar.widgets._shared import (
     ApplyRow,
@@ -106,12 +106,10 @@ class FrontPanel(Panel):
 
     def _build_curve(self) -> None:
         self.curve = CurvePlot()
-        drawer = QCollapsible("How the search went")
-        drawer.setToolTip("Where the curve is flat, more settings to try will help little.")
-        drawer.addWidget(self.curve)
-        drawer.toggled.connect(self._draw_curve)
-        self.curve_drawer = drawer
-        self.column.addWidget(drawer)
+        tip = "Where the curve is flat, more settings to try will help little."
+        self.curve_drawer = drawer("How the search went", tip, self.curve)
+        self.curve_drawer.toggled.connect(self._draw_curve)
+        self.column.addWidget(self.curve_drawer)
 
     # --- what the user does ---------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from napari_samstar.widgets._shared import combo
 
 MOST_WEIGHT = 3.0
 OWN = "Weights of my own"
-ARROW = 44  # px, of a menu besides its text
+ARROW = 54  # px, of a menu besides its text
 
 
 class GoalForm(QWidget):

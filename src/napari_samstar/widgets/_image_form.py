@@ -16,6 +16,7 @@ from napari_samstar.widgets._layers import (
     shown_plane,
     source_of,
 )
+from napari_samstar.widgets._pixel_row import PixelRow
 from napari_samstar.widgets._shared import combo, form, note
 from napari_samstar.widgets._thumbnail import Thumbnail
 
@@ -55,6 +56,7 @@ class ImageForm(QWidget):
         self.invert_box = QCheckBox("Invert")
         self.invert_box.setToolTip("Show SAM a negative: for dark objects it may find more.")
         self.plane_note = note()
+        self.pixel_row = PixelRow(panel)
         self.thumbnail = Thumbnail(self._source)
         self._lay_out()
         self.layer_box.currentIndexChanged.connect(self._on_layer_chosen)
@@ -84,6 +86,7 @@ class ImageForm(QWidget):
         column.addLayout(self._form)
         column.addWidget(self.plane_note)
         column.addWidget(self.thumbnail)
+        column.addWidget(self.pixel_row)
 
     # --- what is chosen -----------------------------------------------------------------------
 
@@ -182,6 +185,7 @@ class ImageForm(QWidget):
         self._form.setRowVisible(self.plane_box, layer is not None and bool(leading_shape(layer)))
         self._form.setRowVisible(self.channel_box, layer is not None and bool(layer.rgb))
         self.thumbnail.setVisible(layer is not None)
+        self.pixel_row.show_layer(layer)
         self._show_plane()
 
     def _on_limits(self, *_: Any) -> None:

@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyqtgraph as pg
 from napari.layers import Labels
 from napari.qt.threading import create_worker
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QMenu, QPushButton, QTableView
 
-from napari_samstar.core.errors import UserError
 from napari_samstar.widgets._alive import when_alive
 from napari_samstar.widgets._clicks import CanvasClicks
-from napari_samstar.widgets._front_plot import ACCENT, paint_axes
+from napari_samstar.widgets._exports import EXPORTS, export
+from napari_samstar.widgets._go_on import GoOnRow
+from napari_samstar.widgets._histogram import Histogram
 from napari_samstar.widgets._layers import Placement, leading_shape, pixel_size
-from napari_samstar.widgets._shared import Panel, combo, failure, link, note
+from napari_samstar.widgets._shared import Panel, combo, link, note
 from napari_samstar.widgets._table import TableModel, sortable
 from napari_samstar.widgets._writer import OUTLINE_NAME, RECIPE_KEY, TEMPORARY
 
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
     import napari
 
 REST = 700  # ms without a change before a layer is measured anew
-EXPORTS = {
-    "Measurements (CSV)…": "csv",
-    "Labels (TIFF)…": "tif",
-    "COCO (JSON)…": "json",
-    "ImageJ ROIs (ZIP)…": "zip",
-}
 
 
 class ResultsPanel(Panel):
@@ -66,17 +60,9 @@ class ResultsPanel(Panel):
         self.layer_box = combo("The Labels layer whose objects are listed.")
         self.layer_box.currentIndexChanged.connect(self._on_layer_chosen)
         self.summary = note()
+        self.summary.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.follow(self.summary)
-        self.histogram = pg.PlotWidget()
-        self.histogram.setFixedHeight(130)
-        self.histogram.setMenuEnabled(False)
-        self.histogram.hideButtons()
-        self.histogram.setMouseEnabled(x=False, y=False)
-        self.bars = pg.BarGraphItem(x=[], height=[], width=1)
-        self.histogram.addItem(self.bars)
-        for side in ("left", "bottom"):
-            self.histogram.getAxis(side).enableAutoSIPrefix(False)
-        self.histogram.setLabel("left", "objects")
+        self.histogram = Histogram()
         self.model = TableModel()
         self.proxy = sortable(self.model)
         self.view = QTableView()
@@ -102,6 +88,7 @@ class ResultsPanel(Panel):
         )
         self.recipe_button.clicked.connect(partial(self._ask_where, "samstar.json"))
         self.message = note()
+        self.column.addWidget(GoOnRow(self))
         self.column.addWidget(self.layer_box)
         self.column.addWidget(self.summary)
         self.column.addWidget(self.histogram)
@@ -144,7 +131,7 @@ class ResultsPanel(Panel):
         recipe = layer.metadata.get(RECIPE_KEY)
         facts = (layer.name, pixel_size(layer), recipe)
         worker = create_worker(
-            _export, planes, self.model.table, facts, Path(path), _start_thread=False
+            export, planes, self.model.table, facts, Path(path), _start_thread=False
         )
         worker.returned.connect(when_alive(self._on_exported))
         worker.start()
@@ -233,7 +220,8 @@ class ResultsPanel(Panel):
     def _show_features(self, *_: Any) -> None:
         layer = self.layer()
         table = layer.features if layer is not None and "index" in layer.features else None
-        for part in (self.view, self.histogram, self.export_button, self.recipe_button):
+        parts = (self.layer_box, self.view, self.histogram, self.export_button, self.recipe_button)
+        for part in parts:
             part.setVisible(layer is not None)
         if layer is None:
             self.summary.setText(
@@ -251,25 +239,7 @@ class ResultsPanel(Panel):
         self.view.resizeColumnsToContents()
         if self.desk.layers.temporary(OUTLINE_NAME) is not None:
             self._mark_row(int(layer.selected_label))
-        self._draw_histogram(table)
-
-    def _draw_histogram(self, table: Any) -> None:
-        name = next((c for c in table.columns if str(c).startswith("diameter_")), None)
-        values = table[name].to_numpy() if name is not None else np.empty(0)
-        unit = str(name).partition("_")[2] if name is not None else "px"
-        if not len(values):
-            self.bars.setOpts(x=[], height=[], width=1)
-            self.summary.setText("<b>No objects</b> in this layer.")
-            return
-        heights, edges = np.histogram(values, bins="auto" if len(values) > 4 else len(values))
-        self.bars.setOpts(x=edges[:-1], height=heights, width=np.diff(edges), x0=edges[:-1])
-        self.histogram.setLabel("bottom", f"diameter ({unit})")
-        self.histogram.autoRange()
-        low, middle, high = np.percentile(values, [10, 50, 90])
-        self.summary.setText(
-            f"<b>{len(values)} objects</b>, median diameter {middle:.3g} {unit} "
-            f"(most between {low:.3g} and {high:.3g})."
-        )
+        self.summary.setText(self.histogram.draw(table))
 
     def _outline(self, layer: Labels, label: int, *, go: bool) -> None:
         viewer = self.viewer()
@@ -296,46 +266,12 @@ class ResultsPanel(Panel):
     def _paint_theme(self, *_: Any) -> None:
         viewer = self.viewer()
         if viewer is not None:
-            paint_axes(self.histogram, viewer.theme)
+            self.histogram.paint(viewer.theme)
             mark = get_theme(viewer.theme).current.as_hex()
             self.view.setStyleSheet(f"QTableView::item:selected {{ background: {mark}; }}")
-            self.bars.setOpts(brush=ACCENT, pen=None)
 
     def _on_seen_changed(self, seen: bool) -> None:
         """Listen to clicks while the table can be seen."""
         self._clicks.turn(seen)
         if not seen:
             self.desk.layers.outline(None)
-
-
-def _export(planes: Any, table: Any, facts: tuple[Any, ...], path: Path) -> str:
-    """Write one file and say so; what goes wrong is said too."""
-    name, (size, unit), recipe = facts
-    try:
-        _write(planes, table, name, size, unit, recipe, path)
-    except UserError as error:
-        return failure(str(error))
-    return f"Saved as {path.name}."
-
-
-def _write(
-    planes: Any, table: Any, name: str, size: Any, unit: str, recipe: Any, path: Path
-) -> None:
-    from napari_samstar.core import export, outputs
-    from napari_samstar.core.files import write_atomic
-    from napari_samstar.core.images import Micrograph
-    from napari_samstar.core.recipe import SUFFIX, Recipe
-
-    labels = planes[0] if len(planes) == 1 else planes
-    if path.name.endswith(SUFFIX):
-        Recipe.from_dict(recipe or {}).save(path)
-    elif path.suffix == ".csv":
-        with write_atomic(path) as part:
-            table.rename(columns={"index": "label"}).to_csv(part, index=False, float_format="%.6g")
-    elif path.suffix == ".json":
-        export.write_coco(labels, path, name)
-    elif path.suffix == ".zip":
-        export.write_rois(labels, path)
-    else:
-        blank = Micrograph(np.zeros((*planes.shape[1:], 3), np.uint8), size, unit, name)
-        outputs.write_labels(labels, blank, path)

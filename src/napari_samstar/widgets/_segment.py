@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtWidgets import QPushButton
-from superqt import QCollapsible
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.widgets._buttons import drawer
 from napari_samstar.widgets._go_on import GoOnRow
 from napari_samstar.widgets._image_form import ImageForm
 from napari_samstar.widgets._model_form import ModelForm
@@ -48,10 +48,8 @@ class SegmentPanel(Panel):
     def _build_settings(self) -> None:
         self.settings = SettingsForm(self.desk.session.config, self._on_setting_changed)
         self._offer_centres()
-        drawer = QCollapsible("Settings")
-        drawer.setToolTip("SAM's own settings. Tune finds good ones for you.")
-        drawer.addWidget(self.settings.native)
-        self.column.addWidget(drawer)
+        tip = "SAM's own settings. Tune finds good ones for you."
+        self.column.addWidget(drawer("Settings", tip, self.settings.native))
 
     def _build_buttons(self, viewer: napari.Viewer) -> None:
         self.run_button = QPushButton("Segment")

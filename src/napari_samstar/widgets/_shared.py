@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtCore import QSize, Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QDockWidget,
@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
+    QMainWindow,
     QMenu,
     QProgressBar,
     QPushButton,
@@ -95,7 +96,23 @@ class Panel(QScrollArea):
         if above is not None and above is not self._dock:
             self._dock = above
             above.visibilityChanged.connect(when_alive(self._set_seen))
+            QTimer.singleShot(0, when_alive(self._share_place))
         self._set_seen(True)
+
+    def _share_place(self) -> None:
+        """Become a tab beside the panels that are there; below them it would be cut off."""
+        dock = self._dock
+        window = dock.parent() if dock is not None else None
+        if dock is None or dock.isFloating() or not isinstance(window, QMainWindow):
+            return
+        dock.setWindowTitle(dock.windowTitle().removesuffix(f" ({PLUGIN})"))  # six tabs, 430 px
+        area = window.dockWidgetArea(dock)
+        for other in window.findChildren(QDockWidget):
+            alike = other is not dock and not other.isFloating() and other.findChild(Panel)
+            if alike and other.isVisible() and window.dockWidgetArea(other) == area:
+                window.tabifyDockWidget(other, dock)
+                dock.raise_()
+                return
 
     def hideEvent(self, event: Any) -> None:
         """Note that nobody can see the panel."""

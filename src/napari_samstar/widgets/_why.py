@@ -13,17 +13,15 @@ from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton
 from napari_samstar.widgets._alive import when_alive
 from napari_samstar.widgets._clicks import CanvasClicks
 from napari_samstar.widgets._shared import Panel, link, note
+from napari_samstar.widgets._why_words import NOTHING, sentences, title
 
 if TYPE_CHECKING:
     import napari
 
     from napari_samstar.core.why import Finding, Remedy
 
-NOTHING = (
-    "<b>SAM proposed nothing here.</b> Raise <i>Points per side</i> or <i>Zoom levels</i> in the "
-    "{segment} panel and press <i>Segment</i>: SAM then asks more densely. Or try <i>Invert</i>, "
-    "other <i>Intensities</i>, or a larger model."
-)
+MOST_ROWS = 12
+"""Of candidates on show; the list scrolls beyond."""
 
 
 class WhyPanel(Panel):
@@ -56,7 +54,6 @@ class WhyPanel(Panel):
         self.message = note()
         self.follow(self.message)
         self.list = QListWidget()
-        self.list.setMinimumHeight(110)
         self.list.setMouseTracking(True)
         self.list.setToolTip("Point at a candidate to see its outline on the image.")
         self.list.itemEntered.connect(self._on_item_entered)
@@ -72,9 +69,10 @@ class WhyPanel(Panel):
         self.loosen_button.clicked.connect(self.loosen)
         self.column.addWidget(self.pick_button)
         self.column.addWidget(self.message)
-        self.column.addWidget(self.list, 1)
+        self.column.addWidget(self.list)
         self.column.addWidget(self.details)
         self.row(self.keep_button, self.loosen_button)
+        self.column.addStretch(1)
 
     # --- what the user does ---------------------------------------------------------------------
 
@@ -172,31 +170,22 @@ class WhyPanel(Panel):
     def _show(self, findings: tuple[Finding, ...]) -> None:
         before = self._chosen()
         self.findings = findings
+        rescued, segmented = self.desk.session.rescued, self.desk.session.segmented
+        image = segmented.image if segmented is not None else None
         self.list.clear()
         for finding in findings:
-            item = QListWidgetItem(self._title(finding))
-            item.setToolTip("\n".join(_sentences(finding)))
+            item = QListWidgetItem(title(finding, image, finding.mask_id in rescued))
+            item.setToolTip("\n".join(sentences(finding)))
             self.list.addItem(item)
         again = [k for k, f in enumerate(findings) if before and f.mask_id == before.mask_id]
         rejected = [k for k, f in enumerate(findings) if not f.kept]
         self.list.setVisible(bool(findings))
+        rows = min(len(findings), MOST_ROWS)
+        frame = 2 * self.list.frameWidth()
+        self.list.setFixedHeight(frame + sum(self.list.sizeHintForRow(k) for k in range(rows)))
         self.list.setCurrentRow((again or rejected or [0])[0] if findings else -1)
         if not findings:
             self._on_row_changed(-1)
-
-    def _title(self, finding: Finding) -> str:
-        segmented = self.desk.session.segmented
-        size = ""
-        if segmented is not None:
-            row, col = segmented.image.pixel_size or (1.0, 1.0)
-            diameter = 2 * (finding.area * row * col / np.pi) ** 0.5
-            size = f"⌀ {diameter:.3g} {segmented.image.unit}"
-        if finding.mask_id in self.desk.session.rescued:
-            return f"★ {size} · kept by you"
-        if finding.kept:
-            return f"✓ {size} · kept"
-        alike = f" · {finding.alike} more like it" if finding.alike else ""
-        return f"✗ {size} · {_short(finding)}{alike}"
 
     def _on_row_changed(self, row: int) -> None:
         finding = self._chosen()
@@ -212,7 +201,7 @@ class WhyPanel(Panel):
         if finding is None:
             self.details.clear()
             return
-        self.details.setText("<br>".join(_sentences(finding)))
+        self.details.setText("<br>".join(sentences(finding)))
         self._ask_for_remedy(finding)
 
     def _ask_for_remedy(self, finding: Finding) -> None:
@@ -234,7 +223,7 @@ class WhyPanel(Panel):
         if finding is not self._chosen():
             return
         (self._remedy,) = found
-        words = list(_sentences(finding))
+        words = list(sentences(finding))
         if self._remedy is None:
             words.append("No filter alone can bring it back; you can keep it anyway.")
         else:
@@ -278,22 +267,3 @@ def _remedy(bank: Any, config: Any, mask_id: int, spot: Any) -> tuple[Remedy | N
     from napari_samstar.core.why import remedy
 
     return (remedy(bank, config, mask_id, spot),)
-
-
-def _short(finding: Finding) -> str:
-    names = {
-        "quality": "quality {0.value:.3f} < {0.limit:.2f}",
-        "stability": "stability {0.value:.3f} < {0.limit:.2f}",
-        "edge": "cut by a crop",
-        "duplicate": "overlap {0.value:.3f} > {0.limit:.2f}",
-        "crop duplicate": "overlap between zooms {0.value:.3f} > {0.limit:.2f}",
-        "cleaned": "overlap {0.value:.3f} > {0.limit:.2f}",
-        "speck": "speck of {0.value:.0f} px",
-    }
-    return ", ".join(names[fault.cause].format(fault) for fault in finding.faults)
-
-
-def _sentences(finding: Finding) -> list[str]:
-    if finding.kept and not finding.faults:
-        return ["It is kept. Smaller objects may lie on top of it."]
-    return [fault.sentence for fault in finding.faults]
