@@ -70,7 +70,7 @@ def segment(
     model = before.model if before is not None and before.choice == choice else None
     if model is None:
         model = yield from load_model(choice)
-    if before is not None and before.model is model and before.image.key == image.key:
+    if before is not None and before.model is model and _same(before.image, image):
         bank = before.bank
     else:
         bank = ProposalBank(image, model, cache)
@@ -78,6 +78,12 @@ def segment(
     selection = select(bank, config)
     labels = paint(bank.masks, selection.ids)
     return Segmented(image, source.mapping, choice, model, bank, selection, labels)
+
+
+def _same(one: Micrograph, other: Micrograph) -> bool:
+    """Return whether pixels and their size are the same: sizes asked for are measured by both."""
+    facts = [(x.key, x.pixel_size, x.unit) for x in (one, other)]
+    return facts[0] == facts[1]
 
 
 def load_model(choice: ModelChoice) -> Generator[Progress, None, LoadedModel]:

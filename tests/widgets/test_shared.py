@@ -1,0 +1,29 @@
+"""What all panels have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Qt
+
+PLUGIN = "napari-samstar"
+
+
+def test_panels_share_one_place_as_tabs_until_the_user_moves_them(
+    make_napari_viewer: Any, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    window = viewer.window._qt_window
+    first, segment = viewer.window.add_plugin_dock_widget(PLUGIN, "Segment")
+    qtbot.waitUntil(lambda: first.windowTitle() == "Segment", timeout=20_000)
+    second, tune = viewer.window.add_plugin_dock_widget(PLUGIN, "Tune")
+    qtbot.waitUntil(lambda: first in window.tabifiedDockWidgets(second), timeout=20_000)
+    qtbot.waitUntil(lambda: tune.seen and not segment.seen, timeout=20_000)
+
+    segment.open_panel("Segment")
+    qtbot.waitUntil(lambda: segment.seen and not tune.seen, timeout=20_000)
+    window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, second)
+    second.hide()
+    second.show()
+    qtbot.wait(100)
+    assert first not in window.tabifiedDockWidgets(second)
