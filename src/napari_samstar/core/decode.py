@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from segment_anything.utils.amg import batch_iterator, is_box_near_crop_edge
 
+from napari_samstar.core import interrupt
 from napari_samstar.core.config import OFFSET_STEP, SETTINGS
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.masks import Packed
@@ -103,7 +104,8 @@ def decode_grid(
     batches: list[_Batch] = []
     done = 0
     for (some,) in batch_iterator(points_per_batch, points):
-        batches.append(_decode_batch(predictor, some, crop_box))
+        with interrupt.checked():
+            batches.append(_decode_batch(predictor, some, crop_box))
         done += len(some)
         yield done
     boxes = torch.cat([b.boxes for b in batches])
@@ -186,6 +188,7 @@ def _measure(predictor: SamPredictor, low_res: torch.Tensor, crop_box: Box) -> _
     counts = np.empty((len(logits), len(rungs)), dtype=np.int32)
     masks = []
     for k, (x0, y0, x1, y1) in enumerate(_reach(logits, float(rungs[0])).tolist()):
+        interrupt.check()
         # NumPy, not torch: thousands of small steps, for which waking threads costs the most
         window = logits[k, y0 : y1 + 1, x0 : x1 + 1].cpu().numpy()
         counts[k] = _clearing(window, rungs)

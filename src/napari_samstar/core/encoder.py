@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from segment_anything import SamPredictor
 
+from napari_samstar.core import interrupt
+
 if TYPE_CHECKING:
     from napari_samstar.core.models import LoadedModel
 
@@ -168,7 +170,8 @@ def default_cache() -> EmbeddingCache:
 def encode(model: LoadedModel, crop: NDArray[np.uint8]) -> Embedding:
     """Run SAM's image encoder on one RGB uint8 crop of shape (H, W, 3)."""
     predictor = SamPredictor(model.sam)
-    predictor.set_image(np.ascontiguousarray(crop))
+    with interrupt.checked():
+        predictor.set_image(np.ascontiguousarray(crop))
     rows, cols = predictor.original_size
     in_rows, in_cols = predictor.input_size
     return Embedding(predictor.features, (int(rows), int(cols)), (int(in_rows), int(in_cols)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error
 from psygnal import Signal
 
+from napari_samstar.core import interrupt
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.progress import Progress
 
@@ -67,7 +69,7 @@ class Jobs:
     def __init__(self) -> None:
         self.status = Status()
         self._running: tuple[Job, GeneratorWorker] | None = None
-        self._stopping = False
+        self._stopping = threading.Event()
         self._next: Job | None = None
         self._pace: tuple[str, int, float] | None = None
         self._when_idle: Callable[[], None] | None = None
@@ -87,7 +89,7 @@ class Jobs:
         self._begin(job)
 
     def stop(self) -> None:
-        """Stop at once as far as anyone can see; the thread ends with its current step."""
+        """Stop at once as far as anyone can see; the thread ends within its current step."""
         self._next = None
         self._quit()
         self._show(Status())
@@ -102,8 +104,9 @@ class Jobs:
     # --- private ------------------------------------------------------------------------------
 
     def _begin(self, job: Job) -> None:
-        worker = create_worker(_guarded, job, _start_thread=False)
-        self._running, self._stopping, self._pace = (job, worker), False, None
+        self._stopping = threading.Event()
+        worker = create_worker(_guarded, job, self._stopping, _start_thread=False)
+        self._running, self._pace = (job, worker), None
         worker.yielded.connect(self._on_yielded)
         worker.returned.connect(self._on_returned)
         worker.finished.connect(self._on_finished)
@@ -112,11 +115,11 @@ class Jobs:
 
     def _quit(self) -> None:
         if self._running is not None:
-            self._stopping = True
+            self._stopping.set()
             self._running[1].quit()
 
     def _on_yielded(self, step: Any) -> None:
-        if self._running is None or self._stopping:
+        if self._running is None or self._stopping.is_set():
             return
         job = self._running[0]
         if isinstance(step, Progress):
@@ -125,7 +128,7 @@ class Jobs:
             job.on_step(step)
 
     def _on_returned(self, result: Any) -> None:
-        if self._running is None or self._stopping:
+        if self._running is None or self._stopping.is_set():
             return
         if isinstance(result, _Failure):
             self._fail(result.error)
@@ -176,14 +179,15 @@ class _Failure:
     error: Exception
 
 
-def _guarded(job: Job) -> Generator[Any, None, Any]:
-    """Run a job; return an exception instead of raising it.
+def _guarded(job: Job, stopping: threading.Event) -> Generator[Any, None, Any]:
+    """Run a job until it is `stopping`; return an exception instead of raising it.
 
     A worker that raises does so a second time on the GUI thread, where napari would show the user
     a traceback.
     """
     try:
-        result = yield from job.work(*job.arguments)
+        with interrupt.stoppable(stopping.is_set):
+            result = yield from job.work(*job.arguments)
     except Exception as error:
         return _Failure(error)
     return result
