@@ -11,6 +11,7 @@ tells how much of it was other work on the machine. With -o a picture of every s
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -90,6 +91,21 @@ class Walk:
         QTest.mouseMove(plot.viewport(), at)
         QTest.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=at)
 
+    def watch(self, jobs: Any) -> Callable[[], dict[str, float]]:
+        """Return a function that tells how much processor time each kind of work has taken."""
+        seen: list[tuple[str, float]] = []
+        jobs.changed.connect(
+            lambda status: seen.append((status.progress.text, time.process_time()))
+        )
+
+        def spent() -> dict[str, float]:
+            total: dict[str, float] = {}
+            for (text, start), (_, end) in itertools.pairwise([*seen, ("", time.process_time())]):
+                total[text] = total.get(text, 0.0) + end - start
+            return {text: round(s, 1) for text, s in total.items() if s >= 0.1}
+
+        return spent
+
     def wait(self, ready: Callable[[], bool]) -> None:
         """Let napari work until `ready`."""
         from qtpy.QtWidgets import QApplication
@@ -122,9 +138,10 @@ def walk(image: Path, theme: str, size: str, out: Path | None) -> dict[str, Any]
     desk = segment.desk
     w.pause(0.3)
     w.note("1 opened")
+    spent = w.watch(desk.jobs)
     w.press(segment.run_button)
     w.wait(lambda: desk.session.selection is not None or "color" in segment.message.text())
-    w.note("2 preview", objects=_found(desk))
+    w.note("2 preview", objects=_found(desk), processor_s_of=spent())
     tune = w.follow(segment.message, "Tune")
     w.note("3 Tune")
     w.press(tune.run_button)
