@@ -60,7 +60,7 @@ class TableModel(QAbstractTableModel):
         if role != Qt.ItemDataRole.DisplayRole or orientation != Qt.Orientation.Horizontal:
             return None
         name = str(self.table.columns[section])
-        return "label" if name == "index" else name.replace("_", " ")
+        return "label" if name == "index" else name.replace("_", " ").replace("m2", "m²")
 
 
 def sortable(model: TableModel) -> QSortFilterProxyModel:
