@@ -241,14 +241,15 @@ def _table(head: list[str], rows: list[list[Any]]) -> str:
     return "\n".join("| " + " | ".join(str(c) for c in line) + " |" for line in lines)
 
 
-def rewritten(page: str, figures: str) -> str:
-    """The page with `figures` between its marks."""
-    found = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+def rewritten(page: str, figures: str, marks: tuple[str, str] = (BEGIN, END)) -> str:
+    """The page with `figures` between its `marks`."""
+    begin, end = marks
+    found = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     if not found.search(page):
         raise SystemExit(
-            f"The page has no {BEGIN!r} ... {END!r}: put them where the tables belong."
+            f"The page has no {begin!r} ... {end!r}: put them where the tables belong."
         )
-    return found.sub(lambda _: f"{BEGIN}\n\n{figures}\n\n{END}", page)
+    return found.sub(lambda _: f"{begin}\n\n{figures}\n\n{end}", page)
 
 
 def main() -> None:
