@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_args
 
 import numpy as np
 import tifffile
@@ -26,7 +26,7 @@ import torch
 import typer
 
 from napari_samstar import sample_data
-from napari_samstar.core.config import AmgConfig
+from napari_samstar.core.config import AmgConfig, Scope
 from napari_samstar.core.files import read_image
 from napari_samstar.core.goal import Goal
 from napari_samstar.core.images import Micrograph, prepare
@@ -90,13 +90,14 @@ def main(
     threads: int = 1,
     samples: bool = True,
     prompts: Annotated[str, typer.Option(help="Of the search: grid or centres.")] = "centres",
+    scope: Annotated[str, typer.Option(help="What the search may change.")] = "filters",
     zoom: Annotated[int, typer.Option(help="Zoom levels of SAM, for small objects.")] = 0,
     only: Annotated[str, typer.Option(help="Only images whose name begins like this.")] = "",
 ) -> None:
     torch.set_num_threads(threads)
     loaded = load(model, "cpu")
     vanilla = AmgConfig(points_per_side=points)
-    base = AmgConfig.from_dict({"prompts": prompts, "points_per_side": points,
+    base = AmgConfig.from_dict({"prompts": prompts, "scope": scope, "points_per_side": points,
                                 "crop_n_layers": zoom})  # fmt: skip
     cases, rows = [], []
     for name, image, truth in _images(micrographs, images, samples):
@@ -109,15 +110,21 @@ def main(
         cases.append(case)
         known: dict[bytes, Score] = {}
         for seed in range(seeds):
-            plan = Plan(evaluations=evaluations, seed=seed, base=base)
+            plan = _plan(scope, evaluations, base, seed)
             rows.append(_row(case, plan, vanilla, known))
-    plan = Plan(evaluations=evaluations, base=base)
+    plan = _plan(scope, evaluations, base)
     found = {
-        "model": model, "prompts": prompts, "points_per_side": points, "zoom": zoom,
+        "model": model, "prompts": prompts, "scope": scope, "points_per_side": points, "zoom": zoom,
         "evaluations": evaluations, "seeds": seeds,
         "summary": _summary(rows), "held_out": _held_out(cases, plan, vanilla), "runs": rows,
     }  # fmt: skip
     print(json.dumps(found, indent=1))
+
+
+def _plan(scope: str, evaluations: int, base: AmgConfig, seed: int = 0) -> Plan:
+    if scope not in get_args(Scope):
+        raise typer.BadParameter(f"the scopes are {', '.join(get_args(Scope))}, not {scope!r}")
+    return Plan(cast("Scope", scope), evaluations, seed=seed, base=base)
 
 
 def _images(

@@ -98,6 +98,9 @@ def test_settings_without_effect_are_left_alone():
     assert not crops & set(space(Plan("grids")))
     assert "crop_nms_thresh" in space(Plan("filters", base=AmgConfig(crop_n_layers=1)))
     assert crops < set(space(Plan("everything")))
+    zoom = space(Plan("zoom"))
+    assert zoom["crop_n_layers"].choices == (0, 1)
+    assert set(zoom) == {*space(Plan("filters")), "crop_n_layers", "crop_nms_thresh"}
     grids = {"points_per_side", "crop_n_points_downscale_factor"}
     assert grids < set(space(Plan("everything")))
     assert not grids & set(space(Plan("everything", base=AmgConfig(prompts="centres"))))

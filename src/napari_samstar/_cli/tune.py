@@ -28,6 +28,7 @@ class Scope(StrEnum):
     """Which settings the search may change."""
 
     filters = "filters"
+    zoom = "zoom"
     grids = "grids"
     everything = "everything"
 
@@ -90,7 +91,7 @@ def tune(
         Scope,
         typer.Option(
             rich_help_panel=SEARCH,
-            help="What may change: thresholds only, point grids too, or crops as well.",
+            help="What may change: thresholds only, also one zoom level, point grids, or all.",
         ),
     ] = Scope.filters,
     evaluations: Annotated[

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from napari_samstar.core.errors import UserError
 
 Reruns = Literal["nothing", "decoder", "encoder"]
-Scope = Literal["filters", "grids", "everything"]
+Scope = Literal["filters", "zoom", "grids", "everything"]
 Prompts = Literal["grid", "centres"]
 
 OFFSET_STEP = 0.05
@@ -216,11 +216,19 @@ SETTINGS.update(
 
 _SCOPE_RERUNS: dict[Scope, tuple[Reruns, ...]] = {
     "filters": ("nothing",),
+    "zoom": ("nothing",),
     "grids": ("nothing", "decoder"),
     "everything": ("nothing", "decoder", "encoder"),
 }
 
+_ONE_ZOOM = (0, 1)
+"""Zoom levels of the scope "zoom": a second one costs four times as much again."""
+
 
 def searched(scope: Scope) -> dict[str, Setting]:
     """Return the settings that a search of this `scope` may change, in declaration order."""
-    return {name: s for name, s in SETTINGS.items() if s.reruns in _SCOPE_RERUNS[scope]}
+    settings = dict(SETTINGS)
+    if scope == "zoom":
+        about = SETTINGS["crop_n_layers"]
+        settings["crop_n_layers"] = dataclasses.replace(about, choices=_ONE_ZOOM, reruns="nothing")
+    return {name: s for name, s in settings.items() if s.reruns in _SCOPE_RERUNS[scope]}

@@ -53,7 +53,7 @@ class Plan:
 
     Attributes
     ----------
-    scope : {"filters", "grids", "everything"}
+    scope : {"filters", "zoom", "grids", "everything"}
         Which settings may change; see `space`.
     evaluations : int
         Budget, the first population included. A larger one goes on where a smaller one ended.

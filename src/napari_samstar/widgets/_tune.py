@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SCOPES = {
     "Filters only (instant)": "filters",
+    "Filters and one zoom level": "zoom",
     "Filters and point grids": "grids",
     "Everything, with zoom levels": "everything",
 }
