@@ -97,7 +97,7 @@ def main(
     torch.set_num_threads(threads)
     loaded = load(model, "cpu")
     vanilla = AmgConfig(points_per_side=points)
-    base = AmgConfig.from_dict({"prompts": prompts, "scope": scope, "points_per_side": points,
+    base = AmgConfig.from_dict({"prompts": prompts, "points_per_side": points,
                                 "crop_n_layers": zoom})  # fmt: skip
     cases, rows = [], []
     for name, image, truth in _images(micrographs, images, samples):
