@@ -27,7 +27,7 @@ from superqt import QCollapsible
 from napari_samstar.widgets._desk import desk_of
 
 FOLDER = Path(__file__).parent / "images"
-SAMPLE = "nuclei"
+SAMPLE = "nanocrystals"
 STACK = "nuclei_stack"
 PLUGIN = "napari-samstar"
 PATIENCE = 900  # s

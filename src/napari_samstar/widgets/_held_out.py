@@ -57,11 +57,13 @@ class HeldOutNote(QWidget):
         self._asked = asked
         self.text.setText("Checking what was held out…")
         work = partial(_check, jury, defaults, chosen)
-        self._lane.add(work, partial(self._on_checked, asked, front.goal), "check")
+        whose = "at the knee" if session.chosen is None else "on show"
+        done = partial(self._on_checked, asked, front.goal, whose)
+        self._lane.add(work, done, "check")
 
-    def _on_checked(self, asked: Any, goal: Goal, found: tuple[Check, ...]) -> None:
+    def _on_checked(self, asked: Any, goal: Goal, whose: str, found: tuple[Check, ...]) -> None:
         if asked == self._asked:
-            self.text.setText(_sentence(goal, found))
+            self.text.setText(_sentence(goal, whose, found))
 
 
 def _check(jury: Jury, defaults: AmgConfig, chosen: AmgConfig) -> tuple[Check, ...]:
@@ -76,7 +78,7 @@ def _check(jury: Jury, defaults: AmgConfig, chosen: AmgConfig) -> tuple[Check, .
             return found
 
 
-def _sentence(goal: Goal, found: tuple[Check, ...]) -> str:
+def _sentence(goal: Goal, whose: str, found: tuple[Check, ...]) -> str:
     before, after = (
         sum(goal.total(rewards) for rewards, _ in results) / len(found)
         for results in ([c.defaults for c in found], [c.chosen for c in found])
@@ -88,5 +90,5 @@ def _sentence(goal: Goal, found: tuple[Check, ...]) -> str:
         verdict = f"They do worse on {', '.join(lost[:3])}: tune on more images or planes."
     return (
         f"<b>Held out ({what})</b>: mean score {before:.3f} with SAM's defaults → {after:.3f} "
-        f"with the settings on show. {verdict}"
+        f"with the settings {whose}. {verdict}"
     )
