@@ -86,7 +86,7 @@ def test_a_search_goes_on_where_it_was(tuned: Any, qtbot: Any) -> None:
     tuned.viewer.layers.remove(image)
     assert session.segmented is None, "the bank of a closed image is still held"
     assert session.front is None
-    assert PREVIEW_NAME not in tuned.viewer.layers
+    qtbot.waitUntil(lambda: PREVIEW_NAME not in tuned.viewer.layers, timeout=10_000)
     qtbot.wait(300)  # napari's canvas crashes where all layers go and one comes in one breath
     tuned.viewer.add_layer(image)
     tuned.segment.run_button.click()

@@ -14,6 +14,7 @@ import numpy as np
 from napari.layers import Labels
 from napari.qt.threading import create_worker
 from napari.utils.notifications import show_warning
+from qtpy.QtCore import QTimer
 
 from napari_samstar.session import Session
 from napari_samstar.widgets import _work
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from napari_samstar.widgets._layers import Placement
 
 
+SEGMENT = "Segment"
+
+
 class Desk:
     """One viewer's session and jobs. Panels come and go; the desk stays with the viewer."""
 
@@ -52,6 +56,7 @@ class Desk:
         self._activity = Activity(self.jobs)
         self._cache: Any = None
         self._source: weakref.ref[Image] | None = None
+        self._wanted: weakref.ref[Image] | None = None
         self._found: tuple[Evaluation, ...] = ()
         self._show_again = 0.0
         self.jobs.changed.connect(self._on_jobs_changed)
@@ -85,8 +90,9 @@ class Desk:
                 self.session.earlier = earlier
 
         self._hand_over()
+        self._wanted = weakref.ref(layer) if layer is not None else None
         work = (self, source, choice, config)
-        self.jobs.start(Job("Segment", _work.segment, work, on_result=finish))
+        self.jobs.start(Job(SEGMENT, _work.segment, work, on_result=finish))
 
     def segment_stack(
         self, source: Source, planes: Sequence[tuple[int, ...]], whole: Labels
@@ -260,6 +266,9 @@ class Desk:
 
     def _on_layer_removed(self, event: Any) -> None:
         """Let go of everything that was made from an image that is gone."""
+        wanted = self._wanted() if self._wanted is not None else None
+        if event.value is wanted and self.jobs.status.title == SEGMENT:
+            self.jobs.stop()
         if self.source is None or event.value is not self.source:
             return
         self.jobs.stop()
@@ -267,7 +276,8 @@ class Desk:
         self.session.forget()
         if self._cache is not None:
             self._cache.clear_memory()
-        self.layers.drop()
+        # Not now: removed while napari still removes the image, the canvas draws freed memory.
+        QTimer.singleShot(0, self.layers.drop)
         # The last step of a stopped job still holds what it works on.
         self.jobs.when_idle(trim_memory)
 

@@ -37,6 +37,7 @@ class StackFiller:
         self._writer = writer
         self._layer = layer
         self._highest = 0
+        self._added = False
 
     def put(self, found: PlaneLabels) -> None:
         """Write one plane; ids run on through the stack, because nothing links the planes."""
@@ -44,7 +45,8 @@ class StackFiller:
         at = self._layer.data[found.plane]
         at[shown] = found.labels[shown] + self._highest
         self._highest += int(found.labels.max(initial=0))
-        if not self._writer.holds(self._layer):
+        if not self._added:  # once: the user may have removed it since
+            self._added = True
             self._writer.add(self._layer, f"Apply to all planes of {self._layer.name}")
         self._layer.events.data(value=self._layer.data)
         self._layer.refresh()
