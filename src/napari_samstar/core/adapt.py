@@ -205,8 +205,10 @@ class Adaptation:
         checked = max(0, min(self._updates - 1, self.settings.checked))
         line = f"Learned from {self._updates} objects, checked on {checked}."
         if self._trials and self.settings.proof:
-            better = "better" if self.proven else "no better"
-            line += f" Its first answers were {better} than the original's ({self.gain:+.2f} IoU)."
+            better = "better than" if self.proven else "no better than"
+            if abs(self.gain) < 0.005:
+                better = "as good as"
+            line += f" Its first answers were {better} the original's ({self.gain:+.2f} IoU)."
         if self.taken_back:
             line += f" {self.taken_back} updates were taken back."
         return line
