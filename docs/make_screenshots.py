@@ -68,8 +68,9 @@ class Walk:
         """Save the window as NAME.png once it has settled."""
         pause(1.0)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.window.grab().save(str(self.folder / f"{name}.png"))
-        print(self.folder / f"{name}.png", flush=True)
+        path = self.folder / f"{name}.png"
+        self.window.grab().save(str(path))
+        print(path, flush=True)
 
 
 def main() -> None:
@@ -83,7 +84,7 @@ def main() -> None:
         walk.viewer.open_sample(PLUGIN, SAMPLE)
     else:
         walk.viewer.open(walk.image)
-    pause(1.0)
+    wait(lambda: not segment.image_form.thumbnail.pixmap().isNull())
     walk.shoot("ready")
     walk.click(segment.run_button)
     wait(lambda: segment.desk.session.segmented is not None or "color" in segment.message.text())

@@ -19,6 +19,7 @@ DEFAULTS = "#4fb0c6"
 KNEE = "#8ac926"
 BEST = "#d36ba6"
 
+AXIS = 42  # px; pyqtgraph leaves too little for the name below the numbers
 RARE = 0.15  # share of the points that may lie outside of the first view
 
 
@@ -44,6 +45,7 @@ class FrontPlot(pg.PlotWidget):
         self.hideButtons()
         for side in ("left", "bottom"):
             self.getAxis(side).enableAutoSIPrefix(False)
+        self.getAxis("bottom").setHeight(AXIS)
         self._zoomed = False
         self.getViewBox().sigRangeChangedManually.connect(self._on_zoomed)
         self.addLegend(offset=(-8, -8), labelTextSize="8pt", verSpacing=-6)

@@ -160,8 +160,9 @@ class WhyPanel(Panel):
         row, col = self._spot
         kept = sum(f.kept for f in findings)
         if findings:
+            noun = "candidate" if len(findings) == 1 else "candidates"
             self.message.setText(
-                f"At row {row}, column {col}: <b>{len(findings)} candidates</b>, {kept} kept."
+                f"At row {row}, column {col}: <b>{len(findings)} {noun}</b>, {kept} kept."
             )
         else:
             self.message.setText(NOTHING.format(segment=link("Segment")))
