@@ -58,7 +58,8 @@ def tables(report: dict[str, Any]) -> str:
 
 def _command(report: dict[str, Any]) -> str:
     return (
-        f"`python -m benchmarks.tuning --evaluations {report['evaluations']} --seeds "
+        f"`python -m benchmarks.tuning --scope {report['scope']} --prompts {report['prompts']} "
+        f"--evaluations {report['evaluations']} --seeds "
         f"{report['seeds']} --points {report['points_per_side']} --images 2 --micrographs DIR`. "
         f"SAM's defaults are those of a grid of {report['points_per_side']} points per side. Mean "
         "(standard deviation over images)."

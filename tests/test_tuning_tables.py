@@ -15,7 +15,7 @@ def run(image: str, seed: int, **f1: float) -> dict[str, Any]:
 
 
 REPORT = {
-    "evaluations": 10, "seeds": 2, "points_per_side": 20,
+    "scope": "zoom", "prompts": "centres", "evaluations": 10, "seeds": 2, "points_per_side": 20,
     "held_out": [{"set": "set", "n_seen": 1, "n_held_out": 2,
                   "seen": {"defaults": 0.1, "tuned": 0.2},
                   "held_out": {"defaults": 0.3, "tuned": 0.45}}],
