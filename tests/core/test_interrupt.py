@@ -11,6 +11,7 @@ import torch
 from benchmarks.bank import discs
 from napari_samstar.core.config import AmgConfig
 from napari_samstar.core.encoder import EmbeddingCache, encode
+from napari_samstar.core.facts import image_facts
 from napari_samstar.core.interrupt import Interrupted, check, stoppable
 from napari_samstar.core.proposals import ProposalBank, run
 from napari_samstar.core.select import select
@@ -69,3 +70,8 @@ def test_only_the_thread_that_watches_is_stopped():
             check()
     check()
     assert outcome == ["went on"]
+
+
+def test_looking_at_an_image_stops_in_the_middle():
+    with pytest.raises(Interrupted), stoppable(after(5)):
+        image_facts(discs((48, 64)).rgb)

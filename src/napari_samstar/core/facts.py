@@ -6,7 +6,7 @@ The rewards judge masks against these independent estimates, so that SAM is not 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pywt  # type: ignore[import-untyped]
@@ -15,6 +15,7 @@ from scipy import ndimage as ndi
 from scipy import spatial
 from skimage import feature, filters, measure, morphology, transform  # type: ignore[attr-defined]
 
+from napari_samstar.core import interrupt
 from napari_samstar.core.masks import Bool, Words, canvas_of
 
 Polarity = Literal["auto", "bright", "dark"]
@@ -81,6 +82,7 @@ def image_facts(rgb: NDArray[np.uint8], polarity: Polarity = "auto") -> ImageFac
     gray: Gray = rgb.mean(axis=2, dtype=np.float32) / 255
     thin = _edges(gray)
     edges = np.asarray(ndi.binary_dilation(thin, iterations=EDGE_TOLERANCE), dtype=bool)
+    interrupt.check()
     smooth = filters.gaussian(_flatten(gray), sigma=1.0, preserve_range=True)
     bright = smooth > _threshold(smooth, edges)
     if polarity == "auto":
@@ -133,13 +135,17 @@ def _threshold(smooth: Gray, edges: Bool) -> float:
     sample = smooth[::2, ::2] if smooth.size > 4096 else smooth
     rules = (filters.threshold_otsu, filters.threshold_li, filters.threshold_triangle,
              filters.threshold_isodata)  # fmt: skip
-    several = [float(rule(smooth)) for rule in rules]
+    several = []
+    for rule in rules:
+        interrupt.check()
+        several.append(float(rule(smooth)))
     if len(np.unique(sample)) > 3:
         several += [float(t) for t in filters.threshold_multiotsu(sample, 3, nbins=64)]
     return max(several, key=lambda t: _fit(smooth > t, smooth, edges))
 
 
 def _fit(mask: Bool, smooth: Gray, edges: Bool) -> float:
+    interrupt.check()
     share = float(mask.mean())
     outline = mask & ~ndi.binary_erosion(mask, border_value=1)
     if not outline.any():
@@ -181,12 +187,14 @@ def _at_border(mask: Bool) -> float:
 
 def _gathered(mask: Bool) -> float:
     """Return the chance that two random pixels of `mask` lie in the same region."""
+    interrupt.check()
     areas = np.bincount(measure.label(mask, connectivity=1).ravel())[1:].astype(float)
     areas = areas[areas >= MIN_AREA]
     return float((areas**2).sum() / areas.sum() ** 2) if len(areas) else 1.0
 
 
 def _tidy(mask: Bool) -> Bool:
+    interrupt.check()
     mask = morphology.remove_small_objects(mask, max_size=MIN_AREA)
     return np.asarray(morphology.remove_small_holes(mask, max_size=MIN_AREA), dtype=bool)
 
@@ -233,7 +241,7 @@ def _blobs(bright_objects: Gray, foreground: Bool, contrast: float) -> NDArray[n
         image = transform.rescale(image, scale, anti_aliasing=True)
     noise = _noise(image) / np.sqrt(2 * np.pi)
     sigmas = np.geomspace(2.0, max(2.0, min(image.shape) / 8), 9)
-    answers = np.stack([-(s**2) * ndi.gaussian_laplace(image, s) for s in sigmas])
+    answers = np.stack([_answer(image, sigma) for sigma in sigmas])
     floor = np.maximum(4 * noise / sigmas, BLOB_CONTRAST * contrast * 2 / np.e)
     peaks = (answers == ndi.maximum_filter(answers, size=3)) & (answers > floor[:, None, None])
     found = np.argwhere(peaks)
@@ -244,6 +252,21 @@ def _blobs(bright_objects: Gray, foreground: Bool, contrast: float) -> NDArray[n
     inside = foreground[at[:, 0], at[:, 1]]
     inside &= _stands_out(image, rows, cols, sigmas[which] * np.sqrt(2), BLOB_CONTRAST * contrast)
     return _strongest(blobs[inside], answers[which, rows, cols][inside])
+
+
+def _answer(image: Gray, sigma: float) -> Gray:
+    """Return how strongly a bright blob of that size answers at each pixel.
+
+    `ndi.gaussian_laplace` in two halves: at large sizes it takes a second.
+    """
+    return np.asarray(-(sigma**2) * ndi.generic_laplace(image, _curve, extra_arguments=(sigma,)))
+
+
+def _curve(image: Gray, axis: int, output: Any, mode: str, cval: float, sigma: float) -> Any:
+    interrupt.check()
+    order = [0, 0]
+    order[axis] = 2
+    return ndi.gaussian_filter(image, sigma, order, output, mode, cval)
 
 
 def _round(answers: NDArray[np.float32], found: NDArray[np.int64]) -> Bool:
