@@ -15,6 +15,9 @@ Prompts = Literal["grid", "centres"]
 OFFSET_STEP = 0.05
 """Step of the ladder on which stability is stored; see `AmgConfig.stability_score_offset`."""
 
+OF_GRIDS = ("points_per_side", "crop_n_points_downscale_factor")
+"""Settings without effect where SAM is asked at centres."""
+
 
 @dataclass(frozen=True)
 class Setting:

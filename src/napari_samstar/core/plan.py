@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from napari_samstar.core.config import AmgConfig, Scope, Setting, searched
+from napari_samstar.core.config import OF_GRIDS, AmgConfig, Scope, Setting, searched
 from napari_samstar.core.errors import UserError
 
 
@@ -108,7 +108,6 @@ SOUND_STARTS: Starts = (
 )
 """Tried first, after the defaults: permissive, tidy, very permissive, and for overlaps."""
 
-_OF_GRIDS = ("points_per_side", "crop_n_points_downscale_factor")
 _OF_CROPS = ("crop_nms_thresh", "crop_overlap_ratio", "crop_n_points_downscale_factor")
 
 
@@ -121,7 +120,7 @@ def space(plan: Plan) -> dict[str, Setting]:
     """
     found = searched(plan.scope)
     if plan.base.prompts == "centres":
-        found = {name: setting for name, setting in found.items() if name not in _OF_GRIDS}
+        found = {name: setting for name, setting in found.items() if name not in OF_GRIDS}
     if "crop_n_layers" in found or plan.base.crop_n_layers > 0:
         return found
     return {name: setting for name, setting in found.items() if name not in _OF_CROPS}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_samstar.core.charts import profile
-from napari_samstar.core.config import SETTINGS, AmgConfig
+from napari_samstar.core.config import OF_GRIDS, SETTINGS, AmgConfig
 from napari_samstar.core.files import write_atomic
 from napari_samstar.core.report_parts import (
     Pair,
@@ -180,6 +180,8 @@ def _settings(outcome: Outcome) -> str:
     rows = []
     for name, about in SETTINGS.items():
         old, new = getattr(vanilla, name), getattr(chosen, name)
+        if chosen.prompts == "centres" and name in OF_GRIDS:
+            new = "at centres"
         shown = [("", _number(old, about.unit)), ("new", _number(new, about.unit))]
         style = "changed" if old != new else ""
         rows.append(row(about.label, *shown, ("help", escape(about.help)), style=style))
@@ -187,6 +189,8 @@ def _settings(outcome: Outcome) -> str:
 
 
 def _number(value: Any, unit: str) -> str:
+    if isinstance(value, str):
+        return value
     text = "points of your own" if value is None else f"{value:.4g}"
     return escape(f"{text} {unit}".strip())
 

@@ -81,8 +81,7 @@ class Fault:
         label = SETTINGS[self.setting].label if self.setting else ""
         value, limit, gap = self.numbers
         return {
-            "quality": f"SAM rates it {value}, {label} asks for more than {limit} "
-            f"({gap} too low).",
+            "quality": f"SAM rates it {value}, {label} asks for more than {limit} ({gap} too low).",
             "stability": f"Its stability is {value}, {label} asks for {limit} ({gap} too low).",
             "edge": "It touches the edge of a zoomed crop, so it may be cut off there.",
             "duplicate": f"It overlaps a better rated object by {value}, {label} lets pass "

@@ -11,7 +11,7 @@ from napari.qt.threading import create_worker
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 
-from napari_samstar.core.config import SETTINGS
+from napari_samstar.core.config import OF_GRIDS, SETTINGS
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.goal import OBJECTIVES
 from napari_samstar.core.rewards import REWARDS
@@ -301,7 +301,7 @@ def _describe(front: Front, position: int) -> str:
 
 
 def _matters(config: Any, name: str) -> bool:
-    """Return whether a setting has any effect: crops' settings have none without crops."""
-    if getattr(config, name) is None:
+    """Return whether a setting has any effect: crops' have none without crops, say."""
+    if getattr(config, name) is None or (config.prompts == "centres" and name in OF_GRIDS):
         return False
     return config.crop_n_layers > 0 or not name.startswith("crop_")

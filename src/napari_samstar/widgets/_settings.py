@@ -8,10 +8,9 @@ from typing import Any
 from magicgui.widgets import ComboBox, FloatSlider, Slider
 from qtpy.QtWidgets import QFormLayout, QWidget
 
-from napari_samstar.core.config import SETTINGS, AmgConfig, Setting
+from napari_samstar.core.config import OF_GRIDS, SETTINGS, AmgConfig, Setting
 
 PROMPTS = (("On a grid of points", "grid"), ("Where it sees centres", "centres"))
-OF_GRIDS = ("points_per_side", "crop_n_points_downscale_factor")
 
 
 class SettingsForm:
