@@ -69,7 +69,7 @@ def main(
     micrographs: Annotated[Path | None, typer.Option()] = None,
     data: str = "report",
     sets: Annotated[str, typer.Option(help="names, with commas; default: all")] = "",
-    arms: str = "frozen,local,adapted",
+    arms: str = "frozen,fitted,adapted",
     change: Annotated[list[str] | None, typer.Option(help="name=value of AdaptSettings")] = None,
     model: str = "pocket",
     objects: int = 12,
