@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage as ndi
 from skimage.draw import polygon2mask
 
-from napari_samstar.core.outlines import area, outlines
+from napari_samstar.core.outlines import area, outlines, rim
 from tests.core.painted import disc, rectangle
 
 SHAPE = (40, 50)
@@ -49,3 +50,15 @@ def test_a_rectangle_has_four_corners_and_objects_at_a_corner_are_two() -> None:
     assert {tuple(c) for c in ring.tolist()} == {(3, 2), (9, 2), (9, 7), (3, 7)}
     assert len(outlines(shapes()["touching at a corner"])) == 2
     assert len(outlines(shapes()["ring"])) == 2
+
+
+def test_a_rim_is_what_erosion_takes_away():
+    mask = np.random.default_rng(0).random((40, 50)) > 0.2
+    mask[5:25, 10:45] = mask[30:, 20:] = True
+    for width in (1, 2, 3):
+        inner = mask.copy()
+        for axis in (0, 1):
+            line = np.ones((2 * width + 1, 1) if axis == 0 else (1, 2 * width + 1), bool)
+            inner &= ndi.binary_erosion(mask, line)
+        np.testing.assert_array_equal(rim(mask, width), mask & ~inner)
+    assert rim(np.ones((9, 9), bool), 2).sum() == 81 - 25

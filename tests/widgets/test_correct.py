@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from napari_samstar.core import unfinished
+from napari_samstar.core.outlines import rim
 from napari_samstar.widgets._correct import NEW, CorrectPanel
 from napari_samstar.widgets._keeping import POOL
 from napari_samstar.widgets._lane import Lane
-from napari_samstar.widgets._writer import OUTLINE_NAME
+from napari_samstar.widgets._writer import OUTLINE_NAME, OUTLINE_WIDTH
 from tests.widgets.conftest import wait_until_idle
 
 DISC, OTHER = (90, 50), (30, 30)
@@ -54,7 +55,7 @@ def test_a_click_shows_an_outline_that_undo_and_redo_follow(correct, qtbot):
     mask = correct.correcting.mask
     assert mask[DISC]
     outline = correct.viewer().layers[OUTLINE_NAME]
-    np.testing.assert_array_equal(outline.data, mask)
+    np.testing.assert_array_equal(outline.data, rim(mask, OUTLINE_WIDTH))
     click(correct, qtbot, (90, 40), button=2)
     assert not correct.correcting.mask[90, 40]
     assert [c.positive for c in correct.correcting.clicks] == [True, False]

@@ -13,9 +13,10 @@ import tifffile
 from qtpy.QtCore import Qt
 from roifile import roiread
 
+from napari_samstar.core.outlines import rim
 from napari_samstar.core.recipe import Recipe
 from napari_samstar.widgets._results import ResultsPanel
-from napari_samstar.widgets._writer import OUTLINE_NAME
+from napari_samstar.widgets._writer import OUTLINE_NAME, OUTLINE_WIDTH
 from tests.widgets.conftest import discs
 
 
@@ -41,7 +42,7 @@ def test_rows_and_objects_find_each_other(results: ResultsPanel) -> None:
     )
     results.view.selectRow(0)
     assert layer.selected_label == 2
-    assert (viewer.layers[OUTLINE_NAME].data == (layer.data == 2)).all()
+    assert (viewer.layers[OUTLINE_NAME].data == rim(layer.data == 2, OUTLINE_WIDTH)).all()
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], (39.5 / 2, 44.5 / 2))
     event = SimpleNamespace(position=layer.data_to_world((22, 62)))
     results._on_canvas_clicked(event)

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from napari_samstar.core.encoder import EmbeddingCache
+from napari_samstar.core.outlines import rim
 from napari_samstar.core.proposals import ProposalBank, run
 from napari_samstar.core.recipe import Recipe
 from napari_samstar.core.rescue import of_recipe
 from napari_samstar.core.select import select
 from napari_samstar.widgets._why import WhyPanel
-from napari_samstar.widgets._writer import OUTLINE_NAME, PREVIEW_NAME, RECIPE_KEY
+from napari_samstar.widgets._writer import OUTLINE_NAME, OUTLINE_WIDTH, PREVIEW_NAME, RECIPE_KEY
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_loosening_the_named_setting_brings_the_object_back(why: WhyPanel, qtbot
     assert "would keep it" in why.details.text()
     outline = why.viewer().layers[OUTLINE_NAME]
     mask = why.desk.session.segmented.bank.masks.dense(int(why.lost))
-    np.testing.assert_array_equal(outline.data, mask)
+    np.testing.assert_array_equal(outline.data, rim(mask, OUTLINE_WIDTH))
     why.loosen_button.click()
     assert why.lost in why.desk.session.selection.candidates
     qtbot.waitUntil(

@@ -33,6 +33,19 @@ def outlines(mask: Bool) -> list[Ring]:
     return rings
 
 
+def rim(mask: Bool, width: int) -> Bool:
+    """Return the pixels of a mask (H, W) within `width` px of its outside or the image's edge.
+
+    Distances run along rows and columns. Cheap, since it is drawn after every click.
+    """
+    inner, padded = mask.copy(), np.pad(mask, width)
+    rows, cols = mask.shape
+    for step in range(1, width + 1):
+        for dr, dc in ((-step, 0), (step, 0), (0, -step), (0, step)):
+            inner &= padded[width + dr : width + dr + rows, width + dc : width + dc + cols]
+    return mask & ~inner
+
+
 def area(ring: Ring) -> float:
     """Return the area inside a ring, px; negative for a hole."""
     x, y = ring[:, 0].astype(float), ring[:, 1].astype(float)

@@ -11,6 +11,7 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils import DirectLabelColormap
 
+from napari_samstar.core.outlines import rim
 from napari_samstar.widgets._garbage import quick_collections
 from napari_samstar.widgets._history import Action, Edit
 
@@ -70,16 +71,10 @@ class LayerWriter:
         if mask is None:
             self.hide(OUTLINE_NAME)
             return
-        layer = self._show(
-            OUTLINE_NAME,
-            mask.astype(np.uint8),
-            at,
-            opacity=1,
-            colormap=_colours({1: OUTLINE_COLOUR}),
-        )
-        if layer is not None:
-            layer.contour = OUTLINE_WIDTH
-            layer.visible = True
+        # Not napari's own contour: that takes it longer than all else that a click needs here.
+        line = rim(mask, OUTLINE_WIDTH).astype(np.uint8)
+        self._show(OUTLINE_NAME, line, at, opacity=1, colormap=_colours({1: OUTLINE_COLOUR}))
+        self._set_visible(OUTLINE_NAME, True)
 
     def hide(self, *names: str) -> None:
         """Take temporary layers off the canvas.
