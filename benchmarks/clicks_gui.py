@@ -24,6 +24,7 @@ import napari
 import numpy as np
 import torch
 import typer
+from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_samstar import sample_data
@@ -138,11 +139,16 @@ def summary(rows: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def wait(until: Any) -> None:
+    """Run the event loop as a real session does: asleep until something happens.
+
+    Asking over and over instead would take the interpreter lock from the click's own thread.
+    """
     end = time.monotonic() + PATIENCE
+    alarm = QTimer()
+    alarm.start(100)  # ms; ends the sleep where what is waited for makes no event
     while not until():
         assert time.monotonic() < end, "nothing happened for too long"
-        QApplication.processEvents()
-        time.sleep(0.005)
+        QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
 
 
 if __name__ == "__main__":
