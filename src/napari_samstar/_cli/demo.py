@@ -82,7 +82,7 @@ def demo(
 
 
 def _comparison(name: str, scores: dict[str, Score]) -> Any:
-    rows = table(f"{name}: against the ground truth", "", "SAM's defaults", "tuned")
+    rows = table(f"{name}: against the ground truth", "", "SAM's defaults, on its grid", "tuned")
     pair = scores["defaults"], scores["tuned"]
     rows.add_row("Objects in truth", *(str(s.true) for s in pair))
     rows.add_row("Objects found", *(str(s.found) for s in pair))
