@@ -7,13 +7,12 @@ import pytest
 
 from benchmarks.bank import discs
 from napari_samstar.core.config import AmgConfig
-from napari_samstar.core.goal import Goal
 from napari_samstar.core.labels import paint
 from napari_samstar.core.plan import Evaluation
 from napari_samstar.core.proposals import ProposalBank, run
 from napari_samstar.core.scoring import score
 from napari_samstar.core.select import select
-from napari_samstar.core.yardstick import Scorer, agreements, best_for
+from napari_samstar.core.yardstick import Scorer, agreements
 from tests.core.tiny import tiny_model
 
 BASE = AmgConfig(points_per_side=5, pred_iou_thresh=0.5, stability_score_thresh=0.6)
@@ -84,8 +83,3 @@ def test_the_same_masks_are_scored_once(banks):
 def test_another_shape_is_an_error(banks):
     with pytest.raises(ValueError, match="differ in shape"):
         Scorer(banks[:1], [np.zeros((5, 5), int)]).score(BASE)
-
-
-def test_the_pick_by_weights_takes_the_first_of_equals():
-    tried = [evaluation(BASE, 0.1), evaluation(STRICT, 0.4), evaluation(LOOSE, 0.4)]
-    assert best_for(tried, Goal({"coverage": 1})) is tried[1]

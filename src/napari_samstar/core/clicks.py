@@ -235,10 +235,6 @@ class ClickSession:
         """Add a click and return the new mask."""
         return self._ask(self.step.prompt.add(click))
 
-    def set_box(self, box: Box | None) -> Prediction:
-        """Set or replace the box and return the new mask."""
-        return self._ask(replace(self.step.prompt, box=box))
-
     def answer(self, prompt: Prompt) -> Step:
         """Answer a prompt from the present state, without taking it over."""
         return self._answer(self.step, prompt)

@@ -20,7 +20,6 @@ from napari_samstar.core.select import select
 
 if TYPE_CHECKING:
     from napari_samstar.core.config import AmgConfig
-    from napari_samstar.core.goal import Goal
     from napari_samstar.core.plan import Evaluation
     from napari_samstar.core.proposals import ProposalBank
 
@@ -102,8 +101,3 @@ def agreements(
         if oracle is None or here.f1 > oracle.f1:
             oracle = here
     return found if oracle is None else {**found, "oracle": oracle}
-
-
-def best_for(evaluations: Sequence[Evaluation], goal: Goal) -> Evaluation:
-    """Return the evaluation with the highest weighted mean of all rewards, the first of equals."""
-    return max(evaluations, key=lambda e: goal.total(e.rewards))
