@@ -7,9 +7,10 @@ import pytest
 
 from benchmarks.bank import discs
 from napari_samstar.core.config import AmgConfig
+from napari_samstar.core.faults import Fault
 from napari_samstar.core.proposals import ProposalBank, run
 from napari_samstar.core.select import select
-from napari_samstar.core.why import Fault, explain, faults_of, holds, remedy
+from napari_samstar.core.why import explain, faults_of, holds, remedy
 from tests.core.tiny import tiny_model
 
 BASE = AmgConfig(points_per_side=6, pred_iou_thresh=0.75, stability_score_thresh=0.8)
