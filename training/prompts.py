@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 POINT, BOX, BACKGROUND = 0, 1, 2
-BOX_SHARE, BACKGROUND_SHARE = 0.3, 0.12
+BOX_SHARE, BACKGROUND_SHARE = 0.4, 0.12
+CARELESS = 0.07  # of a box's side: standard deviation of its edges in the most careless hand
 
 Masks = tuple[tuple[int, int, np.ndarray], ...]
 
@@ -55,7 +56,8 @@ def _on(
     rows, cols = np.nonzero(mask)
     corners = (c + cols.min(), r + rows.min(), c + cols.max(), r + rows.max())
     box = np.array(corners, float)
-    box += rng.normal(size=4) * np.minimum(0.07 * np.ptp(box.reshape(2, 2), 0).repeat(2), 8)
+    sides = np.ptp(box.reshape(2, 2), 0).repeat(2)
+    box += rng.normal(size=4) * rng.random() * np.minimum(CARELESS * sides, 8)
     box = np.clip(box, 0, np.array([shape[1], shape[0]] * 2) - 1)
     y, x = interior(mask, rng)
     kind = BOX if rng.random() < BOX_SHARE else POINT
