@@ -76,11 +76,11 @@ def main(objects: Annotated[int, typer.Option()] = 8, clicks: int = 4, threads: 
     viewer = napari.Viewer()
     image, truth, _ = sample_data.load(SAMPLE)
     layer = viewer.add_image(image, name=SAMPLE)
-    _, segment = viewer.window.add_plugin_dock_widget("napari-samstar", "Segment")
+    segment = viewer.window.add_plugin_dock_widget("napari-samstar", "Segment")[1].finish()
     segment.settings.rows["points_per_side"].value = 8
     segment.run_button.click()
     wait(lambda: segment.desk.session.segmented is not None and not segment.desk.jobs.busy)
-    _, panel = viewer.window.add_plugin_dock_widget("napari-samstar", "Correct")
+    panel = viewer.window.add_plugin_dock_widget("napari-samstar", "Correct")[1].finish()
     panel.start_button.setChecked(True)
     clock = Clock(panel, segment.desk.session.segmented.model.sam)
     sizes = np.bincount(truth.ravel())

@@ -57,9 +57,13 @@ class Walk:
     def menu(self, name: str) -> Any:
         """Open a panel from the menu: one click opens it, one chooses."""
         self.clicks += 2
-        _, panel = self.viewer.window.add_plugin_dock_widget(PLUGIN, name)
+        return self.built(self.viewer.window.add_plugin_dock_widget(PLUGIN, name)[1])
+
+    def built(self, shell: Any) -> Any:
+        """Wait until a panel is there."""
+        self.wait(lambda: shell.panel is not None)
         self.pause(0.1)
-        return panel
+        return shell.panel
 
     def follow(self, label: Any, name: str) -> Any:
         """Click on a link to another panel."""
@@ -69,7 +73,7 @@ class Walk:
         self.pause(0.2)
         docks = self.viewer.window.dock_widgets
         (found,) = [w for title, w in docks.items() if title.startswith(name)]
-        return found
+        return self.built(found)
 
     def press(self, button: Any) -> None:
         """Click on a button in the middle, as the mouse does."""

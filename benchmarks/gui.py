@@ -25,6 +25,7 @@ os.environ["SAMSTAR_CACHE"] = tempfile.mkdtemp()
 
 import numpy as np
 import typer
+from qtpy.QtWidgets import QLabel
 
 from benchmarks.gui_memory import memory
 from benchmarks.gui_rig import Bench, settle, wait
@@ -75,14 +76,17 @@ def main(
 
 
 def napari_alone(bench: Bench, who: str) -> None:
-    """Add, change and remove Labels layers that are none of ours."""
-    rows = np.arange(bench.side**2, dtype=np.int32).reshape(bench.side, -1)
-    labels = rows // 997 % 200
+    """Add, change and remove a dock and Labels layers that are none of ours."""
+    tiles = np.arange(bench.side, dtype=np.int32) // 64
+    labels = tiles[:, None] * 64 + tiles + 1
     layers: list[Any] = []
 
     def add() -> None:
         layers.append(bench.viewer.add_labels(labels.copy(), name=f"not ours {len(layers)}"))
 
+    dock = QLabel("not ours")
+    bench.do(f"{who}: dock", lambda: bench.viewer.window.add_dock_widget(dock, name="not ours"))
+    bench.do(f"{who}: dock removed", lambda: bench.viewer.window.remove_dock_widget(dock))
     bench.do(f"{who}: first Labels layer", add)
     bench.do(f"{who}: another Labels layer", add)
     bench.do(f"{who}: its data replaced", lambda: setattr(layers[1], "data", labels[::-1].copy()))
@@ -114,7 +118,7 @@ def session(bench: Bench, evaluations: int) -> dict[str, Any]:
     applied = bench.desk.layers.applied
     bench.do("Apply to the layer that is there", lambda: bench.desk.apply(applied), rest=2)
     bench.do("undo of that", history.undo)
-    bench.do("open Results", lambda: bench._open("results", "Results"), rest=2)
+    bench.open("results", "Results")
     return clicks
 
 

@@ -50,10 +50,11 @@ def _close_image(bench: Bench) -> None:
 
 def _close_viewer(bench: Bench) -> None:
     for name in ("segment", "tune", "front", "results"):
-        panel = getattr(bench, name)
-        bench.viewer.window.remove_dock_widget(panel)
-        panel.deleteLater()
+        shell = getattr(bench, name).parentWidget()
+        bench.viewer.window.remove_dock_widget(shell)
+        shell.deleteLater()
         delattr(bench, name)
+        del shell
     bench.heart.stop()
     bench.viewer.close()
     for name in ("desk", "session", "jobs", "viewer", "layer"):

@@ -15,6 +15,7 @@ from skimage.draw import disk
 from skimage.filters import gaussian
 
 BEAT = 5  # ms
+PLUGIN = "napari-samstar"
 
 
 class Heartbeat:
@@ -90,8 +91,8 @@ class Bench:
 
     def open_panels(self, points: int) -> None:
         """Open the panels one after another, as phases: their first import is part of it."""
-        for module, name in (("segment", "Segment"), ("tune", "Tune"), ("front", "Front")):
-            self.do(f"open {name}", lambda module=module, name=name: self._open(module, name))
+        for key, name in (("segment", "Segment"), ("tune", "Tune"), ("front", "Pareto front")):
+            self.open(key, name)
         self.desk = self.segment.desk
         self.session, self.jobs = self.desk.session, self.desk.jobs
         self.session.events.segmented.connect(self._on_segmented)
@@ -104,11 +105,14 @@ class Bench:
         ):
             rows[name].value = value
 
-    def _open(self, module: str, name: str) -> None:
-        found = __import__(f"napari_samstar.widgets._{module}", fromlist=["x"])
-        panel = getattr(found, f"{name}Panel")(self.viewer)
-        self.viewer.window.add_dock_widget(panel, area="right", tabify=True)
-        setattr(self, module, panel)
+    def open(self, key: str, name: str) -> None:
+        """Open a panel as the menu does, and let it build itself; a phase."""
+        self.heart.phase(f"open {name}")
+        _, shell = self.viewer.window.add_plugin_dock_widget(PLUGIN, name)
+        wait(lambda: shell.panel is not None)
+        settle(1)
+        self.heart.phase("between")
+        setattr(self, key, shell.panel)
 
     def _on_segmented(self, *_: Any) -> None:
         # The last step of the job ends here and the layer is made next, before any beat.

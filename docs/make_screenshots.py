@@ -49,10 +49,11 @@ class Walk:
 
     def panel(self, name: str) -> Any:
         """Open a panel from the plugin's menu, or bring it to the front."""
-        dock, panel = self.viewer.window.add_plugin_dock_widget(PLUGIN, name)
+        dock, shell = self.viewer.window.add_plugin_dock_widget(PLUGIN, name)
         dock.raise_()
+        wait(lambda: shell.panel is not None)
         pause(0.2)
-        return panel
+        return shell.panel
 
     def click(self, button: Any) -> None:
         """Press a button as a user would, and count it."""

@@ -46,8 +46,9 @@ def test_rows_and_objects_find_each_other(results: ResultsPanel) -> None:
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], (39.5 / 2, 44.5 / 2))
     event = SimpleNamespace(position=layer.data_to_world((22, 62)))
     results._on_canvas_clicked(event)
-    row = results.proxy.mapToSource(results.view.currentIndex()).row()
-    assert results.model.label(row) == 4
+    assert results.model.label(results.view.currentIndex().row()) == 4
+    results.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+    assert results.model.label(results.view.currentIndex().row()) == 4, "the row follows"
     assert layer.selected_label == 4
 
 

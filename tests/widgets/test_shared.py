@@ -14,9 +14,11 @@ def test_panels_share_one_place_as_tabs_until_the_user_moves_them(
 ) -> None:
     viewer = make_napari_viewer(show=True)
     window = viewer.window._qt_window
-    first, segment = viewer.window.add_plugin_dock_widget(PLUGIN, "Segment")
+    first, shell = viewer.window.add_plugin_dock_widget(PLUGIN, "Segment")
+    segment = shell.finish()
     qtbot.waitUntil(lambda: first.windowTitle() == "Segment", timeout=20_000)
-    second, tune = viewer.window.add_plugin_dock_widget(PLUGIN, "Tune")
+    second, shell = viewer.window.add_plugin_dock_widget(PLUGIN, "Tune")
+    tune = shell.finish()
     qtbot.waitUntil(lambda: first in window.tabifiedDockWidgets(second), timeout=20_000)
     qtbot.waitUntil(lambda: tune.seen and not segment.seen, timeout=20_000)
 

@@ -68,16 +68,38 @@ def test_the_import_of_torch_lets_other_threads_work() -> None:
 
 
 STARTED = """
-import gc, sys
+import gc, sys, threading
 from napari_samstar.widgets._torch import start_torch
-thread = start_torch()
-assert start_torch() is thread
-thread.join()
+before = sys.getswitchinterval()
+ready = start_torch()
+assert start_torch() is ready
+ready.wait()
 assert "napari_samstar.core.workflow" in sys.modules
+for thread in threading.enumerate():
+    if thread.name == "samstar-import":
+        thread.join()
 assert gc.isenabled() and gc.get_freeze_count() == 0
+assert sys.getswitchinterval() == before
 """
 
 
 def test_torch_is_imported_once_and_leaves_the_garbage_collector_as_it_was() -> None:
     done = subprocess.run([sys.executable, "-c", STARTED], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+ENDS = """
+import sys, time
+from napari_samstar.widgets._torch import start_torch
+start_torch()
+time.sleep(float(sys.argv[1]))
+print(time.process_time())
+"""
+
+
+@pytest.mark.parametrize("seconds", ["0", "0.4", "1.5"])
+def test_a_program_that_ends_while_torch_is_imported_ends_quietly(seconds: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS, seconds], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -17,13 +17,29 @@ def button(text: str, tip: str, pressed: Callable[[], Any]) -> QPushButton:
     return made
 
 
-def drawer(title: str, tip: str, content: QWidget) -> QCollapsible:
-    """Return a closed drawer; its arrow points to the right while it is closed."""
-    made = QCollapsible(title, expandedIcon="▾", collapsedIcon="▸")
-    made.setToolTip(tip)
-    made.addWidget(content)
-    layout = made.layout()
-    if layout is not None:
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-    return made
+class Drawer(QCollapsible):
+    """A section that is closed at first; its arrow points to the right while it is.
+
+    What is in it is hidden while it is closed: napari's style sheet takes long for each widget
+    that can be seen.
+    """
+
+    def __init__(self, title: str, tip: str, content: QWidget) -> None:
+        super().__init__(title, expandedIcon="▾", collapsedIcon="▸")
+        self.setToolTip(tip)
+        self.addWidget(content)
+        self.content().hide()
+        layout = self.layout()
+        if layout is not None:
+            layout.setContentsMargins(0, 0, 0, 0)
+            layout.setSpacing(2)
+
+    def expand(self, animate: bool = True) -> None:
+        """Open it."""
+        self.content().show()
+        super().expand(animate)
+
+    def collapse(self, animate: bool = True) -> None:
+        """Close it, at once."""
+        super().collapse(animate=False)
+        self.content().hide()

@@ -15,9 +15,11 @@ from napari_samstar.widgets._buttons import button
 from napari_samstar.widgets._correct_canvas import CorrectingMouse
 from napari_samstar.widgets._correct_layer import label_at, label_under, mask_of, write
 from napari_samstar.widgets._go_on import GoOnRow
+from napari_samstar.widgets._job_bar import JobBar
 from napari_samstar.widgets._lane import Lane
 from napari_samstar.widgets._learn_form import LearnForm
-from napari_samstar.widgets._shared import JobBar, Panel, combo, failure, heading, link, note
+from napari_samstar.widgets._panel import Panel
+from napari_samstar.widgets._shared import combo, failure, heading, link, note
 from napari_samstar.widgets._unfinished_row import UnfinishedRow
 from napari_samstar.widgets._writer import OUTLINE_NAME
 

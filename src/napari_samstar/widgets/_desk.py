@@ -12,7 +12,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Labels
-from napari.qt.threading import create_worker
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QTimer
 
@@ -24,6 +23,7 @@ from napari_samstar.widgets._jobs import Job, Jobs, Status
 from napari_samstar.widgets._keeper import Keeper
 from napari_samstar.widgets._layers import pixel_size
 from napari_samstar.widgets._torch import trim_memory
+from napari_samstar.widgets._workers import worker_of
 from napari_samstar.widgets._writer import RECIPE_KEY, LayerWriter
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ class Desk:
         image = segmented.image if segmented is not None and ours else None
         # Not one of `jobs`: measuring must not stop a running search.
         facts = (planes, image, *pixel_size(layer))
-        worker = create_worker(_work.measure, *facts, _start_thread=False)
+        worker = worker_of(_work.measure, *facts)
         worker.returned.connect(partial(_work.set_features, weakref.ref(layer)))
         worker.start()
 

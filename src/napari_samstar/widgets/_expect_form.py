@@ -17,7 +17,7 @@ from napari_samstar.widgets._shared import combo, note
 from napari_samstar.widgets._writer import TEMPORARY
 
 if TYPE_CHECKING:
-    from napari_samstar.widgets._shared import Panel
+    from napari_samstar.widgets._panel import Panel
 
 NONE = "none"
 MARKS = {

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.qt.threading import create_worker
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 
@@ -16,17 +15,13 @@ from napari_samstar.core.errors import UserError
 from napari_samstar.core.goal import OBJECTIVES
 from napari_samstar.core.rewards import REWARDS
 from napari_samstar.widgets._alive import when_alive
-from napari_samstar.widgets._buttons import drawer
+from napari_samstar.widgets._apply_row import ApplyRow
+from napari_samstar.widgets._buttons import Drawer
 from napari_samstar.widgets._front_plot import CurvePlot, FrontPlot
-from napari_samstar.widgets._shared import (
-    ApplyRow,
-    JobBar,
-    Panel,
-    combo,
-    failure,
-    link,
-    note,
-)
+from napari_samstar.widgets._job_bar import JobBar
+from napari_samstar.widgets._panel import Panel
+from napari_samstar.widgets._shared import combo, failure, link, note
+from napari_samstar.widgets._workers import worker_of
 from napari_samstar.widgets._writer import COLOURS, COMPARISON_NAME
 
 if TYPE_CHECKING:
@@ -107,7 +102,7 @@ class FrontPanel(Panel):
     def _build_curve(self) -> None:
         self.curve = CurvePlot()
         tip = "Where the curve is flat, more settings to try will help little."
-        self.curve_drawer = drawer("How the search went", tip, self.curve)
+        self.curve_drawer = Drawer("How the search went", tip, self.curve)
         self.curve_drawer.toggled.connect(self._draw_curve)
         self.column.addWidget(self.curve_drawer)
 
@@ -147,9 +142,7 @@ class FrontPanel(Panel):
         front = self.desk.session.front
         if front is None:
             return
-        worker = create_worker(
-            _export, front, self.desk.session.chosen, Path(path), _start_thread=False
-        )
+        worker = worker_of(_export, front, self.desk.session.chosen, Path(path))
         worker.returned.connect(when_alive(self._on_exported))
         worker.start()
 

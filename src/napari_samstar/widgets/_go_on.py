@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_samstar.core.autosave import Session
-    from napari_samstar.widgets._shared import Panel
+    from napari_samstar.widgets._panel import Panel
 
 
 class GoOnRow(QWidget):

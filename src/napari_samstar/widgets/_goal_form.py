@@ -11,7 +11,7 @@ from superqt import QLabeledDoubleSlider
 from napari_samstar.core.goal import OBJECTIVES, Goal
 from napari_samstar.core.presets import PRESETS
 from napari_samstar.core.rewards import REWARDS
-from napari_samstar.widgets._buttons import drawer
+from napari_samstar.widgets._buttons import Drawer
 from napari_samstar.widgets._shared import combo
 
 MOST_WEIGHT = 3.0
@@ -37,7 +37,7 @@ class GoalForm(QWidget):
         self.objectives: dict[str, Any] = {}
         self._labels: dict[str, QLabel] = {}
         self._shown, self._hidden = QWidget(), QWidget()
-        self._drawer = drawer(
+        self._drawer = Drawer(
             "More rewards",
             "Everything else that can be asked for. A weight above 0 counts.",
             self._hidden,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.goal import Goal
     from napari_samstar.core.joint import Jury
     from napari_samstar.core.several import Check
-    from napari_samstar.widgets._shared import Panel
+    from napari_samstar.widgets._panel import Panel
 
 LOSES = 0.005
 """A mean score lower by more than this is called worse."""

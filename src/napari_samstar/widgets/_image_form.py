@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_samstar.core.source import Source
-    from napari_samstar.widgets._shared import Panel
+    from napari_samstar.widgets._panel import Panel
 
 STRETCHES = {
     "Percentiles 0.1 – 99.9": "percentile",

@@ -9,13 +9,13 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error
 from psygnal import Signal
 
 from napari_samstar.core import interrupt
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.progress import Progress
+from napari_samstar.widgets._workers import worker_of
 
 if TYPE_CHECKING:
     from napari.qt.threading import GeneratorWorker
@@ -105,7 +105,7 @@ class Jobs:
 
     def _begin(self, job: Job) -> None:
         self._stopping = threading.Event()
-        worker = create_worker(_guarded, job, self._stopping, _start_thread=False)
+        worker = worker_of(_guarded, job, self._stopping)
         self._running, self._pace = (job, worker), None
         worker.yielded.connect(self._on_yielded)
         worker.returned.connect(self._on_returned)

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error
 from psygnal import Signal
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.widgets._workers import worker_of
 
 log = logging.getLogger("napari_samstar")
 
@@ -63,7 +63,7 @@ class Lane:
 
     def _begin(self) -> None:
         task = self._waiting.popleft()
-        worker = create_worker(_guarded, task.work, _start_thread=False)
+        worker = worker_of(_guarded, task.work)
         self._running = (worker, task)
         worker.returned.connect(self._on_returned)
         worker.finished.connect(self._on_finished)

@@ -14,7 +14,7 @@ from napari_samstar.widgets._shared import failure, note
 
 if TYPE_CHECKING:
     from napari_samstar.widgets._lane import Lane
-    from napari_samstar.widgets._shared import Panel
+    from napari_samstar.widgets._panel import Panel
 
 FILES = "What SAM learned (*.safetensors)"
 

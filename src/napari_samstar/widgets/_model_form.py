@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari.qt.threading import create_worker
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_samstar.core.downloads import local_file
@@ -14,6 +13,7 @@ from napari_samstar.core.source import ModelChoice
 from napari_samstar.widgets._alive import when_alive
 from napari_samstar.widgets._shared import combo, form, note
 from napari_samstar.widgets._torch import start_torch
+from napari_samstar.widgets._workers import worker_of
 
 if TYPE_CHECKING:
     from napari_samstar.core.workflow import Segmented
@@ -82,7 +82,7 @@ class ModelForm(QWidget):
         device = self.choice().device
         if device in self._reasons:
             return
-        worker = create_worker(_reason, device, _start_thread=False)
+        worker = worker_of(_reason, device)
         worker.returned.connect(partial(when_alive(self._on_reason), device))
         worker.start()
 
@@ -124,7 +124,7 @@ class ModelForm(QWidget):
 def _reason(device: str) -> str:
     from napari_samstar.core.errors import UserError
 
-    start_torch().join()
+    start_torch().wait()
     from napari_samstar.core.device import choose_device
 
     try:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_samstar.core.calibration import Calibration
-    from napari_samstar.widgets._shared import Panel
+    from napari_samstar.widgets._panel import Panel
 
 UNITS = ("nm", "µm")
 

@@ -12,7 +12,7 @@ from napari.utils.notifications import show_error, show_info
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.recipe import SUFFIX, Recipe
 from napari_samstar.widgets._desk import desk_of
-from napari_samstar.widgets._shared import PLUGIN
+from napari_samstar.widgets._docking import PLUGIN
 
 LayerData = list[tuple[None]]
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
-from napari.qt.threading import create_worker
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QMenu, QPushButton, QTableView
@@ -20,14 +19,17 @@ from napari_samstar.widgets._exports import EXPORTS, export
 from napari_samstar.widgets._go_on import GoOnRow
 from napari_samstar.widgets._histogram import Histogram
 from napari_samstar.widgets._layers import Placement, leading_shape, pixel_size
-from napari_samstar.widgets._shared import Panel, combo, link, note
-from napari_samstar.widgets._table import TableModel, sortable
+from napari_samstar.widgets._panel import Panel
+from napari_samstar.widgets._shared import combo, link, note
+from napari_samstar.widgets._table import TableModel
+from napari_samstar.widgets._workers import worker_of
 from napari_samstar.widgets._writer import OUTLINE_NAME, RECIPE_KEY, TEMPORARY
 
 if TYPE_CHECKING:
     import napari
 
 REST = 700  # ms without a change before a layer is measured anew
+MEASURED_ROWS = 40  # whose texts make the columns as wide as they are
 
 
 class ResultsPanel(Panel):
@@ -64,9 +66,9 @@ class ResultsPanel(Panel):
         self.follow(self.summary)
         self.histogram = Histogram()
         self.model = TableModel()
-        self.proxy = sortable(self.model)
         self.view = QTableView()
-        self.view.setModel(self.proxy)
+        self.view.setModel(self.model)
+        self.view.horizontalHeader().setResizeContentsPrecision(MEASURED_ROWS)
         self.view.setSortingEnabled(True)
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -115,11 +117,10 @@ class ResultsPanel(Panel):
     def _mark_row(self, label: int) -> None:
         row = self.model.row_of(label)
         if row is not None:
-            at = self.proxy.mapFromSource(self.model.index(row, 0))
             self._choosing = True  # the row follows the object here, not the other way round
-            self.view.selectRow(at.row())
+            self.view.selectRow(row)
             self._choosing = False
-            self.view.scrollTo(at)
+            self.view.scrollTo(self.model.index(row, 0))
 
     def export(self, path: str | Path) -> None:
         """Write what the ending of `path` says, off the GUI thread."""
@@ -130,9 +131,7 @@ class ResultsPanel(Panel):
         planes = np.array(layer.data).reshape(-1, rows, cols)
         recipe = layer.metadata.get(RECIPE_KEY)
         facts = (layer.name, pixel_size(layer), recipe)
-        worker = create_worker(
-            export, planes, self.model.table, facts, Path(path), _start_thread=False
-        )
+        worker = worker_of(export, planes, self.model.table, facts, Path(path))
         worker.returned.connect(when_alive(self._on_exported))
         worker.start()
 
@@ -147,7 +146,7 @@ class ResultsPanel(Panel):
 
     def _on_row_chosen(self, index: Any, *_: Any) -> None:
         if index.isValid() and not self._choosing:
-            self.choose(self.model.label(self.proxy.mapToSource(index).row()), go=True)
+            self.choose(self.model.label(index.row()), go=True)
 
     def _on_canvas_clicked(self, event: Any) -> None:
         layer = self.layer()
@@ -245,10 +244,9 @@ class ResultsPanel(Panel):
         viewer = self.viewer()
         ahead = leading_shape(layer)
         planes = np.asarray(layer.data).reshape(-1, *layer.data.shape[-2:])
-        row = self.model.row_of(label)
-        if viewer is None or row is None:
+        about = self.model.about(label)
+        if viewer is None or about is None:
             return
-        about = self.model.table.iloc[row]
         k = int(about.get("plane", 0))
         plane = tuple(int(i) for i in np.unravel_index(k, ahead)) if ahead else ()
         mask = planes[k] == label

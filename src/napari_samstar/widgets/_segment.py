@@ -9,12 +9,15 @@ from napari.layers import Labels
 from qtpy.QtWidgets import QPushButton
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.widgets._buttons import drawer
+from napari_samstar.widgets._apply_row import ApplyRow
+from napari_samstar.widgets._buttons import Drawer
 from napari_samstar.widgets._go_on import GoOnRow
 from napari_samstar.widgets._image_form import ImageForm
+from napari_samstar.widgets._job_bar import JobBar
 from napari_samstar.widgets._model_form import ModelForm
+from napari_samstar.widgets._panel import Panel
 from napari_samstar.widgets._settings import SettingsForm
-from napari_samstar.widgets._shared import ApplyRow, JobBar, Panel, failure, heading, link, note
+from napari_samstar.widgets._shared import failure, heading, link, note
 
 if TYPE_CHECKING:
     import napari
@@ -49,7 +52,7 @@ class SegmentPanel(Panel):
         self.settings = SettingsForm(self.desk.session.config, self._on_setting_changed)
         self._offer_centres()
         tip = "SAM's own settings. Tune finds good ones for you."
-        self.column.addWidget(drawer("Settings", tip, self.settings.native))
+        self.column.addWidget(Drawer("Settings", tip, self.settings.native))
 
     def _build_buttons(self, viewer: napari.Viewer) -> None:
         self.run_button = QPushButton("Segment")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_samstar.core.images import Mapping
-    from napari_samstar.widgets._shared import Panel
+    from napari_samstar.widgets._panel import Panel
 
 LEAVE, TUNE, HOLD = "Leave out", "Tune on it", "Hold it out"
 MOST_ROWS = 8

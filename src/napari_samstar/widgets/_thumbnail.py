@@ -7,13 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.qt.threading import create_worker
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QLabel, QSizePolicy
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.widgets._alive import when_alive
+from napari_samstar.widgets._workers import worker_of
 
 if TYPE_CHECKING:
     from napari_samstar.core.images import Micrograph
@@ -64,7 +64,7 @@ class Thumbnail(QLabel):
         if source is None:
             self._say("")
             return
-        worker = create_worker(_look, source, _start_thread=False)
+        worker = worker_of(_look, source)
         worker.returned.connect(partial(when_alive(self.take), self._asked))
         worker.start()
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import importlib
 import importlib.util
-import logging
 import os
 import sys
 import threading
 from pathlib import Path
 
-from napari_samstar.widgets._garbage import no_collections
-
-log = logging.getLogger("napari_samstar")
+from napari_samstar.widgets._importing import import_soon
 
 LIBRARIES = ("libtorch_cpu.so", "libtorch_python.so")
 """Torch's large libraries, the first one first."""
@@ -29,32 +25,20 @@ NEEDED = (
 """What the panels import when it is first used: by then it is there."""
 
 _lock = threading.Lock()
-_thread: threading.Thread | None = None
+_ready: threading.Event | None = None
 
 
-def start_torch() -> threading.Thread:
-    """Import torch and what needs it on a thread of its own, once; return that thread.
+def start_torch() -> threading.Event:
+    """Import torch and what needs it on a thread, once; return what is set when it is there.
 
     An import cannot be stopped, so a job that may be waits for this one in small steps. What
     fails is raised by the import that needs it.
     """
-    global _thread
+    global _ready
     with _lock:
-        if _thread is None:
-            # No daemon: a process that ends in the middle of such an import may crash.
-            _thread = threading.Thread(target=_import_all, name="samstar-import")
-            _thread.start()
-        return _thread
-
-
-def _import_all() -> None:
-    try:
-        with no_collections():
-            make_torch_safe()
-            for name in NEEDED:
-                importlib.import_module(name)
-    except Exception:
-        log.exception("torch cannot be imported")
+        if _ready is None:
+            _ready = import_soon(NEEDED, first=make_torch_safe)
+        return _ready
 
 
 def make_torch_safe() -> None:

@@ -8,21 +8,14 @@ from qtpy.QtWidgets import QPushButton, QSpinBox
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.told import Told
-from napari_samstar.widgets._buttons import drawer
+from napari_samstar.widgets._buttons import Drawer
 from napari_samstar.widgets._expect_form import ExpectForm
 from napari_samstar.widgets._goal_form import GoalForm
 from napari_samstar.widgets._held_out import HeldOutNote
+from napari_samstar.widgets._job_bar import JobBar
+from napari_samstar.widgets._panel import Panel
 from napari_samstar.widgets._several_form import SeveralForm
-from napari_samstar.widgets._shared import (
-    JobBar,
-    Panel,
-    combo,
-    failure,
-    form,
-    heading,
-    link,
-    note,
-)
+from napari_samstar.widgets._shared import combo, failure, form, heading, link, note
 
 if TYPE_CHECKING:
     import napari
@@ -47,7 +40,7 @@ class TunePanel(Panel):
         self.column.addWidget(self.goal_form)
         self.expect_form = ExpectForm(self)
         self.column.addWidget(
-            drawer(
+            Drawer(
                 "What you know about the objects",
                 "Sizes, number, shapes. Some rewards need it; the others do without.",
                 self.expect_form,
@@ -93,7 +86,7 @@ class TunePanel(Panel):
         self.column.addLayout(rows)
         self.several_form = SeveralForm(self)
         self.several_form.changed = self._on_session_changed
-        self.several_drawer = drawer(
+        self.several_drawer = Drawer(
             "More planes and images",
             "Search on several at once, and check the settings on others.",
             self.several_form,

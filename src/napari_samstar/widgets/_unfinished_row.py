@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_samstar.correcting import Correcting
-    from napari_samstar.widgets._shared import Panel
+    from napari_samstar.widgets._panel import Panel
 
 
 class UnfinishedRow(QWidget):

@@ -6,19 +6,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.qt.threading import create_worker
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton
 
 from napari_samstar.widgets._alive import when_alive
 from napari_samstar.widgets._clicks import CanvasClicks
-from napari_samstar.widgets._shared import Panel, link, note
+from napari_samstar.widgets._panel import Panel
+from napari_samstar.widgets._shared import link, note
 from napari_samstar.widgets._why_words import NOTHING, sentences, title
+from napari_samstar.widgets._workers import worker_of
 
 if TYPE_CHECKING:
     import napari
 
-    from napari_samstar.core.why import Finding, Remedy
+    from napari_samstar.core.faults import Finding, Remedy
 
 MOST_ROWS = 12
 """Of candidates on show; the list scrolls beyond."""
@@ -83,9 +84,7 @@ class WhyPanel(Panel):
             return
         self._spot = spot
         self._asked += 1
-        worker = create_worker(
-            _explain, session.segmented.bank, session.selection.config, spot, _start_thread=False
-        )
+        worker = worker_of(_explain, session.segmented.bank, session.selection.config, spot)
         worker.returned.connect(partial(when_alive(self._on_findings), self._asked))
         worker.start()
 
@@ -209,13 +208,12 @@ class WhyPanel(Panel):
         session = self.desk.session
         if not finding.faults or session.segmented is None or session.selection is None:
             return
-        worker = create_worker(
+        worker = worker_of(
             _remedy,
             session.segmented.bank,
             session.selection.config,
             finding.mask_id,
             self._spot,
-            _start_thread=False,
         )
         worker.returned.connect(partial(when_alive(self._on_remedy), finding))
         worker.start()

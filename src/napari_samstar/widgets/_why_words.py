@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from napari_samstar.core.faults import Finding
     from napari_samstar.core.images import Micrograph
-    from napari_samstar.core.why import Finding
 
 NOTHING = (
     "<b>SAM proposed nothing here.</b> Raise <i>Points per side</i> or <i>Zoom levels</i> in the "

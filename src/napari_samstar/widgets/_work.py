@@ -77,10 +77,10 @@ def segment(desk: Desk, source: Source, choice: ModelChoice, config: AmgConfig) 
     """Segment, and look whether the image was tuned before; returns both."""
     from napari_samstar.core.progress import Progress
 
-    importing = start_torch()
-    while importing.is_alive():
+    ready = start_torch()
+    while not ready.is_set():
         yield Progress(0, 0, "Starting PyTorch")
-        importing.join(0.1)
+        ready.wait(0.1)
     from napari_samstar.core import workflow
 
     found = yield from workflow.segment(

@@ -1,0 +1,163 @@
+"""What napari opens as a panel: at once there, while the panel itself is imported and built.
+
+This module imports nothing that takes time, and nothing here may hold the window up.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_samstar.widgets._alive import when_alive
+from napari_samstar.widgets._docking import MARK, dock_of, share_place
+from napari_samstar.widgets._importing import import_soon
+from napari_samstar.widgets._shared import failure
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_samstar.widgets._panel import Panel
+
+log = logging.getLogger("napari_samstar")
+
+PACKAGE = "napari_samstar.widgets"
+LOOK = 15  # ms between two looks whether the import is done
+ROOM = QSize(370, 420)  # px, about what the panels will ask for: the canvas is resized once
+
+
+class Shell(QWidget):
+    """Stands in a dock; builds its panel step by step, each step a turn of the event loop.
+
+    Attributes
+    ----------
+    panel : Panel, optional
+        Once it is on show.
+    """
+
+    MODULE: ClassVar[str]
+    PANEL: ClassVar[str]
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.setObjectName(MARK)
+        self.panel: Any = None
+        self._viewer = weakref.ref(getattr(napari_viewer, "__wrapped__", napari_viewer))
+        self._made: Panel | None = None
+        self._placed = False
+        self._sign = QLabel("Opening…")
+        self._sign.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._sign.setWordWrap(True)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._sign)
+        self._module = f"{PACKAGE}.{self.MODULE}"
+        self._ready = _import_panels(self._module)
+        self._timer = QTimer(self)
+        self._timer.setInterval(LOOK)
+        self._timer.timeout.connect(self._look)
+        self._timer.start()
+
+    def finish(self) -> Any:
+        """Return the panel, built now if it is not there: for scripts, which cannot wait."""
+        self._ready.wait()
+        self._build()
+        self._insert()
+        return self.panel
+
+    def sizeHint(self) -> QSize:
+        """Return what the panel wants, or room for it before it is there."""
+        return ROOM if self.panel is None else self.panel.sizeHint()
+
+    def showEvent(self, event: Any) -> None:
+        """Go to the place of the other panels at once, before there is much to lay out."""
+        super().showEvent(event)
+        if not self._placed:
+            self._placed = True
+            QTimer.singleShot(0, when_alive(self._share_place))
+
+    def _share_place(self) -> None:
+        dock = dock_of(self)
+        if dock is not None:
+            share_place(dock)
+
+    def _look(self) -> None:
+        if self._ready.is_set():
+            self._timer.stop()
+            self._build()
+            QTimer.singleShot(0, when_alive(self._insert))
+
+    def _build(self) -> None:
+        viewer = self._viewer()
+        if viewer is None or self._made is not None:
+            return
+        try:
+            kind = getattr(importlib.import_module(self._module), self.PANEL)
+            self._made = kind(viewer)
+        except Exception as error:
+            log.exception("a panel cannot be opened")
+            self._sign.setText(
+                failure(
+                    f"This panel cannot be opened ({type(error).__name__}: {error}). "
+                    "Please report it with the log."
+                )
+            )
+
+    def _insert(self) -> None:
+        column = self.layout()
+        if self._made is None or self.panel is not None or column is None:
+            return
+        self.panel = self._made
+        self._sign.hide()
+        column.addWidget(self.panel)
+
+
+class SegmentShell(Shell):
+    """The dock of the Segment panel."""
+
+    MODULE, PANEL = "_segment", "SegmentPanel"
+
+
+class TuneShell(Shell):
+    """The dock of the Tune panel."""
+
+    MODULE, PANEL = "_tune", "TunePanel"
+
+
+class FrontShell(Shell):
+    """The dock of the Pareto front panel."""
+
+    MODULE, PANEL = "_front", "FrontPanel"
+
+
+class CorrectShell(Shell):
+    """The dock of the Correct panel."""
+
+    MODULE, PANEL = "_correct", "CorrectPanel"
+
+
+class WhyShell(Shell):
+    """The dock of the panel that says why an object is missing."""
+
+    MODULE, PANEL = "_why", "WhyPanel"
+
+
+class ResultsShell(Shell):
+    """The dock of the Results panel."""
+
+    MODULE, PANEL = "_results", "ResultsPanel"
+
+
+ALL = (SegmentShell, TuneShell, FrontShell, CorrectShell, WhyShell, ResultsShell)
+
+
+def _import_panels(first: str) -> threading.Event:
+    """Import a panel's module on a thread, and then those of the others, which come next."""
+    ready = import_soon((first,))
+    import_soon(tuple(f"{PACKAGE}.{kind.MODULE}" for kind in ALL))
+    return ready

@@ -1,0 +1,42 @@
+"""napari's workers, quiet where the program ends before they do."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from napari.qt.threading import FunctionWorker, GeneratorWorker, create_worker
+from qtpy.compat import isalive
+
+log = logging.getLogger("napari_samstar")
+
+
+def worker_of(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Return a worker that will call `work` on a thread; connect to it, then `start` it."""
+    kind = _Steps if inspect.isgeneratorfunction(work) else _Once
+    return create_worker(work, *arguments, _start_thread=False, _worker_class=kind)
+
+
+class _Quiet:
+    """What a worker has to tell is lost with the window; a traceback would help nobody."""
+
+    signals: Any
+
+    def run(self) -> None:
+        """Work."""
+        try:
+            super().run()  # type: ignore[misc]
+        except RuntimeError:
+            if isalive(self.signals):
+                raise
+            log.debug("the program ended before a worker did")
+
+
+class _Once(_Quiet, FunctionWorker):
+    pass
+
+
+class _Steps(_Quiet, GeneratorWorker):
+    pass
