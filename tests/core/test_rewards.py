@@ -108,9 +108,27 @@ def test_cheating_never_pays(judge, name):
     cheat, good = judge(CHEATS[name]), judge(GOOD)
     assert all(0 <= v <= 1 for v in cheat.values())
     assert weighed(cheat) < weighed(good) - 0.15
-    # The background has the very outlines of the objects: `boundary` alone cannot tell.
-    blind = {"boundary"} if name == "the background" else set()
+    # The background has the very outlines of the objects: `boundary` alone cannot tell. The specks
+    # are rounder than the objects: shapes alone cannot either.
+    blind = {
+        "the background": {"boundary"},
+        "good, and specks in the background": {"solidity", "circularity"},
+    }.get(name, set())
     assert all(cheat[n] <= good[n] + 0.01 for n in good.keys() - blind)
+
+
+def test_pairing_asks_for_what_is_within_reach():
+    """Half of the discs, perfectly: enough only where no more can be expected."""
+    store = MaskStore(SHAPE)
+    features = Features(store, image_facts(gray_of(GOOD), "bright"))
+    half = selection(store, add(store, SMALL))
+    coverage = View(half, features, SIZES).coverage
+    assert 0.4 < coverage < 0.8
+    shares = [
+        View(half, features, SIZES, reach=reach).paired(0.9) for reach in (1, 0.9, coverage, 0.3)
+    ]
+    assert shares[0] < shares[1] < shares[2]
+    assert shares[2] == shares[3] == pytest.approx(2 * 0.9 / 1.9)
 
 
 def test_noise_alone_gives_no_number_outside_the_range():
@@ -241,7 +259,7 @@ def test_count_is_best_at_the_expected_number():
     values = [judged(gray_of(GOOD), masks, told)["count"] for masks in (GOOD, GOOD[:21], GOOD * 3)]
     assert values[0] > 0.98
     assert max(values[1:]) < 0.7
-    assert judged(gray_of(GOOD), tiles(39)[:42], told)["count"] < 0.6, (
+    assert judged(gray_of(GOOD), tiles(39)[:42], told)["count"] < 0.7, (
         "the number alone must not win"
     )
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from napari_samstar.core.config import AmgConfig
 from napari_samstar.core.errors import UserError
@@ -12,6 +14,7 @@ from napari_samstar.core.expectations import Expectations
 from napari_samstar.core.facts import Polarity, image_facts
 from napari_samstar.core.features import Features
 from napari_samstar.core.marks import NO_MARKS, Marks
+from napari_samstar.core.plan import SOUND_STARTS
 from napari_samstar.core.proposals import ImpossibleConfig, ProposalBank
 from napari_samstar.core.rewards import View, evaluate
 from napari_samstar.core.rewards.registry import REWARDS
@@ -21,6 +24,10 @@ from napari_samstar.core.select import Selection, select
 if TYPE_CHECKING:
     from napari_samstar.core.goal import Goal
     from napari_samstar.core.progress import Progress
+
+
+_WHERE = ("prompts", "points_per_side", "points_per_batch", "point_grids")
+"""Settings that say where SAM is asked in the whole image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +47,7 @@ class Judge:
     features: Features
     expectations: Expectations
     marks: Marks = NO_MARKS
+    _reaches: dict[AmgConfig, float] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -66,11 +74,25 @@ class Judge:
         """Return a judge with other expectations and marks that shares every measurement made."""
         wanted = _in_px(self.bank, expectations).completed(self.features.facts)
         marks.check(self.bank.shape)
-        return Judge(self.bank, self.features, wanted, marks)
+        return Judge(self.bank, self.features, wanted, marks, self._reaches)
 
     def rewards(self, selection: Selection) -> dict[str, float]:
         """Return all rewards that apply to a selection from this bank."""
-        return evaluate(self._view(selection))
+        return evaluate(self._view(selection, self.reach(selection.config)))
+
+    def reach(self, config: AmgConfig) -> float:
+        """Return the coverage that SAM can be expected to reach where `config` asks it.
+
+        The highest that SAM's default thresholds and the sound starts of a search reach, without
+        zoom; the smallest positive number where they cover nothing.
+        """
+        where = {n: getattr(config, n) for n in _WHERE}
+        asked = AmgConfig(**where)
+        if asked not in self._reaches:
+            tried = [asked, *(asked.replace(**start) for start in SOUND_STARTS)]
+            found = [self._view(select(self.bank, c)).coverage for c in tried]
+            self._reaches[asked] = max(*found, float(np.finfo(float).tiny))
+        return self._reaches[asked]
 
     def applicable(self) -> tuple[str, ...]:
         """Return the names of the rewards that this image and what was told allow."""
@@ -93,8 +115,8 @@ class Judge:
                 "give others a weight, such as coverage."
             )
 
-    def _view(self, selection: Selection) -> View:
-        return View(selection, self.features, self.expectations, self.marks)
+    def _view(self, selection: Selection, reach: float = 1.0) -> View:
+        return View(selection, self.features, self.expectations, self.marks, reach)
 
     def evaluate(self, config: AmgConfig) -> Iterator[Progress | tuple[dict[str, float], int]]:
         """Decode what is missing, then yield the rewards and the number of masks.

@@ -34,6 +34,9 @@ CONTACT_SHARE = 0.2
 EDGE_SHARE = 0.35
 """Share of a contact on an intensity edge from which the contact is a real border."""
 
+ENOUGH = 0.8
+"""Share of the coverage within reach from which throwing masks away is no reason for a reward."""
+
 CONTACT_ENDS = 6
 """Contact pixels, px, that lie on the edge of the pair's own outline and so say nothing."""
 
@@ -49,12 +52,15 @@ class View:
     expectations : Expectations
         In px, with `small` and `large` given.
     marks : Marks
+    reach : float
+        The coverage that SAM can be expected to reach on the image, above 0; see `paired`.
     """
 
     selection: Selection
     features: Features
     expectations: Expectations
     marks: Marks = NO_MARKS
+    reach: float = 1.0
 
     @property
     def ids(self) -> NDArray[np.int64]:
@@ -126,9 +132,14 @@ class View:
         return self._first_of(index[inside | cut])
 
     def paired(self, share: float) -> float:
-        """Return the harmonic mean of `share` and coverage."""
-        total = share + self.coverage
-        return 2 * share * self.coverage / total if total > 0 else 0.0
+        """Return the harmonic mean of `share` and c = min(1, coverage / (0.8 reach)).
+
+        Coverage itself cannot be 1 where the foreground estimate is poor: paired with it, every
+        reward would measure little else.
+        """
+        enough = min(1.0, self.coverage / (ENOUGH * self.reach))
+        total = share + enough
+        return 2 * share * enough / total if total > 0 else 0.0
 
     def _first_of(self, index: NDArray[np.int64]) -> NDArray[np.bool_]:
         chosen = np.zeros(len(self.ids), dtype=bool)
