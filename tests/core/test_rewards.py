@@ -16,6 +16,7 @@ from napari_samstar.core.masks import MaskStore
 from napari_samstar.core.rewards import (
     GROUP,
     REWARDS,
+    Reach,
     View,
     evaluate,
     load_user_rewards,
@@ -125,7 +126,8 @@ def test_pairing_asks_for_what_is_within_reach():
     coverage = View(half, features, SIZES).coverage
     assert 0.4 < coverage < 0.8
     shares = [
-        View(half, features, SIZES, reach=reach).paired(0.9) for reach in (1, 0.9, coverage, 0.3)
+        View(half, features, SIZES, reach=Reach(reach)).paired(0.9)
+        for reach in (1, 0.9, coverage, 0.3)
     ]
     assert shares[0] < shares[1] < shares[2]
     assert shares[2] == shares[3] == pytest.approx(2 * 0.9 / 1.9)

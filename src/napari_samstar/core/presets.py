@@ -44,6 +44,7 @@ PRESETS: dict[str, Preset] = {
             "Small particles",
             "Finds small particles and does not mind what becomes of large regions.",
             {
+                "likely_objects": 2,
                 "small_objects": 2,
                 "coverage": 0.5,
                 "overlap_fidelity": 1,
@@ -57,6 +58,7 @@ PRESETS: dict[str, Preset] = {
             "Large aggregates",
             "Keeps aggregates and large objects whole, and leaves specks out.",
             {
+                "likely_objects": 2,
                 "large_objects": 2,
                 "coverage": 1,
                 "no_oversegmentation": 2,
@@ -69,6 +71,7 @@ PRESETS: dict[str, Preset] = {
             "Separate touching particles",
             "One mask for each particle of a dense or overlapping pile.",
             {
+                "likely_objects": 4,
                 "coverage": 1,
                 "boundary": 2,
                 "no_merging": 1,
@@ -82,6 +85,7 @@ PRESETS: dict[str, Preset] = {
             "Nuclei",
             "Round, convex objects on a background, whole and once each.",
             {
+                "likely_objects": 4,
                 "coverage": 1,
                 "boundary": 1,
                 "no_merging": 1,
@@ -96,6 +100,7 @@ PRESETS: dict[str, Preset] = {
             "Count only",
             "The right number of objects; outlines may be rough.",
             {
+                "likely_objects": 4,
                 "coverage": 1,
                 "small_objects": 1,
                 "no_merging": 2,

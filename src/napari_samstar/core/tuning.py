@@ -16,7 +16,7 @@ from napari_samstar.core.features import Features
 from napari_samstar.core.marks import NO_MARKS, Marks
 from napari_samstar.core.plan import SOUND_STARTS
 from napari_samstar.core.proposals import ImpossibleConfig, ProposalBank
-from napari_samstar.core.rewards import View, evaluate
+from napari_samstar.core.rewards import Reach, View, evaluate
 from napari_samstar.core.rewards.registry import REWARDS
 from napari_samstar.core.search import Plan, first_configs
 from napari_samstar.core.select import Selection, select
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _WHERE = ("prompts", "points_per_side", "points_per_batch", "point_grids")
 """Settings that say where SAM is asked in the whole image."""
+
+NO_REACH = Reach()
+"""Where nothing is known of what SAM finds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,7 @@ class Judge:
     features: Features
     expectations: Expectations
     marks: Marks = NO_MARKS
-    _reaches: dict[AmgConfig, float] = field(default_factory=dict, repr=False)
+    _reaches: dict[AmgConfig, Reach] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -80,18 +83,20 @@ class Judge:
         """Return all rewards that apply to a selection from this bank."""
         return evaluate(self._view(selection, self.reach(selection.config)))
 
-    def reach(self, config: AmgConfig) -> float:
-        """Return the coverage that SAM can be expected to reach where `config` asks it.
+    def reach(self, config: AmgConfig) -> Reach:
+        """Return what SAM can be expected to find where `config` asks it, without zoom.
 
-        The highest that SAM's default thresholds and the sound starts of a search reach, without
-        zoom; the smallest positive number where they cover nothing.
+        The highest coverage and the most objects that SAM's default thresholds and the sound
+        starts of a search reach; the smallest positive coverage where they cover nothing.
         """
-        where = {n: getattr(config, n) for n in _WHERE}
-        asked = AmgConfig(**where)
+        asked = AmgConfig(**{name: getattr(config, name) for name in _WHERE})
         if asked not in self._reaches:
             tried = [asked, *(asked.replace(**start) for start in SOUND_STARTS)]
-            found = [self._view(select(self.bank, c)).coverage for c in tried]
-            self._reaches[asked] = max(*found, float(np.finfo(float).tiny))
+            views = [self._view(select(self.bank, c)) for c in tried]
+            self._reaches[asked] = Reach(
+                max(*(v.coverage for v in views), float(np.finfo(float).tiny)),
+                max(v.objects for v in views),
+            )
         return self._reaches[asked]
 
     def applicable(self) -> tuple[str, ...]:
@@ -115,7 +120,7 @@ class Judge:
                 "give others a weight, such as coverage."
             )
 
-    def _view(self, selection: Selection, reach: float = 1.0) -> View:
+    def _view(self, selection: Selection, reach: Reach = NO_REACH) -> View:
         return View(selection, self.features, self.expectations, self.marks, reach)
 
     def evaluate(self, config: AmgConfig) -> Iterator[Progress | tuple[dict[str, float], int]]:

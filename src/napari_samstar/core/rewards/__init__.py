@@ -26,11 +26,12 @@ from napari_samstar.core.rewards.registry import (
     load_user_rewards,
     reward,
 )
-from napari_samstar.core.rewards.view import View
+from napari_samstar.core.rewards.view import Reach, View
 
 __all__ = [
     "GROUP",
     "REWARDS",
+    "Reach",
     "Reward",
     "View",
     "annotated",

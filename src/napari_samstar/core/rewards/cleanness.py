@@ -145,7 +145,7 @@ def homogeneity(view: View) -> float:
     label="SAM's confidence",
     help="SAM itself rates the masks as good and stable.",
     objective=1,
-    weight=0.5,
+    weight=0.0,
 )
 def confidence(view: View) -> float:
     """Mean of predicted IoU and stability, each clipped to [0, 1], paired with coverage. Ours."""
