@@ -41,7 +41,6 @@ def test_sizes_are_typed_measured_and_marked(segmented: Any) -> None:
         form._on_canvas_clicked(SimpleNamespace(position=image.data_to_world((row, col))))
     assert not form.measure_button.isChecked()
     assert form.expectations().to_dict() == {"count": 4, "small": 14, "unit": "nm"}
-    form.show_expectations(form.expectations())
     assert form.fields["small"].text() == "14"
     form.fields["large"].setText("3")
     with pytest.raises(UserError, match="swap"):

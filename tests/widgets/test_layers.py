@@ -192,3 +192,26 @@ def test_outline_and_comparison_are_temporary(viewer: Any, writer: LayerWriter) 
     assert len(viewer.layers) == 4, "the layers that were there are shown again"
     writer.drop()
     assert [x.name for x in viewer.layers] == ["i"]
+
+
+def test_helpers_leave_the_list_once_nobody_needs_them(viewer: Any, writer: LayerWriter) -> None:
+    writer.preview(np.ones((8, 8), dtype=np.int32))
+    writer.compare(np.eye(8, dtype=np.uint8) * 4)
+    writer.outline(np.eye(8, dtype=bool))
+    writer.retire()
+    assert len(viewer.layers) == 4, "both are on show"
+    asked: list[bool] = []
+    writer.hidden.connect(lambda: asked.append(True))
+    panel = History()  # anything that can be referred to weakly
+    writer.draws(panel, True)
+    writer.preview(np.ones((8, 8), dtype=np.int32))
+    assert asked, "someone is told that there may be less to keep"
+    for _ in range(2):
+        writer.retire()
+    assert [x.name for x in viewer.layers] == ["i", PREVIEW_NAME, OUTLINE_NAME]
+    writer.draws(panel, False)
+    writer.retire()
+    assert [x.name for x in viewer.layers] == ["i", PREVIEW_NAME]
+    writer.compare(np.eye(8, dtype=np.uint8))
+    writer.drop()
+    assert [x.name for x in viewer.layers] == ["i"]

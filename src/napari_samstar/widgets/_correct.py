@@ -222,6 +222,7 @@ class CorrectPanel(Panel):
 
     def _on_start_toggled(self, on: bool) -> None:
         self._mouse.turn(on)
+        self.desk.layers.draws(self, on)
         viewer = self.viewer()
         if viewer is not None:
             for key, name in KEYS.items():

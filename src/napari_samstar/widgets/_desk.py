@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 
 SEGMENT = "Segment"
+RETIRE = 4000  # ms after which hidden helper layers leave napari's list
 
 
 class Desk:
@@ -53,6 +54,11 @@ class Desk:
         self.history = History()
         self.layers = LayerWriter(viewer, self.history)
         self.keeper = Keeper(viewer, self.layers)
+        self._rest = QTimer()
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(RETIRE)
+        self._rest.timeout.connect(self.layers.retire)
+        self.layers.hidden.connect(self._on_hidden)
         self._activity = Activity(self.jobs)
         self._cache: Any = None
         self._source: weakref.ref[Image] | None = None
@@ -260,6 +266,9 @@ class Desk:
         labels = self._labels()
         if labels is not None:
             self.layers.preview(labels, reveal=reveal)
+
+    def _on_hidden(self) -> None:
+        self._rest.start()
 
     def _on_session_rescued(self, *_: Any) -> None:
         self._on_session_selection(reveal=self.layers.applied is None)

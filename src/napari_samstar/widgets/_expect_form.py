@@ -115,15 +115,6 @@ class ExpectForm(QWidget):
         chosen = {name: self._marked(box.currentText()) for name, box in self.mark_boxes.items()}
         return Marks(**chosen)
 
-    def show_expectations(self, expectations: Expectations) -> None:
-        """Show `expectations`."""
-        if self.unit_box.findText(expectations.unit) < 0:
-            self.unit_box.addItem(expectations.unit)
-        self.unit_box.setCurrentText(expectations.unit)
-        for name, field in self.fields.items():
-            value = getattr(expectations, name)
-            field.setText("" if value is None else f"{value:.6g}")
-
     def _marked(self, name: str) -> Any:
         viewer, placement = self._panel.viewer(), self._panel.desk.layers.placement
         if viewer is None or placement is None or name == NONE or name not in viewer.layers:

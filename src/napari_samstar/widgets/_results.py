@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import napari
 
 REST = 700  # ms without a change before a layer is measured anew
+LAYER_TIP = "The Labels layer whose objects are listed."
 MEASURED_ROWS = 40  # whose texts make the columns as wide as they are
 
 
@@ -59,7 +60,7 @@ class ResultsPanel(Panel):
         self._refresh_layers()
 
     def _build(self) -> None:
-        self.layer_box = combo("The Labels layer whose objects are listed.")
+        self.layer_box = combo(LAYER_TIP)
         self.layer_box.currentIndexChanged.connect(self._on_layer_chosen)
         self.summary = note()
         self.summary.setAlignment(Qt.AlignmentFlag.AlignTop)
@@ -185,6 +186,7 @@ class ResultsPanel(Panel):
 
     def _on_layer_chosen(self, *_: Any) -> None:
         layer, watched = self.layer(), self._watched() if self._watched is not None else None
+        self.layer_box.setToolTip(layer.name if layer is not None else LAYER_TIP)
         if layer is not watched:
             for one, connect in ((watched, False), (layer, True)):
                 if one is not None:
@@ -271,5 +273,6 @@ class ResultsPanel(Panel):
     def _on_seen_changed(self, seen: bool) -> None:
         """Listen to clicks while the table can be seen."""
         self._clicks.turn(seen)
+        self.desk.layers.draws(self, seen)
         if not seen:
             self.desk.layers.outline(None)

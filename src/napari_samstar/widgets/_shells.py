@@ -12,7 +12,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import QSize, Qt, QTimer
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_samstar.widgets._alive import when_alive
 from napari_samstar.widgets._docking import MARK, dock_of, share_place
@@ -53,6 +53,8 @@ class Shell(QWidget):
         self._sign = QLabel("Opening…")
         self._sign.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._sign.setWordWrap(True)
+        # Else napari fills the dock's height with a stretch of its own.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._sign)

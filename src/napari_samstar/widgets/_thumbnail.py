@@ -64,7 +64,7 @@ class Thumbnail(QLabel):
         if source is None:
             self._say("")
             return
-        worker = worker_of(_look, source)
+        worker = worker_of(_look, source, round(HEIGHT * self.devicePixelRatioF()))
         worker.returned.connect(partial(when_alive(self.take), self._asked))
         worker.start()
 
@@ -77,7 +77,9 @@ class Thumbnail(QLabel):
             return
         rows, cols = found.shape
         image = QImage(found.rgb.tobytes(), cols, rows, 3 * cols, QImage.Format.Format_RGB888)
-        self.setPixmap(QPixmap.fromImage(image))
+        sharp = QPixmap.fromImage(image)
+        sharp.setDevicePixelRatio(rows / HEIGHT)  # of a screen with more than one dot per px
+        self.setPixmap(sharp)
         self.notes = " ".join(found.notes)
         self.setToolTip(f"Exactly what SAM sees. {self.notes}".strip())
 
@@ -88,19 +90,19 @@ class Thumbnail(QLabel):
         self.setText(text)
 
 
-def _look(source: Source) -> Micrograph | str:
-    """Return the picture, thinned out to twice the height of the thumbnail, or what is wrong."""
+def _look(source: Source, rows: int = HEIGHT) -> Micrograph | str:
+    """Return the picture, so many rows high, or what is wrong."""
     from napari_samstar.core.images import Micrograph
 
     try:
         image = source.read()
     except UserError as error:
         return str(error)
-    step = max(1, min(image.shape) // (2 * HEIGHT))
+    step = max(1, min(image.shape) // (2 * rows))
     rgb = np.ascontiguousarray(image.rgb[::step, ::step])
     tall = QImage(
         rgb.tobytes(), rgb.shape[1], rgb.shape[0], 3 * rgb.shape[1], QImage.Format.Format_RGB888
-    ).scaledToHeight(HEIGHT, Qt.TransformationMode.SmoothTransformation)
+    ).scaledToHeight(rows, Qt.TransformationMode.SmoothTransformation)
     return Micrograph(_pixels(tall), image.pixel_size, image.unit, image.name, image.notes)
 
 

@@ -244,6 +244,7 @@ class WhyPanel(Panel):
 
     def _on_seen_changed(self, seen: bool) -> None:
         """Stop listening to clicks where nobody sees the answer."""
+        self.desk.layers.draws(self, seen)
         if not seen:
             self.pick_button.setChecked(False)
         self._outline(self._chosen())

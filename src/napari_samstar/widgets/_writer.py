@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels
 from napari.utils import DirectLabelColormap
+from psygnal import Signal
 
 from napari_samstar.core.outlines import rim
 from napari_samstar.widgets._garbage import quick_collections
@@ -40,13 +41,19 @@ OUTLINE_WIDTH = 2  # px
 
 
 class LayerWriter:
-    """Shows temporary layers, and turns the preview into a Labels layer of the user's own."""
+    """Shows temporary layers, and turns the preview into a Labels layer of the user's own.
+
+    `hidden` is emitted when there may be a layer to `retire` after a while.
+    """
+
+    hidden = Signal()
 
     def __init__(self, viewer: napari.Viewer, history: History) -> None:
         self._viewer = weakref.ref(viewer)
         self._history = history
         self._applied: weakref.ref[Labels] | None = None
         self.placement: Placement | None = None
+        self._draws: weakref.WeakSet[Any] = weakref.WeakSet()
 
     # --- temporary layers ---------------------------------------------------------------------
 
@@ -77,16 +84,33 @@ class LayerWriter:
         self._set_visible(OUTLINE_NAME, True)
 
     def hide(self, *names: str) -> None:
-        """Take temporary layers off the canvas.
+        """Take temporary layers off the canvas, and later out of the list.
 
-        They stay in the list: to add one and remove it again takes napari ten times as long as to
-        show and hide it.
+        To add one again takes napari ten times as long as to show one that is there, so it stays
+        for a while, and an outline as long as a panel `draws` it.
         """
         for name in names:
             if self.temporary(name) is not None:
                 self._set_visible(name, False)
                 if name == COMPARISON_NAME:
                     self._set_visible(PREVIEW_NAME, True)
+                self.hidden.emit()
+
+    def draws(self, who: object, on: bool) -> None:
+        """Note whether a panel draws outlines; without any the layer is not kept at hand."""
+        if on:
+            self._draws.add(who)
+        else:
+            self._draws.discard(who)
+            self.hidden.emit()
+
+    def retire(self) -> None:
+        """Remove what was hidden long enough, one layer at a time."""
+        names = (COMPARISON_NAME,) if self._draws else (COMPARISON_NAME, OUTLINE_NAME)
+        hidden = [x for name in names if (x := self._find(name)) is not None and not x.visible]
+        if hidden:
+            self._take_out(hidden[0])
+            self.hidden.emit()
 
     def drop(self) -> None:
         """Remove all temporary layers."""
@@ -215,11 +239,17 @@ class LayerWriter:
             self._set_visible(PREVIEW_NAME, False)
 
     def _remove(self, layer: Layer) -> None:
-        viewer = self._viewer()
-        if viewer is not None and layer in viewer.layers:
-            with quick_collections():
-                viewer.layers.remove(layer)
+        if self._take_out(layer):
             self._set_visible(PREVIEW_NAME, True)
+
+    def _take_out(self, layer: Layer) -> bool:
+        """Remove a layer; returns whether it was there."""
+        viewer = self._viewer()
+        if viewer is None or layer not in viewer.layers:
+            return False
+        with quick_collections():
+            viewer.layers.remove(layer)
+        return True
 
 
 def _with_recipe(layer: Labels, edit: Edit, recipe: dict[str, Any], text: str = "") -> Action:

@@ -1,0 +1,63 @@
+"""A panel is there at once, and builds itself while the window lives on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from napari_samstar.widgets._shells import ALL, SegmentShell, Shell
+
+HEAVY = ["pyqtgraph", "pandas", "tifffile", "torch", "napari", "magicgui"]
+
+LIGHT = f"""
+import sys
+import napari_samstar.widgets._shells
+print(sorted({{m.partition(".")[0] for m in sys.modules}} & set({HEAVY!r})))
+"""
+
+
+def test_what_napari_imports_for_a_panel_is_light() -> None:
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_shell_becomes_its_panel_in_later_turns(
+    make_napari_viewer: Any, qtbot: Any, kind: type[Shell]
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    shell = kind(viewer)
+    viewer.window.add_dock_widget(shell)
+    assert shell.panel is None
+    qtbot.waitUntil(lambda: shell.panel is not None, timeout=120_000)
+    assert type(shell.panel).__name__ == kind.PANEL
+    qtbot.waitUntil(lambda: shell.panel.size() == shell.size(), timeout=20_000)
+    assert shell.finish() is shell.panel
+
+
+def test_a_shell_that_is_closed_before_its_panel_is_there_stays_empty(
+    make_napari_viewer: Any, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer()
+    shell = SegmentShell(viewer)
+    viewer.window.add_dock_widget(shell)
+    viewer.window.remove_dock_widget(shell)
+    shell.deleteLater()
+    qtbot.wait(300)
+    assert shell.panel is None
+
+
+class BrokenShell(Shell):
+    """Of a panel that is not there."""
+
+    MODULE, PANEL = "_segment", "NoPanel"
+
+
+def test_a_panel_that_cannot_be_opened_says_so(make_napari_viewer: Any, qtbot: Any) -> None:
+    shell = BrokenShell(make_napari_viewer())
+    qtbot.addWidget(shell)
+    qtbot.waitUntil(lambda: "cannot be opened" in shell._sign.text(), timeout=120_000)
+    assert "NoPanel" in shell._sign.text()
