@@ -28,8 +28,9 @@ import typer
 
 from benchmarks import clicks_summary
 from napari_samstar.core.adapt import Adaptation, AdaptSettings, Example
+from napari_samstar.core.click_session import ClickSession
 from napari_samstar.core.click_simulator import iou, next_click, simulate
-from napari_samstar.core.clicks import ClickSession, Prompt, predict
+from napari_samstar.core.clicks import Prompt, predict
 from napari_samstar.core.encoder import Embedding, EmbeddingCache
 from napari_samstar.core.models import LoadedModel, load
 from training import real, scoring, synth

@@ -16,8 +16,8 @@ import torch
 
 from napari_samstar import sample_data
 from napari_samstar.core.adapt import Adaptation, Example
+from napari_samstar.core.click_session import ClickSession
 from napari_samstar.core.click_simulator import iou, noc, simulate
-from napari_samstar.core.clicks import ClickSession
 from napari_samstar.core.encoder import encode
 from napari_samstar.core.images import prepare
 from napari_samstar.core.models import load

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_samstar.core.adapt import Adaptation, Outcome
-    from napari_samstar.core.clicks import Box, Click, ClickSession, Step
+    from napari_samstar.core.click_session import ClickSession, Step
+    from napari_samstar.core.clicks import Box, Click
     from napari_samstar.core.encoder import Embedding, EmbeddingCache
     from napari_samstar.core.models import LoadedModel
     from napari_samstar.core.unfinished import Unfinished
@@ -216,7 +217,7 @@ class Correcting:
 
     def ask_start(self, cache: EmbeddingCache, start: NDArray[np.bool_]) -> ClickSession:
         """Prepare the refinement of an existing mask."""
-        from napari_samstar.core.clicks import ClickSession
+        from napari_samstar.core.click_session import ClickSession
 
         model, beside = self._models()
         return ClickSession(model, self.embedding(cache), start, beside=beside)
@@ -284,7 +285,7 @@ class Correcting:
     # --- private ------------------------------------------------------------------------------
 
     def _in_hand(self, cache: EmbeddingCache) -> ClickSession:
-        from napari_samstar.core.clicks import ClickSession
+        from napari_samstar.core.click_session import ClickSession
 
         if self._session is not None:
             return self._session

@@ -9,8 +9,9 @@ import torch
 
 from napari_samstar.core import adapters
 from napari_samstar.core.adapt import Adaptation, AdaptSettings, Example
+from napari_samstar.core.click_session import ClickSession, Step
 from napari_samstar.core.click_simulator import iou, next_click
-from napari_samstar.core.clicks import Click, ClickSession, Prompt, Step, predict
+from napari_samstar.core.clicks import Click, Prompt, predict
 from tests.core.clicked import SHAPE, embedded, pocket, small_sam, truth
 
 QUICK = AdaptSettings(object_steps=1, guard=False)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_samstar.core.click_session import ClickSession
 from napari_samstar.core.click_simulator import (
     careless_click,
     depth,
@@ -12,7 +13,7 @@ from napari_samstar.core.click_simulator import (
     noc,
     simulate,
 )
-from napari_samstar.core.clicks import Click, ClickSession
+from napari_samstar.core.clicks import Click
 from tests.core.clicked import embedded, pocket, truth
 
 

@@ -6,16 +6,9 @@ import torch
 from segment_anything import SamPredictor
 
 from napari_samstar.core import adapters
+from napari_samstar.core.click_session import ClickSession, logits_of
 from napari_samstar.core.click_simulator import iou, simulate
-from napari_samstar.core.clicks import (
-    Box,
-    Click,
-    ClickSession,
-    Prompt,
-    choose,
-    logits_of,
-    predict,
-)
+from napari_samstar.core.clicks import Box, Click, Prompt, choose, predict
 from napari_samstar.core.encoder import encode
 from napari_samstar.core.errors import UserError
 from tests.core.clicked import SHAPE, embedded, image, pocket, small_sam, truth

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from napari_samstar.core.adapt_losses import LowRes, click_target, mask_target
 from napari_samstar.core.adapt_steps import Lesson, Workbench, ask
 from napari_samstar.core.adapters import Kind, Learned, adapted, start
+from napari_samstar.core.click_session import Step
 from napari_samstar.core.click_simulator import iou
-from napari_samstar.core.clicks import Click, Prompt, Step, predict
+from napari_samstar.core.clicks import Click, Prompt, predict
 from napari_samstar.core.progress import Progress
 
 if TYPE_CHECKING:

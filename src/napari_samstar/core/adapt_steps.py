@@ -16,7 +16,7 @@ from napari_samstar.core.adapt_losses import Target, mask_loss, rank_loss
 
 if TYPE_CHECKING:
     from napari_samstar.core.adapters import Learned
-    from napari_samstar.core.clicks import Step
+    from napari_samstar.core.click_session import Step
     from napari_samstar.core.encoder import Embedding
     from napari_samstar.core.models import LoadedModel
 

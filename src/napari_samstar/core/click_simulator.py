@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_samstar.core.clicks import Click, ClickSession
+from napari_samstar.core.clicks import Click
+
+if TYPE_CHECKING:
+    from napari_samstar.core.click_session import ClickSession
 
 Bool = NDArray[np.bool_]
 

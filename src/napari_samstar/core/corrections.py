@@ -147,7 +147,7 @@ def _answers(
     model: LoadedModel, embedding: Embedding, prompt: Prompt, previous: NDArray[np.float32]
 ) -> Iterator[Candidate]:
     """All four masks of one run of the decoder, the empty ones left out."""
-    from napari_samstar.core.clicks import Step
+    from napari_samstar.core.click_session import Step
 
     asked = ask(model, embedding, Step(prompt, None, previous))
     low, quality = model.sam.mask_decoder.predict_masks(

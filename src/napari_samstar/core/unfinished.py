@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_samstar.core.clicks import ClickSession, Step
+    from napari_samstar.core.click_session import ClickSession, Step
 
 FOLDER, SUFFIX = "clicks", ".json"
 MOST_FILES, MOST_BYTES = 50, 10 * 2**20
