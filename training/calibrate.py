@@ -3,12 +3,12 @@
     python -m training.calibrate runs/pocket/average.safetensors -o pocket.safetensors \
         --micrographs DIR
 
-On the validation split and on held-out synthetic images, every candidate mask of a point grid is
-decoded once. Then two numbers are searched for the best mean F1 of "segment everything" at SAM's
-defaults (predicted IoU 0.88, stability 0.95, offset 1.0): a factor on the logits, which decides
-how sharp an edge must be to count as stable, and the predicted IoU that becomes 0.88. The other
-becomes the power to which predicted IoU is raised: masks at threshold 0 and the ranking of masks do
-not change.
+On the validation split and on held-out synthetic images, every candidate mask at the model's own
+centres, where the panels ask it (`--side N`: of a grid of N x N points), is decoded once. Then two
+numbers are searched for the best mean F1 of "segment everything" at SAM's defaults (predicted IoU
+0.88, stability 0.95, offset 1.0): a factor on the logits, which decides how sharp an edge must be
+to count as stable, and the predicted IoU that becomes 0.88. The other becomes the power to which
+predicted IoU is raised: masks at threshold 0 and the ranking of masks do not change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import numpy as np
 import torch
 from torchvision.ops import nms
 
-from napari_samstar.core.pocket import IMAGE_SIZE, Pocket
+from napari_samstar.core.centres import peaks
+from napari_samstar.core.pocket import FINE_STRIDE, IMAGE_SIZE, Pocket
 from training import held_out, real, scoring
 from training.train import export, uncalibrate
 
@@ -46,17 +47,31 @@ class Candidates:
 
 
 @torch.no_grad()
-def candidates(model: Pocket, source: real.Micrograph, side: int) -> Candidates:
-    """Decode a `side` x `side` grid on one image, in the model's own frame."""
+def candidates(model: Pocket, source: real.Micrograph, side: int | None) -> Candidates:
+    """Decode all centres, or a `side` x `side` grid, on one image in the model's own frame."""
     source = to_frame(source)
     h, w = source.image.shape
     embedding = model.image_encoder(scoring.frame_tensor(source.image, model))
-    x, y = np.meshgrid((np.arange(side) + 0.5) * w / side, (np.arange(side) + 0.5) * h / side)
-    points = torch.from_numpy(np.stack([x.ravel(), y.ravel()], 1)).float().to(model.device)
+    at = _seen(model, embedding, (h, w)) if side is None else _grid(side, (h, w))
+    points = torch.from_numpy(at).float().to(model.device)
     parts = [_decode(model, embedding, p, source.label) for p in points[:, None].split(32)]
     joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
     objects = int((np.bincount(source.label.ravel())[1:] >= 16).sum())
     return Candidates(source.set_name, objects, *joined)
+
+
+def _seen(model: Pocket, embedding: torch.Tensor, shape: tuple[int, int]) -> np.ndarray:
+    """Centres (n, 2) in (x, y) px of the frame, as `napari_samstar.core.centres` has them."""
+    seen = model.dense_maps(embedding).centre[0].cpu().numpy()
+    rows, cols = (-(-side // FINE_STRIDE) for side in shape)
+    return (peaks(seen[:rows, :cols])[:, ::-1] + 0.5) * FINE_STRIDE - 0.5
+
+
+def _grid(side: int, shape: tuple[int, int]) -> np.ndarray:
+    """Points (side * side, 2) in (x, y) px of the frame."""
+    h, w = shape
+    x, y = np.meshgrid((np.arange(side) + 0.5) * w / side, (np.arange(side) + 0.5) * h / side)
+    return np.stack([x.ravel(), y.ravel()], 1)
 
 
 def to_frame(source: real.Micrograph) -> real.Micrograph:
@@ -147,7 +162,7 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--micrographs", default=None)
-    parser.add_argument("--side", type=int, default=16, help="points per side of the grid")
+    parser.add_argument("--side", type=int, help="ask on a grid of so many points per side")
     parser.add_argument("--synthetic", type=int, default=1, help="images per synthetic family")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
