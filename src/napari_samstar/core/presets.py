@@ -71,7 +71,7 @@ PRESETS: dict[str, Preset] = {
             "Separate touching particles",
             "One mask for each particle of a dense or overlapping pile.",
             {
-                "likely_objects": 4,
+                "likely_objects": 3,
                 "coverage": 1,
                 "boundary": 2,
                 "no_merging": 1,
@@ -85,7 +85,7 @@ PRESETS: dict[str, Preset] = {
             "Nuclei",
             "Round, convex objects on a background, whole and once each.",
             {
-                "likely_objects": 4,
+                "likely_objects": 3,
                 "coverage": 1,
                 "boundary": 1,
                 "no_merging": 1,
@@ -100,7 +100,7 @@ PRESETS: dict[str, Preset] = {
             "Count only",
             "The right number of objects; outlines may be rough.",
             {
-                "likely_objects": 4,
+                "likely_objects": 3,
                 "coverage": 1,
                 "small_objects": 1,
                 "no_merging": 2,

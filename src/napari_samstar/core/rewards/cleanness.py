@@ -23,6 +23,7 @@ OUTLINED_SHARE = 0.5
     help="Objects may hide parts of each other; the same object twice, or one inside another, "
     "counts against.",
     objective=1,
+    weight=0.5,
 )
 def overlap_fidelity(view: View) -> float:
     """Share of masks that repeat no larger one, paired with coverage.
@@ -39,6 +40,7 @@ def overlap_fidelity(view: View) -> float:
     help="A mask that is a fragment of a larger one, or is cut from its neighbour where the image "
     "shows no edge, counts against.",
     objective=1,
+    weight=0.5,
 )
 def no_oversegmentation(view: View) -> float:
     """Share of masks that are no fragment, paired with coverage.
@@ -55,6 +57,7 @@ def no_oversegmentation(view: View) -> float:
     label="No objects merged",
     help="A mask that takes in several separate objects counts against.",
     objective=1,
+    weight=0.5,
 )
 def no_merging(view: View) -> float:
     """Share of masks that do not merge separate regions, paired with coverage.
@@ -71,6 +74,7 @@ def no_merging(view: View) -> float:
     label="Outlines on edges",
     help="Outlines follow the edges that are visible in the image, and few edges are left over.",
     objective=1,
+    weight=0.5,
     applies=lambda view: view.features.n_edges > 0,
 )
 def boundary(view: View) -> float:
@@ -94,7 +98,6 @@ def boundary(view: View) -> float:
     label="Every object outlined",
     help="Each object, however small, has an outline that is visible in the image.",
     objective=1,
-    weight=2.0,
     applies=lambda view: view.features.n_edges > 0,
 )
 def outlined(view: View) -> float:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     label="Covers the foreground",
     help="The masks cover what stands out from the background once, and nothing else.",
     objective=0,
+    weight=0.5,
 )
 def coverage(view: View) -> float:
     """2 |U and F| / (|U| + B + |F|).
@@ -34,7 +35,7 @@ def coverage(view: View) -> float:
     label="Likely objects",
     help="As many masks as possible that SAM is sure of, and few that it doubts.",
     objective=0,
-    weight=6.0,
+    weight=3.0,
 )
 def likely_objects(view: View) -> float:
     """P / (N + T): half the expected F1 at T true objects.
@@ -82,7 +83,7 @@ def _has_large_regions(view: View) -> bool:
     label="Large objects",
     help="Large objects are covered by large masks, not left out or broken up.",
     objective=0,
-    weight=0.5,
+    weight=0.2,
     applies=_has_large_regions,
 )
 def large_objects(view: View) -> float:
