@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from napari_samstar.widgets._buttons import Drawer
 from napari_samstar.widgets._shells import ALL, SegmentShell, Shell
 
 HEAVY = ["pyqtgraph", "pandas", "tifffile", "torch", "napari", "magicgui"]
@@ -61,3 +62,16 @@ def test_a_panel_that_cannot_be_opened_says_so(make_napari_viewer: Any, qtbot: A
     qtbot.addWidget(shell)
     qtbot.waitUntil(lambda: "cannot be opened" in shell._sign.text(), timeout=120_000)
     assert "NoPanel" in shell._sign.text()
+
+
+def test_an_opened_drawer_is_not_cut_off(make_napari_viewer: Any, qtbot: Any) -> None:
+    viewer = make_napari_viewer(show=True)
+    shell = SegmentShell(viewer)
+    viewer.window.add_dock_widget(shell)
+    panel = shell.finish()
+    qtbot.waitUntil(panel.isVisible, timeout=20_000)
+    panel.findChild(Drawer).expand(animate=False)
+    qtbot.waitUntil(panel.settings.native.isVisible, timeout=20_000)
+    qtbot.waitUntil(lambda: panel.widget().width() <= panel.viewport().width(), timeout=20_000)
+    panel.findChild(Drawer).collapse()
+    assert not panel.settings.native.isVisible()

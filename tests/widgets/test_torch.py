@@ -89,11 +89,11 @@ def test_torch_is_imported_once_and_leaves_the_garbage_collector_as_it_was() -> 
 
 
 ENDS = """
-import sys, time
+import sys, threading, time
 from napari_samstar.widgets._torch import start_torch
-start_torch()
+waiting = threading.Thread(target=start_torch().wait)
+waiting.start()
 time.sleep(float(sys.argv[1]))
-print(time.process_time())
 """
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import time
 import weakref
 from collections.abc import Sequence
 from functools import partial
@@ -12,16 +10,16 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Labels
-from napari.utils.notifications import show_warning
 from qtpy.QtCore import QTimer
 
 from napari_samstar.session import Session
 from napari_samstar.widgets import _work
 from napari_samstar.widgets._activity import Activity
 from napari_samstar.widgets._history import Action, History
-from napari_samstar.widgets._jobs import Job, Jobs, Status
+from napari_samstar.widgets._jobs import Job, Jobs
 from napari_samstar.widgets._keeper import Keeper
 from napari_samstar.widgets._layers import pixel_size
+from napari_samstar.widgets._searching import Searching
 from napari_samstar.widgets._torch import trim_memory
 from napari_samstar.widgets._workers import worker_of
 from napari_samstar.widgets._writer import RECIPE_KEY, LayerWriter
@@ -31,12 +29,9 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_samstar.core.config import AmgConfig
-    from napari_samstar.core.goal import Goal
     from napari_samstar.core.journal import Run
-    from napari_samstar.core.plan import Evaluation, Plan
     from napari_samstar.core.recipe import Recipe
     from napari_samstar.core.source import ModelChoice, Source
-    from napari_samstar.core.told import Told
     from napari_samstar.core.workflow import Segmented
     from napari_samstar.widgets._layers import Placement
 
@@ -59,13 +54,11 @@ class Desk:
         self._rest.setInterval(RETIRE)
         self._rest.timeout.connect(self.layers.retire)
         self.layers.hidden.connect(self._on_hidden)
+        self.searching = Searching(self.session, self.jobs, self.cache)
         self._activity = Activity(self.jobs)
         self._cache: Any = None
         self._source: weakref.ref[Image] | None = None
         self._wanted: weakref.ref[Image] | None = None
-        self._found: tuple[Evaluation, ...] = ()
-        self._show_again = 0.0
-        self.jobs.changed.connect(self._on_jobs_changed)
         events = self.session.events
         events.selection.connect(self._on_session_selection)
         events.rescued.connect(self._on_session_rescued)
@@ -95,7 +88,7 @@ class Desk:
             if not self.session.evaluations:
                 self.session.earlier = earlier
 
-        self._hand_over()
+        self.searching.hand_over()
         self._wanted = weakref.ref(layer) if layer is not None else None
         work = (self, source, choice, config)
         self.jobs.start(Job(SEGMENT, _work.segment, work, on_result=finish))
@@ -113,62 +106,10 @@ class Desk:
         work = (self, source, planes, segmented.model, selection.config)
         self.jobs.start(Job("Apply to all planes", _work.planes, work, on_step=filler.put))
 
-    def tune(self, goal: Goal, plan: Plan, told: Told, *, resume: bool = False) -> None:
-        """Start searching on the segmented plane, or go on with the search that was like this."""
-        segmented = self.session.segmented
-        if segmented is None:
-            return
-        self._found, self._show_again = (), 0.0
-        self.session.start_tuning(goal, plan)
-        work = (segmented, self.session.jury, goal, plan, told, self.cache(), resume)
-        self.jobs.start(Job("Tune", _work.tune, work, on_step=self._on_tune_step))
-
-    def go_on(self, more: int, told: Told) -> None:
-        """Continue the search on show, or the one that an earlier session left in the journal.
-
-        Up to its budget, or by `more` evaluations where that is used up.
-        """
-        session = self.session
-        run = session.earlier if session.plan is None else None
-        goal, plan = (run.goal, run.plan) if run is not None else (session.goal, session.plan)
-        done = len(run.evaluations) if run is not None else len(session.evaluations)
-        if goal is None or plan is None:
-            return
-        if done >= plan.evaluations:
-            plan = dataclasses.replace(plan, evaluations=done + more)
-        self.tune(goal, plan, told, resume=True)
-
     @property
     def source(self) -> Image | None:
         """The image layer that was segmented last, while it is there."""
         return self._source() if self._source is not None else None
-
-    def _on_tune_step(self, step: Any) -> None:
-        from napari_samstar.core.journal import Notice
-
-        if isinstance(step, tuple):
-            self._found += step
-            if time.monotonic() >= self._show_again:
-                self._hand_over()
-        elif isinstance(step, Notice):
-            show_warning(step.text)
-        else:
-            self.session.jury = step
-
-    def _hand_over(self) -> None:
-        """Give the session what was found. On a long run that is dear, so it is done more rarely.
-
-        Rebuilding and drawing the front then take a fifth of the time at most.
-        """
-        found, self._found = self._found, ()
-        if found:
-            start = time.monotonic()
-            self.session.add_evaluations(found)
-            self._show_again = time.monotonic() + 4 * (time.monotonic() - start)
-
-    def _on_jobs_changed(self, status: Status) -> None:
-        if not status.title:
-            self._hand_over()
 
     def compare(self, position: int) -> str:
         """Show what changes from the masks on show to those of another evaluation.

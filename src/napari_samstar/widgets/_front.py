@@ -10,19 +10,18 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 
-from napari_samstar.core.config import OF_GRIDS, SETTINGS
-from napari_samstar.core.errors import UserError
 from napari_samstar.core.goal import OBJECTIVES
 from napari_samstar.core.rewards import REWARDS
 from napari_samstar.widgets._alive import when_alive
 from napari_samstar.widgets._apply_row import ApplyRow
 from napari_samstar.widgets._buttons import Drawer
 from napari_samstar.widgets._front_plot import CurvePlot, FrontPlot
+from napari_samstar.widgets._front_words import comparison, described, export, values
 from napari_samstar.widgets._job_bar import JobBar
 from napari_samstar.widgets._panel import Panel
-from napari_samstar.widgets._shared import combo, failure, link, note
+from napari_samstar.widgets._shared import combo, link, note
 from napari_samstar.widgets._workers import worker_of
-from napari_samstar.widgets._writer import COLOURS, COMPARISON_NAME
+from napari_samstar.widgets._writer import COMPARISON_NAME
 
 if TYPE_CHECKING:
     import napari
@@ -123,7 +122,7 @@ class FrontPanel(Panel):
         if words:
             self._compared = position
             self._on_session_chosen()
-            self.details.setText(_comparison_text(words, session.front, position))
+            self.details.setText(comparison(words, session.front, position))
 
     def keyPressEvent(self, event: Any) -> None:
         """Walk along the front with the left and right arrow keys."""
@@ -142,7 +141,7 @@ class FrontPanel(Panel):
         front = self.desk.session.front
         if front is None:
             return
-        worker = worker_of(_export, front, self.desk.session.chosen, Path(path))
+        worker = worker_of(export, front, self.desk.session.chosen, Path(path))
         worker.returned.connect(when_alive(self._on_exported))
         worker.start()
 
@@ -162,7 +161,7 @@ class FrontPanel(Panel):
     def _on_hovered(self, position: int) -> None:
         front = self.desk.session.front
         known = front is not None and 0 <= position < len(front.evaluations)
-        self.plot.setToolTip(_describe(front, position) if known and front is not None else "")
+        self.plot.setToolTip(described(front, position) if known and front is not None else "")
 
     def _choose_named(self, which: str, *_: Any) -> None:
         front = self.desk.session.front
@@ -199,7 +198,7 @@ class FrontPanel(Panel):
     def _xy(self, front: Front) -> tuple[Any, Any]:
         axes = []
         for box, side in ((self.x_box, "bottom"), (self.y_box, "left")):
-            axes.append(_values(front, box.currentData()))
+            axes.append(values(front, box.currentData()))
             self.plot.setLabel(side, box.currentText())
         return axes[0], axes[1]
 
@@ -226,7 +225,7 @@ class FrontPanel(Panel):
         if not known or chosen is None:
             self.details.setText(HINT)
         elif compared is None:
-            self.details.setText(_describe(front, chosen))
+            self.details.setText(described(front, chosen))
 
     def _on_exported(self, text: str) -> None:
         self.details.setText(text)
@@ -242,59 +241,3 @@ def _button(text: str, tip: str) -> QPushButton:
     made = QPushButton(text)
     made.setToolTip(tip)
     return made
-
-
-def _values(front: Front, axis: int | str) -> Any:
-    """Return every evaluation's objective (by number) or raw reward (by name)."""
-    if isinstance(axis, str):
-        return np.array([e.rewards.get(axis, 0.0) for e in front.evaluations])
-    used = front.goal.used
-    n = len(front.evaluations)
-    return front.points[:, used.index(axis)] if axis in used else np.zeros(n)
-
-
-def _export(front: Front, chosen: int | None, path: Path) -> str:
-    from napari_samstar.core import figures, outputs
-
-    try:
-        if path.suffix.lower() == ".csv":
-            outputs.write_front(front, chosen, path)
-        else:
-            figures.save(figures.front_figure(front, chosen), path)
-    except UserError as error:
-        return failure(str(error))
-    return f"Saved as {path.name}."
-
-
-def _comparison_text(words: str, front: Front | None, position: int) -> str:
-    """Return the counts of a comparison in the colours of the canvas, as HTML."""
-    parts = words.split(", ")
-    values = (4, 3, 2, 1)
-    coloured = [
-        f"<span style='color:{COLOURS[v]}'>■</span> {part}"
-        for v, part in zip(values, parts, strict=True)
-    ]
-    n = front.evaluations[position].n_masks if front is not None else 0
-    return f"<b>Against the dashed point ({n} objects):</b><br>" + " &nbsp; ".join(coloured)
-
-
-def _describe(front: Front, position: int) -> str:
-    """Return the settings and outcome of one evaluation, as HTML."""
-    evaluation = front.evaluations[position]
-    goals = zip(front.goal.names, front.points[position], strict=True)
-    scores = ", ".join(f"{name} {value:.2f}" for name, value in goals)
-    cells = [
-        f"<td>{s.label}</td><td align='right'>&nbsp;{getattr(evaluation.config, name):.4g}</td>"
-        for name, s in SETTINGS.items()
-        if _matters(evaluation.config, name)
-    ]
-    gap = "<td>&nbsp;&nbsp;&nbsp;</td>"
-    rows = "".join(f"<tr>{gap.join(cells[k : k + 2])}</tr>" for k in range(0, len(cells), 2))
-    return f"<b>{evaluation.n_masks} objects</b>: {scores}<table>{rows}</table>"
-
-
-def _matters(config: Any, name: str) -> bool:
-    """Return whether a setting has any effect: crops' have none without crops, say."""
-    if getattr(config, name) is None or (config.prompts == "centres" and name in OF_GRIDS):
-        return False
-    return config.crop_n_layers > 0 or not name.startswith("crop_")

@@ -19,7 +19,8 @@ DEFAULTS = "#4fb0c6"
 KNEE = "#8ac926"
 BEST = "#d36ba6"
 
-AXIS = 3.2  # lines; pyqtgraph leaves too little for the name below the numbers
+AXIS = 42  # px; pyqtgraph leaves too little for the name below the numbers
+BELOW = 7  # px; it draws that name partly below the axis
 RARE = 0.15  # share of the points that may lie outside of the first view
 
 
@@ -45,7 +46,8 @@ class FrontPlot(pg.PlotWidget):
         self.hideButtons()
         for side in ("left", "bottom"):
             self.getAxis(side).enableAutoSIPrefix(False)
-        self.getAxis("bottom").setHeight(round(AXIS * self.fontMetrics().height()))
+        self.getAxis("bottom").setHeight(AXIS)
+        self.plotItem.layout.setContentsMargins(1, 1, 1, BELOW)
         self._zoomed = False
         self.getViewBox().sigRangeChangedManually.connect(self._on_zoomed)
         self.addLegend(offset=(-8, -8), labelTextSize="8pt", verSpacing=-6)

@@ -6,6 +6,7 @@ import importlib
 import logging
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,12 +17,15 @@ from napari_samstar.widgets._turns import short_turns
 
 log = logging.getLogger("napari_samstar")
 
+LOOK = 0.005  # s between two looks whether imports may go on
+
 Step = tuple[Callable[[], Any], threading.Event]
 
 _lock = threading.Lock()
 _waiting: deque[Step] = deque()
 _asked: dict[str, threading.Event] = {}
 _thread: threading.Thread | None = None
+_rest_until = 0.0
 
 
 class ProgramEnds(BaseException):
@@ -59,6 +63,15 @@ def import_soon(names: Sequence[str], first: Callable[[], Any] | None = None) ->
         return _asked[names[-1]]
 
 
+def give_way(seconds: float) -> None:
+    """Let imports rest for so long, from their next module on: the window needs the interpreter.
+
+    They go on by themselves: a window that waits for one of them is not held up for ever.
+    """
+    global _rest_until
+    _rest_until = time.monotonic() + seconds
+
+
 def program_ends() -> bool:
     """Return whether the main thread has ended, so that Python waits for the other ones only."""
     return not threading.main_thread().is_alive()
@@ -75,6 +88,8 @@ def _run() -> None:
                 done.set()
     except ProgramEnds:
         log.debug("an import was given up")
+        for done in _asked.values():  # whoever waits must not keep the program from its end
+            done.set()
     finally:
         sys.meta_path.remove(watch)
 
@@ -99,12 +114,16 @@ def _guarded(work: Callable[[], Any]) -> None:
 
 
 class _Watch:
-    """A finder that finds nothing, and gives an import up once the program ends."""
+    """A finder that finds nothing; imports give way here, and are given up at the end."""
 
     def __init__(self, thread: threading.Thread) -> None:
         self._thread = thread
 
     def find_spec(self, *_: Any) -> None:
         """Find nothing."""
-        if threading.current_thread() is self._thread and program_ends():
+        if threading.current_thread() is not self._thread:
+            return
+        while time.monotonic() < _rest_until and not program_ends():
+            time.sleep(LOOK)
+        if program_ends():
             raise ProgramEnds

@@ -15,6 +15,7 @@ from psygnal import Signal
 from napari_samstar.core import interrupt
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.progress import Progress
+from napari_samstar.widgets._turns import short_turns
 from napari_samstar.widgets._workers import worker_of
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _guarded(job: Job, stopping: threading.Event) -> Generator[Any, None, Any]:
     a traceback.
     """
     try:
-        with interrupt.stoppable(stopping.is_set):
+        with interrupt.stoppable(stopping.is_set), short_turns():
             result = yield from job.work(*job.arguments)
     except Exception as error:
         return _Failure(error)

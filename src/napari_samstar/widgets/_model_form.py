@@ -11,6 +11,7 @@ from napari_samstar.core.downloads import local_file
 from napari_samstar.core.registry import REGISTRY
 from napari_samstar.core.source import ModelChoice
 from napari_samstar.widgets._alive import when_alive
+from napari_samstar.widgets._importing import program_ends
 from napari_samstar.widgets._shared import combo, form, note
 from napari_samstar.widgets._torch import start_torch
 from napari_samstar.widgets._workers import worker_of
@@ -125,6 +126,8 @@ def _reason(device: str) -> str:
     from napari_samstar.core.errors import UserError
 
     start_torch().wait()
+    if program_ends():
+        return ""
     from napari_samstar.core.device import choose_device
 
     try:

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSize, Qt, QTimer, Signal
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QDockWidget,
     QFrame,
@@ -66,6 +66,13 @@ class Panel(QScrollArea):
     def minimumSizeHint(self) -> QSize:
         """Return the width of the content, which does not scroll sideways."""
         return QSize(self.widget().minimumSizeHint().width() + 16, 120)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Ask for more width where the content does: an opened drawer may be wider."""
+        done = bool(super().eventFilter(watched, event))
+        if event.type() == QEvent.Type.LayoutRequest and watched is self.widget():
+            self.updateGeometry()
+        return done
 
     def listen(self, signal: Any, method: Callable[..., Any]) -> None:
         """Connect `method`, of this panel or of a part of it, until the panel is destroyed."""

@@ -9,6 +9,7 @@ import importlib
 import logging
 import threading
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import QSize, Qt, QTimer
@@ -16,7 +17,7 @@ from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_samstar.widgets._alive import when_alive
 from napari_samstar.widgets._docking import MARK, dock_of, share_place
-from napari_samstar.widgets._importing import import_soon
+from napari_samstar.widgets._importing import give_way, import_soon
 from napari_samstar.widgets._shared import failure
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ log = logging.getLogger("napari_samstar")
 
 PACKAGE = "napari_samstar.widgets"
 LOOK = 15  # ms between two looks whether the import is done
+REST = 0.2  # s in which imports give way to the window
 ROOM = QSize(370, 420)  # px, about what the panels will ask for: the canvas is resized once
 
 
@@ -49,6 +51,7 @@ class Shell(QWidget):
         self.panel: Any = None
         self._viewer = weakref.ref(getattr(napari_viewer, "__wrapped__", napari_viewer))
         self._made: Panel | None = None
+        self._steps: tuple[Callable[[], None], ...] = ()
         self._placed = False
         self._sign = QLabel("Opening…")
         self._sign.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -70,6 +73,7 @@ class Shell(QWidget):
         self._ready.wait()
         self._build()
         self._insert()
+        self._show()
         return self.panel
 
     def sizeHint(self) -> QSize:
@@ -91,8 +95,19 @@ class Shell(QWidget):
     def _look(self) -> None:
         if self._ready.is_set():
             self._timer.stop()
-            self._build()
-            QTimer.singleShot(0, when_alive(self._insert))
+            self._go_on((self._build, self._insert, self._show))
+
+    def _go_on(self, steps: tuple[Callable[[], None], ...]) -> None:
+        """Take one step, and the others in later turns: each is a pause that nobody notices."""
+        give_way(REST)
+        steps[0]()
+        self._steps = steps[1:]
+        if self._steps:
+            # Not 0: Qt takes such steps all at once.
+            QTimer.singleShot(1, when_alive(self._next_step))
+
+    def _next_step(self) -> None:
+        self._go_on(self._steps)
 
     def _build(self) -> None:
         viewer = self._viewer()
@@ -111,12 +126,17 @@ class Shell(QWidget):
             )
 
     def _insert(self) -> None:
+        """Give the panel its place, where napari's style sheet is laid on it."""
         column = self.layout()
-        if self._made is None or self.panel is not None or column is None:
-            return
-        self.panel = self._made
-        self._sign.hide()
-        column.addWidget(self.panel)
+        if self._made is not None and self._made.parent() is None and column is not None:
+            self._made.hide()
+            column.addWidget(self._made)
+
+    def _show(self) -> None:
+        if self._made is not None and self.panel is None:
+            self.panel = self._made
+            self._sign.hide()
+            self.panel.show()
 
 
 class SegmentShell(Shell):

@@ -113,7 +113,7 @@ class TunePanel(Panel):
             return
         self._on_session_changed()
         try:
-            self.desk.tune(self.goal_form.goal(), self._plan(), self._told())
+            self.desk.searching.start(self.goal_form.goal(), self._plan(), self._told())
         except UserError as error:
             self._on_jobs_failed(str(error))
 
@@ -121,7 +121,7 @@ class TunePanel(Panel):
         """Continue the last search on this image."""
         self._on_session_changed()
         try:
-            self.desk.go_on(self.budget_box.value(), self._told())
+            self.desk.searching.go_on(self.budget_box.value(), self._told())
         except UserError as error:
             self._on_jobs_failed(str(error))
         goal = self.desk.session.goal
