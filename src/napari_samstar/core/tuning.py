@@ -84,10 +84,11 @@ class Judge:
         return evaluate(self._view(selection, self.reach(selection.config)))
 
     def reach(self, config: AmgConfig) -> Reach:
-        """Return what SAM can be expected to find where `config` asks it, without zoom.
+        """Return what can be expected to be found where `config` asks SAM.
 
         The highest coverage and the most objects that SAM's default thresholds and the sound
-        starts of a search reach; the smallest positive coverage where they cover nothing.
+        starts of a search reach without zoom; at least as many objects as the foreground has
+        regions, and the smallest positive coverage.
         """
         asked = AmgConfig(**{name: getattr(config, name) for name in _WHERE})
         if asked not in self._reaches:
@@ -95,7 +96,7 @@ class Judge:
             views = [self._view(select(self.bank, c)) for c in tried]
             self._reaches[asked] = Reach(
                 max(*(v.coverage for v in views), float(np.finfo(float).tiny)),
-                max(v.objects for v in views),
+                max(len(self.features.facts.component_areas), *(v.objects for v in views)),
             )
         return self._reaches[asked]
 

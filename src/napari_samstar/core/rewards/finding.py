@@ -42,8 +42,9 @@ def likely_objects(view: View) -> float:
 
     P is the sum of q_i^10 over masks that repeat none, with q_i the predicted IoU: how many objects
     are likely among them. T is the highest P that SAM's default thresholds and the sound starts of
-    a search reach, without zoom. Where `coverage` weighs objects by their area, each counts alike
-    here. Ours, from the expected F measure (Lipton et al., ECML 2014).
+    a search reach without zoom, or the number of separate regions of F where that is higher. Where
+    `coverage` weighs objects by their area, each counts alike here. Ours, from the expected F
+    measure (Lipton et al., ECML 2014).
     """
     return view.objects / (len(view.ids) + view.reach.objects)
 
