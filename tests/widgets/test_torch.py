@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -103,3 +104,19 @@ def test_a_program_that_ends_while_torch_is_imported_ends_quietly(seconds: str) 
         [sys.executable, "-c", ENDS, seconds], capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+POLICY = """
+import os
+from napari_samstar.widgets._torch import make_torch_safe
+make_torch_safe()
+print(os.environ["OMP_WAIT_POLICY"])
+"""
+
+
+@pytest.mark.parametrize("given", ["", "ACTIVE"])
+def test_threads_of_torch_sleep_while_they_wait_unless_the_user_wants_else(given: str) -> None:
+    own = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    env = own | ({"OMP_WAIT_POLICY": given} if given else {})
+    done = subprocess.run([sys.executable, "-c", POLICY], capture_output=True, text=True, env=env)
+    assert done.stdout.strip() == (given or "PASSIVE"), done.stderr

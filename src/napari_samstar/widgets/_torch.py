@@ -48,7 +48,11 @@ def make_torch_safe() -> None:
     process (a segmentation fault, no exception) when Mesa's libLLVM is there already: software
     OpenGL and AMD's drivers on Linux. Without Triton torch works as before, except that
     `torch.compile` has no GPU back end.
+
+    Torch's threads are told to sleep while they wait for each other. By default they spin, which
+    on a machine that has other work, such as drawing this window, made SAM four times slower.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if "triton" not in sys.modules and _mesa_llvm_is_loaded():
         sys.modules["triton"] = None  # type: ignore[assignment]  # import then raises ImportError
     if "torch" not in sys.modules:
