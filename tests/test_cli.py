@@ -27,6 +27,7 @@ from napari_samstar.core.outputs import NAMES
 from napari_samstar.core.pocket import build_pocket
 from napari_samstar.core.recipe import Recipe
 from napari_samstar.core.registry import REGISTRY
+from napari_samstar.core.rewards import REWARDS
 
 QUICK = ("--points-per-side", "4", "--device", "cpu")
 ALL = ("--pred-iou-thresh", "0", "--stability-score-thresh", "0")
@@ -226,7 +227,7 @@ def test_same_seed_same_search(tmp_path, tuned, model, image):
     assert (tmp_path / "again" / "front.csv").read_bytes() == front
     assert (tmp_path / "other" / "front.csv").read_bytes() != front
     weights = Recipe.load(tmp_path / "other" / "recipe.samstar.json").tuning["goal"]["weights"]
-    assert (weights["coverage"], weights["boundary"]) == (3, 1)
+    assert (weights["coverage"], weights["boundary"]) == (3, REWARDS["boundary"].weight)
 
 
 @pytest.fixture(scope="module")

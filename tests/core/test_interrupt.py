@@ -39,6 +39,18 @@ def test_the_encoder_stops_in_the_middle_and_is_none_the_worse():
     assert torch.equal(again.features, before.features)
 
 
+def test_gradients_are_as_before_wherever_it_was_stopped():
+    """A thread is used again: what it does next may be to learn."""
+    model, crop = tiny_model(), discs((48, 64)).rgb
+    asked = []
+    with stoppable(lambda: bool(asked.append(1))):
+        encode(model, crop)
+    for n in range(1, len(asked) + 1):
+        with pytest.raises(Interrupted), stoppable(after(n)):
+            encode(model, crop)
+        assert torch.is_grad_enabled(), f"stopped at {n} of {len(asked)}"
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
 def test_a_bank_that_was_stopped_anywhere_is_as_before(share):
     asked = []

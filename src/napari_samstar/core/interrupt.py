@@ -40,14 +40,19 @@ def checked() -> Iterator[None]:
     """`check` before each torch operation of this thread; results do not depend on it.
 
     Not only before each module: a single attention over a whole image takes ViT-B 3 s of one core.
+    Never where gradients are switched on or off: `no_grad` could not put back what it found.
     """
+    import torch
     from torch.overrides import TorchFunctionMode
+
+    switch = torch._C._set_grad_enabled
 
     class Checked(TorchFunctionMode):
         def __torch_function__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
-            check()
+            if func is not switch:
+                check()
             return func(*args, **(kwargs or {}))
 
     with Checked():

@@ -51,13 +51,13 @@ class HeldOutNote(QWidget):
         assert jury is not None
         picked = front.knee if session.chosen is None else session.chosen
         chosen, defaults = (front.evaluations[k].config for k in (picked, front.defaults))
-        asked = (id(jury), defaults, chosen, front.goal)
+        whose = "at the knee" if session.chosen is None else "on show"
+        asked = (id(jury), defaults, chosen, front.goal, whose)
         if asked == self._asked:
             return
         self._asked = asked
         self.text.setText("Checking what was held out…")
         work = partial(_check, jury, defaults, chosen)
-        whose = "at the knee" if session.chosen is None else "on show"
         done = partial(self._on_checked, asked, front.goal, whose)
         self._lane.add(work, done, "check")
 
