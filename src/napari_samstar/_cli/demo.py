@@ -21,7 +21,7 @@ from napari_samstar.core.config import AmgConfig
 if TYPE_CHECKING:
     from napari_samstar.core.scoring import Score
 
-DEFAULT_SAMPLE = "nuclei"
+DEFAULT_SAMPLE = "nanocrystals"
 EVALUATIONS = 300
 
 
