@@ -19,6 +19,7 @@ def test_names_and_defaults_are_upstreams():
     theirs = {n: p.default for n, p in upstream.items() if n not in ("self", "model")}
     ours = AmgConfig().to_dict()
     assert ours.pop("prompts") == "grid"
+    assert (ours.pop("min_likeness"), ours.pop("examples")) == (0.0, ())
     assert ours == theirs
     assert list(ours) == list(theirs)
 
@@ -34,7 +35,21 @@ def test_point_grids_become_arrays_for_upstream():
     config = AmgConfig(points_per_side=None, point_grids=(((0.5, 0.25),),))
     (grid,) = config.generator_kwargs()["point_grids"]
     assert grid.tolist() == [[0.5, 0.25]]
-    assert {"prompts": "grid", **AmgConfig().generator_kwargs()} == AmgConfig().to_dict()
+    own = {"prompts": "grid", "min_likeness": 0.0, "examples": ()}
+    assert own | AmgConfig().generator_kwargs() == AmgConfig().to_dict()
+
+
+ROD = (3.7, 1.5, 0.5, 0.97)
+
+
+def test_examples_are_part_of_a_configuration():
+    config = AmgConfig(min_likeness=0.4, examples=(ROD, ROD))
+    assert AmgConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert config.like((ROD,)).min_likeness == 0.4
+    assert config.like(()) == AmgConfig(), "without examples nothing can be like them"
+    with pytest.raises(UserError, match="SAM's own generator knows no shapes"):
+        config.generator_kwargs()
+    assert config.replace(min_likeness=0.0).generator_kwargs() == AmgConfig().generator_kwargs()
 
 
 @pytest.mark.parametrize(
@@ -50,6 +65,9 @@ def test_point_grids_become_arrays_for_upstream():
         ({"crop_n_layers": 3}, "crop_n_layers must lie between 0 and 2"),
         ({"stability_score_offset": 0.93}, "use 0.95 instead of 0.93"),
         ({"min_mask_region_area": -1}, "min_mask_region_area must lie between"),
+        ({"min_likeness": 0.5}, "min_likeness needs examples: mark a few good objects"),
+        ({"examples": ((1.0, 2.0),)}, "rows of four finite numbers"),
+        ({"examples": ((1.0, 2.0, float("nan"), 0.0),)}, "rows of four finite numbers"),
     ],
 )
 def test_bad_values_get_one_sentence(change, sentence):

@@ -16,8 +16,9 @@ def test_a_preset_is_a_goal_in_two_objectives_or_more(preset):
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
-def test_a_preset_works_without_being_told_anything(preset):
-    assert not [n for n in preset.weights if REWARDS[n].needs]
+def test_only_the_preset_for_examples_needs_to_be_told_something(preset):
+    needed = [REWARDS[n].needs for n in preset.weights if REWARDS[n].needs]
+    assert needed == (["a few good objects"] if preset.name == "like_examples" else [])
 
 
 def test_the_first_preset_is_the_default_goal():

@@ -142,3 +142,35 @@ def test_not_even_one_prompt_fits():
     model, _ = with_memory_for(0)
     with pytest.raises(UserError, match="choose a smaller model"):
         run(new_bank(model).prepare(COARSE))
+
+
+def test_shapes_are_measured_beforehand_where_there_are_examples():
+    bank = new_bank()
+    run(bank.prepare(COARSE))
+    everyone = bank.tables(COARSE)[0].ids
+    asked = COARSE.like(((3.0, 0.0, 1.0, 1.0),))
+    assert bank.missing([asked]) == Work(crops=0, prompts=0, shapes=len(everyone))
+    steps = list(bank.prepare(asked))
+    assert steps
+    assert {step.total for step in steps} == {len(everyone)}
+    assert not bank.missing([asked])
+    assert list(bank.prepare(asked)) == []
+
+
+def test_only_masks_like_the_examples_are_kept():
+    bank = new_bank()
+    base = COARSE.replace(pred_iou_thresh=0.0, stability_score_thresh=0.0)
+    run(bank.prepare(base))
+    every = select(bank, base)
+    model = bank.shapes.descriptors(every.ids[:1])
+    asked = base.like(tuple(tuple(row) for row in model.tolist()))
+    assert select(bank, asked).ids.tolist() == every.ids.tolist(), "0 keeps every shape"
+    strict = asked.replace(min_likeness=0.9)
+    kept = select(bank, strict)
+    likeness = bank.shapes.likeness(kept.ids, asked.examples)
+    assert len(kept)
+    assert (likeness >= 0.9).all()
+    (table,) = bank.tables(base)
+    passing = set(table.ids[bank.likeness(table, asked.examples) >= 0.9].tolist())
+    assert set(kept.ids.tolist()) <= passing
+    assert passing < set(table.ids.tolist())

@@ -104,6 +104,10 @@ def test_settings_without_effect_are_left_alone():
     grids = {"points_per_side", "crop_n_points_downscale_factor"}
     assert grids < set(space(Plan("everything")))
     assert not grids & set(space(Plan("everything", base=AmgConfig(prompts="centres"))))
+    assert "min_likeness" not in space(Plan("everything"))
+    assert set(space(Plan().like(((3.7, 1.5, 0.5, 0.97),)))) - set(space(Plan())) == {
+        "min_likeness"
+    }
 
 
 def test_plans_and_evaluations_come_back_from_text():

@@ -57,6 +57,24 @@ def test_kept_means_in_the_selection(bank: ProposalBank, config: AmgConfig) -> N
             assert f.faults or f.kept
 
 
+def test_an_object_of_another_shape_is_explained_and_mended(bank: ProposalBank) -> None:
+    loose = BASE.replace(pred_iou_thresh=0.0, stability_score_thresh=0.0)
+    first, *others = select(bank, loose).ids.tolist()
+    (like,) = bank.shapes.descriptors(np.array([first])).tolist()
+    strict = loose.replace(examples=(tuple(like),), min_likeness=0.95)
+    left_out = [i for i in others if i not in select(bank, strict).ids]
+    assert left_out
+    for mask_id in left_out:
+        (fault,) = faults_of(bank, strict, mask_id)
+        assert fault.cause == "likeness"
+        assert fault.value < 0.95 == fault.limit
+        assert "like the examples by" in fault.sentence
+        mended = remedy(bank, strict, mask_id)
+        assert mended is not None
+        assert mask_id in select(bank, mended.config).candidates
+        assert mended.changes["min_likeness"][0] == 0.95
+
+
 @pytest.mark.parametrize("config", random_configs(6))
 def test_a_remedy_was_tried(bank: ProposalBank, config: AmgConfig) -> None:
     offered = 0

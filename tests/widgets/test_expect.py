@@ -11,7 +11,9 @@ import pytest
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.expectations import EXPECTED
 from napari_samstar.core.presets import PRESETS
+from napari_samstar.widgets._examples import Examples
 from napari_samstar.widgets._goal_form import OWN
+from napari_samstar.widgets._layers import Placement
 
 
 def test_presets_set_the_weights_and_moving_one_makes_them_ones_own(panels: Any) -> None:
@@ -69,3 +71,33 @@ def test_a_reward_that_lacks_what_it_needs_says_so(segmented: Any, qtbot: Any) -
     session = segmented.tune.desk.session
     assert len(session.evaluations) == 32, segmented.tune.message.text()
     assert session.recipe() is not None
+
+
+def test_good_examples_are_what_the_search_goes_after(segmented: Any, qtbot: Any) -> None:
+    tune, desk = segmented.tune, segmented.tune.desk
+    preset = tune.goal_form.preset_box
+    likeness = segmented.segment.settings.rows["min_likeness"].native
+    assert preset.currentData() == "balanced"
+    assert likeness.isHidden()
+    layer = desk.apply()
+    at = Placement.of(segmented.viewer.layers["discs"], ())
+    examples = Examples(segmented.viewer, desk.history)
+    examples.toggle(at, layer.data == 1)
+    assert tune.expect_form.marks().examples is not None
+    assert preset.currentData() == "like_examples"
+    assert desk.session.goal.weights["shape_prior"] > 0
+    tune.budget_box.setValue(32)
+    tune.run_button.click()
+    qtbot.waitUntil(lambda: not desk.jobs.busy and desk.jobs._running is None, timeout=120_000)
+    found = desk.session.evaluations
+    assert len(found) == 32, tune.message.text()
+    assert len({e.config.min_likeness for e in found}) > 5
+    desk.session.choose(desk.session.front.best)
+    assert desk.session.config.examples
+    assert not likeness.isHidden()
+    examples.toggle(at, layer.data == 1)
+    assert tune.expect_form.marks().examples is None
+    assert preset.currentData() == "balanced"
+    tune.goal_form.weights["contrast"].setValue(2.5)
+    examples.toggle(at, layer.data == 1)
+    assert preset.currentText() == OWN, "weights of one's own stay"

@@ -147,3 +147,48 @@ def test_all_planes_become_one_layer_and_stop_keeps_what_is_done(panels: Any, qt
     assert panels.viewer.layers["stack objects [1]"].data[0].any()
     segment.desk.history.undo()
     assert "stack objects [1]" not in panels.viewer.layers
+
+
+def test_objects_become_good_examples_and_are_taken_back(results: ResultsPanel) -> None:
+    viewer, layer, row = results.viewer(), results.layer(), results.examples
+    history = results.desk.history
+    assert not row.button.isEnabled(), "no object is on show"
+    for n, label in enumerate((2, 4), start=1):
+        results.choose(label)
+        assert row.button.isEnabled()
+        assert not row.button.isChecked()
+        row.button.click()
+        assert row.button.isChecked()
+        assert f"{n} example" in row.note.text()
+    made = viewer.layers["good examples"]
+    np.testing.assert_array_equal(made.data > 0, np.isin(layer.data, (2, 4)))
+    assert len(np.unique(made.data)) == 3, "one id each"
+    np.testing.assert_array_equal(made.scale, layer.scale)
+    assert results.layer() is layer, "the table stays with the result"
+    row.button.click()
+    np.testing.assert_array_equal(made.data > 0, layer.data == 2)
+    history.undo()
+    np.testing.assert_array_equal(made.data > 0, np.isin(layer.data, (2, 4)))
+    history.undo()
+    history.undo()
+    assert made not in viewer.layers
+    assert not row.note.text()
+    history.redo()
+    assert made in viewer.layers
+
+
+def test_an_example_lies_on_its_own_plane_of_a_stack(make_napari_viewer: Any, qtbot: Any) -> None:
+    viewer = make_napari_viewer(show=True)
+    stack = np.zeros((3, 40, 50), dtype=np.int32)
+    stack[0, 5:15, 5:15], stack[2, 20:30, 20:40] = 1, 2
+    viewer.add_labels(stack, name="mine", scale=(2, 1, 1), translate=(0, 3, 3))
+    panel = ResultsPanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    qtbot.waitUntil(lambda: panel.model.rowCount() == 2, timeout=120_000)
+    for label, plane in ((1, 0), (2, 2)):
+        panel.choose(label)
+        panel.examples.button.click()
+        made = viewer.layers[-1] if plane == 0 else viewer.layers["good examples [1]"]
+        assert made.data.shape == (1, 40, 50)
+        np.testing.assert_array_equal(made.translate, (2 * plane, 3, 3))
+        np.testing.assert_array_equal(made.data[0] > 0, stack[plane] == label)

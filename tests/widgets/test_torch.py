@@ -120,3 +120,50 @@ def test_threads_of_torch_sleep_while_they_wait_unless_the_user_wants_else(given
     env = own | ({"OMP_WAIT_POLICY": given} if given else {})
     done = subprocess.run([sys.executable, "-c", POLICY], capture_output=True, text=True, env=env)
     assert done.stdout.strip() == (given or "PASSIVE"), done.stderr
+
+
+MEASURE = """
+import sys
+import numpy as np
+from napari_samstar.widgets import _work
+from napari_samstar.core import export, outputs
+planes = np.zeros((1, 20, 30), np.int32)
+planes[0, 5:9, 5:12] = 1
+table = _work.measure(planes, None, None, "px")
+assert 28 in table.to_numpy().ravel().tolist(), table
+assert "torch" not in sys.modules
+"""
+
+
+def test_measuring_and_exporting_a_layer_need_no_torch() -> None:
+    done = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+WORKER = """
+import ctypes, glob, sys
+from qtpy.QtCore import QCoreApplication
+from napari_samstar.widgets._workers import worker_of
+app = QCoreApplication([])
+libraries = sorted(glob.glob("/usr/lib/*/libLLVM*.so*"))
+if not libraries:
+    print("no LLVM"); sys.exit()
+ctypes.CDLL(libraries[-1])
+def load():
+    import torchvision
+    return "fine"
+worker = worker_of(load)
+worker.returned.connect(print)
+worker.finished.connect(app.quit)
+worker.start()
+app.exec_() if hasattr(app, "exec_") else app.exec()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Mesa and Triton meet on Linux only")
+def test_a_worker_may_be_the_first_to_import_torch() -> None:
+    done = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    if "no LLVM" in done.stdout:
+        pytest.skip("this machine has no libLLVM, so the clash cannot happen on it")
+    assert "fine" in done.stdout

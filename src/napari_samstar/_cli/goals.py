@@ -51,11 +51,11 @@ def parse_expectation(text: str) -> tuple[str, float, str]:
 
 
 Preset = Annotated[
-    str,
+    str | None,
     typer.Option(
         rich_help_panel=GOAL,
         help="A goal in words: balanced, small_particles, large_aggregates, touching_particles, "
-        "nuclei or count_only.",
+        "nuclei, count_only or like_examples. (default: balanced; like_examples with --examples)",
     ),
 ]
 Weights = Annotated[
@@ -83,8 +83,8 @@ Examples = Annotated[
     typer.Option(
         "--examples",
         rich_help_panel=GOAL,
-        help="Labels of a few good objects, one file for each image in the same order, for the "
-        "reward shape_prior.",
+        help="Labels of a few good objects, one file for each image in the same order: only "
+        "objects of their shape and size are looked for.",
     ),
 ]
 Annotations = Annotated[
@@ -98,11 +98,20 @@ Annotations = Annotated[
 ]
 
 
-def goal_of(weights: Sequence[tuple[str, float]] | None, preset: str = "balanced") -> Goal:
-    """Return the goal of a preset with some weights changed."""
+def goal_of(
+    weights: Sequence[tuple[str, float]] | None,
+    preset: str | None = None,
+    *,
+    examples: bool = False,
+) -> Goal:
+    """Return the goal of a preset with some weights changed.
+
+    Without a preset, that for `examples` where there are some, or else the balanced one.
+    """
     from napari_samstar.core.goal import Goal
     from napari_samstar.core.presets import PRESETS
 
+    preset = preset or ("like_examples" if examples else "balanced")
     if preset not in PRESETS:
         raise UserError(f"There is no preset {preset!r}: choose one of {', '.join(PRESETS)}.")
     return Goal({**PRESETS[preset].goal.weights, **dict(weights or ())})

@@ -83,7 +83,8 @@ def _searched(
 
     judge = _together(tuned)
     journal = _journal(tuned, request) if request.journalled else None
-    ready = continued(request.goal, request.plan, journal, judged_by(judge), resume=request.resume)
+    plan = request.plan.like(judge.examples)
+    ready = continued(request.goal, plan, journal, judged_by(judge), resume=request.resume)
     if request.resume:
         say(_about_resuming(ready))
     _say_cost(tuned, ready.plan, tracker)

@@ -107,7 +107,7 @@ def tune(
     seed: Annotated[
         int, typer.Option(min=0, rich_help_panel=SEARCH, help="Same seed, same result.")
     ] = 0,
-    preset: goals.Preset = "balanced",
+    preset: goals.Preset = None,
     weight: goals.Weights = None,
     expect: goals.Expect = None,
     examples: goals.Examples = None,
@@ -162,7 +162,7 @@ def tune(
 
     start = time.perf_counter()
     request = Request(
-        goal=goals.goal_of(weight, preset),
+        goal=goals.goal_of(weight, preset, examples=bool(examples)),
         plan=Plan(scope.value, evaluations, population, seed, settings),
         rule=pick.value,
         minutes=minutes,

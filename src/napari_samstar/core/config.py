@@ -1,12 +1,16 @@
-"""The 13 settings of SAM's automatic mask generator, declared once."""
+"""The 13 settings of SAM's automatic mask generator and one of ours, declared once."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from napari_samstar.core.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_samstar.core.shape import Shapes
 
 Reruns = Literal["nothing", "decoder", "encoder"]
 Scope = Literal["filters", "zoom", "grids", "everything"]
@@ -17,6 +21,9 @@ OFFSET_STEP = 0.05
 
 OF_GRIDS = ("points_per_side", "crop_n_points_downscale_factor")
 """Settings without effect where SAM is asked at centres."""
+
+OF_EXAMPLES = ("min_likeness",)
+"""Settings without effect where no good objects are marked."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,9 @@ def _setting(default: Any, **about: Any) -> Any:
 class AmgConfig:
     """One configuration of `segment_anything.SamAutomaticMaskGenerator`.
 
-    Names, defaults and meaning are upstream's, but for `prompts`, which is ours. Each searchable
-    field carries a `Setting` in its metadata; the others are settable but not searched.
+    Names, defaults and meaning are upstream's, but for `prompts`, `min_likeness` and `examples`,
+    which are ours. Each searchable field carries a `Setting` in its metadata; the others are
+    settable but not searched.
 
     Attributes
     ----------
@@ -59,6 +67,11 @@ class AmgConfig:
     point_grids : tuple of tuple of (float, float), optional
         Explicit prompts instead of a grid, per crop layer, as (x, y) fractions of the crop, the
         frame upstream uses. Set exactly one of this and `points_per_side`.
+    min_likeness : float
+        Least likeness to the `examples`, see `shape.closeness`; asked before duplicates are
+        removed, as upstream asks for quality and stability. 0 keeps every shape.
+    examples : tuple of (float, float, float, float)
+        Shapes of good objects: log diameter (px), log aspect ratio, circularity, solidity.
     """
 
     prompts: Prompts = "grid"
@@ -128,6 +141,14 @@ class AmgConfig:
         help="Fill holes and remove specks smaller than this area, then drop new duplicates.",
         low=0, high=100_000, step=1, reruns="nothing", search_low=0, search_high=200, unit="px",
     )  # fmt: skip
+    min_likeness: float = _setting(
+        0.0,
+        label="Like my examples",
+        help="Drop masks whose shape and size are less like the good examples than this. "
+        "0 keeps every shape.",
+        low=0.0, high=1.0, step=0.01, reruns="nothing", search_low=0.0, search_high=0.9,
+    )  # fmt: skip
+    examples: tuple[tuple[float, ...], ...] = ()
     output_mode: Literal["binary_mask", "uncompressed_rle", "coco_rle"] = "binary_mask"
 
     def __post_init__(self) -> None:
@@ -139,6 +160,10 @@ class AmgConfig:
             raise UserError(f"prompts must be 'grid' or 'centres', not {self.prompts!r}.")
         if self.prompts == "centres" and self.point_grids is not None:
             raise UserError("Give either point_grids or prompts='centres', not both.")
+        if self.min_likeness > 0 and not self.examples:
+            raise UserError("min_likeness needs examples: mark a few good objects.")
+        if any(len(row) != 4 or not all(map(math.isfinite, row)) for row in self.examples):
+            raise UserError("examples must be rows of four finite numbers.")
         if self.points_per_batch < 1:
             raise UserError("points_per_batch must be at least 1.")
         snapped = round(round(self.stability_score_offset / OFFSET_STEP) * OFFSET_STEP, 10)
@@ -163,6 +188,10 @@ class AmgConfig:
         """Return a copy with `changes` applied, checked."""
         return dataclasses.replace(self, **changes)
 
+    def like(self, examples: Shapes) -> AmgConfig:
+        """Return a copy that knows these examples; without any, every shape is kept."""
+        return self.replace(examples=examples, min_likeness=self.min_likeness if examples else 0.0)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready values, every field by name."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
@@ -181,6 +210,8 @@ class AmgConfig:
             values["point_grids"] = tuple(
                 tuple((float(x), float(y)) for x, y in grid) for grid in values["point_grids"]
             )
+        shapes = values.get("examples", ())
+        values["examples"] = tuple(tuple(float(x) for x in row) for row in shapes)
         for name, about in SETTINGS.items():
             if name in values and values[name] is not None and about.step == 1:
                 values[name] = _whole(name, values[name])
@@ -192,13 +223,16 @@ class AmgConfig:
         Raises
         ------
         UserError
-            With ``prompts="centres"``, which upstream does not have.
+            With ``prompts="centres"`` or `min_likeness`, which upstream does not have.
         """
         import numpy as np
 
         values = self.to_dict()
         if values.pop("prompts") != "grid":
             raise UserError("SAM's own generator only asks on a grid: use prompts='grid' for it.")
+        del values["examples"]
+        if values.pop("min_likeness") > 0:
+            raise UserError("SAM's own generator knows no shapes: use min_likeness=0 for it.")
         if self.point_grids is not None:
             values["point_grids"] = [
                 np.asarray(g, dtype=float).reshape(-1, 2) for g in self.point_grids

@@ -14,8 +14,8 @@ from skimage.measure import regionprops
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.files import write_atomic
+from napari_samstar.core.masks import run_lengths
 from napari_samstar.core.outlines import area, outlines
-from napari_samstar.core.select import run_lengths
 
 if TYPE_CHECKING:
     from napari_samstar.core.outlines import Ring

@@ -7,12 +7,15 @@ from typing import Literal
 
 from napari_samstar.core.config import SETTINGS, AmgConfig
 
-Cause = Literal["quality", "stability", "edge", "duplicate", "crop duplicate", "cleaned", "speck"]
+Cause = Literal[
+    "quality", "stability", "edge", "likeness", "duplicate", "crop duplicate", "cleaned", "speck"
+]
 
 _SETTING: dict[Cause, str] = {
     "quality": "pred_iou_thresh",
     "stability": "stability_score_thresh",
     "edge": "",
+    "likeness": "min_likeness",
     "duplicate": "box_nms_thresh",
     "crop duplicate": "crop_nms_thresh",
     "cleaned": "box_nms_thresh",
@@ -60,6 +63,8 @@ class Fault:
             "quality": f"SAM rates it {value}, {label} asks for more than {limit} ({gap} too low).",
             "stability": f"Its stability is {value}, {label} asks for {limit} ({gap} too low).",
             "edge": "It touches the edge of a zoomed crop, so it may be cut off there.",
+            "likeness": f"Its shape and size are like the examples by {value}, {label} asks for "
+            f"{limit} ({gap} too little).",
             "duplicate": f"It overlaps a better rated object by {value}, {label} lets pass "
             f"{limit} ({gap} too much).",
             "crop duplicate": f"An object of a closer zoom overlaps it by {value}, {label} "

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
 from napari_samstar.core.masks import Bool, Plane, Words, canvas_of, pack_window
-from napari_samstar.core.shape import descriptors_of, shape_of
+from napari_samstar.core.shape import Measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_samstar.core.facts import ImageFacts
     from napari_samstar.core.masks import MaskStore
+    from napari_samstar.core.shape import Shapes
 
 Ids = NDArray[np.int64]
 Column = NDArray[np.float64]
@@ -39,15 +40,15 @@ class Features:
     Every value is measured on first demand. Ids never change meaning, so nothing is ever stale.
     """
 
-    def __init__(self, store: MaskStore, facts: ImageFacts) -> None:
+    def __init__(self, store: MaskStore, facts: ImageFacts, shapes: Measured | None = None) -> None:
         self.store = store
+        self._shapes = shapes or Measured(store)
         self.facts = facts
         self.foreground, self.edges = facts.canvases()
         self.edge_share = float(facts.edges.mean())
         self.n_edges = facts.n_edges
         self.image_variance = float(facts.gray.var())
         self._columns: dict[str, dict[int, float]] = {}
-        self._shapes: dict[int, tuple[float, float, float]] = {}
         self._contours: dict[int, Plane] = {}
         self._widened: dict[int, Plane] = {}
         self._pair_keys = np.empty(0, dtype=np.int64)
@@ -98,14 +99,11 @@ class Features:
 
     def shape(self, ids: Ids) -> Column:
         """Return circularity, solidity and aspect ratio, shape (k, 3); see `shape.shape_of`."""
-        for i in ids.tolist():
-            if i not in self._shapes:
-                self._shapes[i] = shape_of(self.store.window(i))
-        return np.array([self._shapes[i] for i in ids.tolist()]).reshape(-1, 3)
+        return self._shapes.shape(ids)
 
-    def descriptors(self, ids: Ids) -> Column:
-        """Return shape descriptors, shape (k, 4); see `shape.descriptors_of`."""
-        return descriptors_of(self.area(ids), self.shape(ids))
+    def likeness(self, ids: Ids, examples: Shapes) -> Column:
+        """Return how like the `examples` the masks are, shape (k,); see `shape.closeness`."""
+        return self._shapes.likeness(ids, examples)
 
     # --- one value per pair -------------------------------------------------------------------
 

@@ -96,7 +96,8 @@ def tune(
     keys = [judge.bank.image.key for judge in jury.tuned]
     journal = Journal.of(keys, bank.model.identity)
     together = jury.together()
-    ready = continued(goal, plan, journal, judged_by(together), resume=resume)
+    informed = plan.like(together.examples)
+    ready = continued(goal, informed, journal, judged_by(together), resume=resume)
     yield from ready.searched(together, told.minutes)
 
 

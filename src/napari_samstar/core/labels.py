@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import measure
 
+from napari_samstar.core.images import Micrograph
+
 if TYPE_CHECKING:
-    from napari_samstar.core.images import Micrograph
     from napari_samstar.core.masks import MaskStore
 
 Labels = NDArray[np.int32]
@@ -102,3 +103,33 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     return f"{value:.6g}" if np.isfinite(value) else ""
+
+
+def measure_planes(
+    planes: Labels, image: Micrograph | None, pixel_size: tuple[float, float] | None, unit: str
+) -> dict[str, NDArray[Any]]:
+    """Measure every object of every plane; see `measurements`.
+
+    Parameters
+    ----------
+    planes : ndarray of int, shape (n, H, W)
+    image : Micrograph, optional
+        What lies under a single plane; without it there are no intensities.
+    pixel_size, unit
+        Used without an `image`.
+
+    Returns
+    -------
+    dict of str to ndarray
+        With a column "plane" where there are several.
+    """
+    if image is not None and len(planes) == 1:
+        return measurements(planes[0], image)
+    blank = Micrograph(np.zeros((*planes.shape[1:], 3), np.uint8), pixel_size, unit)
+    tables = [measurements(plane, blank) for plane in planes]
+    whole = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
+    del whole["mean_intensity"]
+    if len(planes) > 1:
+        counts = [len(t["label"]) for t in tables]
+        whole = {"plane": np.repeat(np.arange(len(planes)), counts), **whole}
+    return whole

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.shape import ShapePrior, prior_of
+from napari_samstar.core.shape import Shapes, shapes_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +45,12 @@ class Marks:
                     f"The {name} have shape {array.shape} and the image {shape}: "
                     "choose a layer that was drawn on this image."
                 )
-        _ = self.prior  # an empty layer is refused now, not in the middle of a search
+        _ = self.shapes  # an empty layer is refused now, not in the middle of a search
 
     @cached_property
-    def prior(self) -> ShapePrior | None:
-        """The shapes of `examples`; UserError where they hold no object."""
-        return None if self.examples is None else prior_of(self.examples)
+    def shapes(self) -> Shapes:
+        """The shapes of `examples`, none without; UserError where they hold no object."""
+        return () if self.examples is None else shapes_in(self.examples)
 
     def digest(self) -> str:
         """Return a hash of all marks; empty where there are none."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -216,3 +217,12 @@ def canvas_of(mask: Bool) -> Words:
     padded = np.zeros((h, -(-w // BITS) * BITS), dtype=bool)
     padded[:, :w] = mask
     return pack(padded)
+
+
+def run_lengths(mask: Bool) -> dict[str, Any]:
+    """Return COCO's uncompressed run lengths of a bool (H, W) mask, column by column."""
+    flat = mask.T.ravel()
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    edges = np.concatenate([[0], changes, [flat.size]])
+    counts = np.diff(edges).tolist()
+    return {"size": list(mask.shape), "counts": [0, *counts] if flat[0] else counts}

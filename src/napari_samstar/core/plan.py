@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from napari_samstar.core.config import OF_GRIDS, AmgConfig, Scope, Setting, searched
+from napari_samstar.core.config import (
+    OF_EXAMPLES,
+    OF_GRIDS,
+    AmgConfig,
+    Scope,
+    Setting,
+    searched,
+)
 from napari_samstar.core.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_samstar.core.shape import Shapes
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,10 @@ class Plan:
                 f"The budget must be at least one population: {self.population} evaluations."
             )
 
+    def like(self, examples: Shapes) -> Plan:
+        """Return a copy whose settings know these examples; see `AmgConfig.examples`."""
+        return replace(self, base=self.base.like(examples))
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
         return {
@@ -116,11 +130,14 @@ def space(plan: Plan) -> dict[str, Setting]:
 
     Without crops, and with a scope that adds none, nothing depends on the settings of crops but
     the last clean-up, which then keeps its default; nor anything on the density of a grid where SAM
-    is asked at centres.
+    is asked at centres, nor on likeness where no good objects are known.
     """
     found = searched(plan.scope)
+    idle: tuple[str, ...] = ()
     if plan.base.prompts == "centres":
-        found = {name: setting for name, setting in found.items() if name not in OF_GRIDS}
-    if "crop_n_layers" in found or plan.base.crop_n_layers > 0:
-        return found
-    return {name: setting for name, setting in found.items() if name not in _OF_CROPS}
+        idle += OF_GRIDS
+    if not plan.base.examples:
+        idle += OF_EXAMPLES
+    if "crop_n_layers" not in found and plan.base.crop_n_layers == 0:
+        idle += _OF_CROPS
+    return {name: setting for name, setting in found.items() if name not in idle}

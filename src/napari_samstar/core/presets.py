@@ -108,6 +108,13 @@ PRESETS: dict[str, Preset] = {
                 "no_oversegmentation": 2,
             },
         ),
+        Preset(
+            "like_examples",
+            "Objects like my examples",
+            "Only objects of the shape and size of a few good ones that you marked.",
+            # What covers the rest of the foreground would be punished by all other rewards.
+            {"shape_prior": 3, "overlap_fidelity": 0.3, "no_oversegmentation": 0.3},
+        ),
     )
 }
 """Every preset by name; the first is the default."""

@@ -19,15 +19,20 @@ from napari_samstar.core.encoder import EmbeddingCache
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.masks import MaskStore
 from napari_samstar.core.progress import Progress
+from napari_samstar.core.shape import Measured
 
 if TYPE_CHECKING:
     from napari_samstar.core.config import AmgConfig
     from napari_samstar.core.encoder import Embedding
     from napari_samstar.core.images import Micrograph
     from napari_samstar.core.models import LoadedModel
+    from napari_samstar.core.shape import Shapes
 
 MASK_SHARE = 0.12
 """Mean share of the image that a candidate's box covers, for the memory estimate."""
+
+AT_ONCE = 128
+"""Shapes measured between two reports of progress; some 0.1 s."""
 
 USUAL_CENTRES = 200
 """Centres per crop, for estimates of time and memory before the crop is encoded."""
@@ -83,13 +88,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Work:
-    """What is still to be done: crops to encode and prompts to decode."""
+    """What is still to be done: crops to encode, prompts to decode and shapes to measure."""
 
     crops: int
     prompts: int
+    shapes: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.crops or self.prompts)
+        return bool(self.crops or self.prompts or self.shapes)
 
 
 class ProposalBank:
@@ -112,8 +118,10 @@ class ProposalBank:
         self.model = model
         self.masks = MaskStore(self.shape)
         self.cleaner = Cleaner(self.masks)
+        self.shapes = Measured(self.masks)
         self._cache = cache or EmbeddingCache()
         self._tables: dict[Part, Table] = {}
+        self._likeness: dict[tuple[Table, Shapes], NDArray[np.float64]] = {}
         self._encoded: set[Box] = set()
         self._seconds = {"crops": 0.0, "prompts": 0.0}
         self._counts = {"crops": 0, "prompts": 0}
@@ -151,7 +159,15 @@ class ProposalBank:
         """Return what `prepare` would have to do for all `configs` together."""
         parts = {p for config in configs for p in self.parts(config)} - self._tables.keys()
         crops = {p.crop_box for p in parts} - self._encoded
-        return Work(len(crops), sum(p.n_points for p in parts))
+        shapes = {i for c in configs for i in self._unmeasured(c)}
+        return Work(len(crops), sum(p.n_points for p in parts), len(shapes))
+
+    def likeness(self, table: Table, examples: Shapes) -> NDArray[np.float64]:
+        """Return how like the `examples` a table's masks are, shape (n,); see `shape.closeness`."""
+        known = self._likeness.get((table, examples))
+        if known is None:
+            known = self._likeness[table, examples] = self.shapes.likeness(table.ids, examples)
+        return known
 
     def seconds(self, work: Work) -> float | None:
         """Return the expected time of `work` from this bank's own pace; None before any."""
@@ -163,7 +179,9 @@ class ProposalBank:
     def prepare(self, config: AmgConfig) -> Iterator[Progress]:
         """Encode and decode what `config` needs and the bank lacks; yields progress in prompts.
 
-        A part joins the bank when it is complete: stopped half-way, the bank is as before it.
+        Where examples are given, the shapes of all candidates are measured too, so that `select`
+        need not. A part joins the bank when it is complete: stopped half-way, the bank is as
+        before it.
 
         Raises
         ------
@@ -181,6 +199,17 @@ class ProposalBank:
                     done + min(points, part.n_points), total, "Asking SAM for candidates"
                 )
             done += part.n_points
+        unmeasured = self._unmeasured(config)
+        for k in range(0, len(unmeasured), AT_ONCE):
+            yield Progress(k, len(unmeasured), "Measuring the shapes of candidates")
+            self.shapes.shape(unmeasured[k : k + AT_ONCE])
+
+    def _unmeasured(self, config: AmgConfig) -> NDArray[np.int64]:
+        """Return the candidates at hand whose shapes `config` asks for and nobody measured."""
+        tables = [self._tables[p] for p in self.parts(config) if p in self._tables]
+        if not config.examples or not tables:
+            return np.zeros(0, dtype=np.int64)
+        return self.shapes.missing(np.concatenate([t.ids for t in tables]))
 
     def _decode(self, part: Part) -> Iterator[int]:
         x0, y0, x1, y1 = part.crop_box

@@ -18,6 +18,7 @@ from torchvision.ops.boxes import batched_nms, box_area
 
 from napari_samstar.core.config import OFFSET_STEP
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.masks import run_lengths
 
 if TYPE_CHECKING:
     from napari_samstar.core.config import AmgConfig
@@ -120,7 +121,7 @@ class Stages:
 
 def stages(bank: ProposalBank, config: AmgConfig) -> Stages:
     """Run a selection and keep what each stage left; see `select`."""
-    crops = tuple(_select_crop(table, config) for table in bank.tables(config))
+    crops = tuple(_select_crop(bank, table, config) for table in bank.tables(config))
     kept = Kept(*(torch.cat(column) for column in zip(*(c.columns() for c in crops), strict=True)))
     if len(crops) > 1 and len(kept.ids):
         scores = (1 / box_area(kept.crop_boxes)).to(kept.boxes.device)
@@ -131,8 +132,12 @@ def stages(bank: ProposalBank, config: AmgConfig) -> Stages:
     return Stages(crops, kept, final)
 
 
-def passes(table: Table, config: AmgConfig) -> dict[str, torch.Tensor]:
-    """Return which candidates of one crop pass each filter: bool, shape (n,) each."""
+def passes(bank: ProposalBank, table: Table, config: AmgConfig) -> dict[str, torch.Tensor]:
+    """Return which candidates of one crop pass each filter: bool, shape (n,) each.
+
+    Likeness is upstream's stranger; it is asked before duplicates are removed, so that the whole
+    that swallows an object of the right shape does not take its place.
+    """
     c = table.candidates
     every = torch.ones_like(c.near_edge)
     quality = config.pred_iou_thresh > 0.0
@@ -142,7 +147,12 @@ def passes(table: Table, config: AmgConfig) -> dict[str, torch.Tensor]:
         "quality": c.predicted_iou > config.pred_iou_thresh if quality else every,
         "stability": stability >= config.stability_score_thresh if steady else every,
         "edge": ~c.near_edge,
+        "likeness": _alike(bank, table, config).to(every.device) if config.examples else every,
     }
+
+
+def _alike(bank: ProposalBank, table: Table, config: AmgConfig) -> torch.Tensor:
+    return torch.from_numpy(bank.likeness(table, config.examples) >= config.min_likeness)
 
 
 def stability_of(table: Table, config: AmgConfig) -> torch.Tensor:
@@ -151,14 +161,14 @@ def stability_of(table: Table, config: AmgConfig) -> torch.Tensor:
     return table.candidates.stability[rung]
 
 
-def _select_crop(table: Table, config: AmgConfig) -> Kept:
+def _select_crop(bank: ProposalBank, table: Table, config: AmgConfig) -> Kept:
     """Filter one crop's candidates and suppress duplicates among them."""
     c = table.candidates
     stability = stability_of(table, config)
-    passed = passes(table, config)
+    passed = passes(bank, table, config)
     keep = passed["quality"] & passed["stability"]
     some_batch_empty = bool((torch.bincount(c.batch[keep], minlength=c.n_batches) == 0).any())
-    index = torch.nonzero(keep & passed["edge"]).squeeze(1)
+    index = torch.nonzero(keep & passed["edge"] & passed["likeness"]).squeeze(1)
     boxes = c.boxes[index]
     if some_batch_empty:
         # Upstream gives an empty batch float boxes, and concatenation spreads the type.
@@ -243,12 +253,3 @@ def _encoded(mask: Bool, output_mode: str) -> Any:
         raise UserError(
             "output_mode 'coco_rle' needs pycocotools: pip install pycocotools."
         ) from error
-
-
-def run_lengths(mask: Bool) -> dict[str, Any]:
-    """Return COCO's uncompressed run lengths of a bool (H, W) mask, column by column."""
-    flat = mask.T.ravel()
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    edges = np.concatenate([[0], changes, [flat.size]])
-    counts = np.diff(edges).tolist()
-    return {"size": list(mask.shape), "counts": [0, *counts] if flat[0] else counts}

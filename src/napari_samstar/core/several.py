@@ -10,10 +10,12 @@ import numpy as np
 
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.rewards import REWARDS
+from napari_samstar.core.rewards.registry import FORMULAS
 
 if TYPE_CHECKING:
     from napari_samstar.core.config import AmgConfig
     from napari_samstar.core.search import Result
+    from napari_samstar.core.shape import Shapes
     from napari_samstar.core.tuning import Judge
 
 
@@ -38,6 +40,11 @@ class Several:
     """
 
     judges: tuple[Judge, ...]
+
+    @property
+    def examples(self) -> Shapes:
+        """Shapes of the objects that were marked as good on any of the images."""
+        return tuple(row for judge in self.judges for row in judge.examples)
 
     def evaluate(self, config: AmgConfig) -> Iterator[Progress | Result]:
         """Decode what is missing on any image, then yield mean rewards and all masks."""
@@ -66,6 +73,7 @@ def judged_by(judge: Judge | Several) -> dict[str, Any]:
     judges = judge.judges if isinstance(judge, Several) else (judge,)
     return {
         "rewards": sorted(REWARDS),
+        "formulas": FORMULAS,
         "images": [
             {
                 "expectations": j.expectations.to_dict(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,15 +14,19 @@ from skimage import measure
 from napari_samstar.core.errors import UserError
 
 if TYPE_CHECKING:
-    from napari_samstar.core.masks import Bool
+    from napari_samstar.core.masks import Bool, MaskStore
 
 Column = NDArray[np.float64]
+Ids = NDArray[np.int64]
+
+Shapes = tuple[tuple[float, ...], ...]
+"""Descriptors of objects, a row of four for each; see `descriptors_of`."""
 
 TOLERANCE = np.array([0.15, 0.12, 0.06, 0.04])
 """Deviations that count as the same shape even among identical examples: log diameter, log aspect
 ratio, circularity, solidity. About the error of a mask's outline of one pixel at 30 px."""
 
-_REACH = 18.0  # likeness exp(-D^2 / 18): 0.95 at D = 1, 0.61 at D = 3, 0.04 at D = 7.5
+_REACH = 50.0  # likeness exp(-D^2 / 50): 0.98 at D = 1, 0.61 at D = 5, 0.2 at D = 9
 
 
 def shape_of(window: Bool) -> tuple[float, float, float]:
@@ -83,7 +88,7 @@ class ShapePrior:
     precision: Column
 
 
-def prior_of(examples: NDArray[np.integer]) -> ShapePrior:
+def shapes_in(examples: NDArray[np.integer]) -> Shapes:
     """Describe the objects of a label image of shape (H, W).
 
     Raises
@@ -96,6 +101,13 @@ def prior_of(examples: NDArray[np.integer]) -> ShapePrior:
         raise UserError("The layer of examples is empty: mark at least one good object.")
     shapes = np.array([shape_of(r.image) for r in found])
     values = descriptors_of(np.array([float(r.area) for r in found]), shapes)
+    return tuple(tuple(row) for row in values.tolist())
+
+
+@lru_cache(maxsize=16)  # asked for at every selection
+def prior_of(examples: Shapes) -> ShapePrior:
+    """Return the mean and spread of the shapes of at least one example."""
+    values = np.array(examples)
     covariance = np.diag(TOLERANCE**2)
     if len(values) > 1:
         covariance = covariance + np.cov(values, rowvar=False)
@@ -107,3 +119,36 @@ def closeness(values: Column, prior: ShapePrior) -> Column:
     delta = values - prior.mean
     squared = np.einsum("ki,ij,kj->k", delta, prior.precision, delta)
     return np.asarray(np.exp(-squared / _REACH))
+
+
+class Measured:
+    """Shapes of the masks of a store, each measured once and kept.
+
+    Parameters
+    ----------
+    store : MaskStore
+    """
+
+    def __init__(self, store: MaskStore) -> None:
+        self._store = store
+        self._known: dict[int, tuple[float, float, float]] = {}
+
+    def missing(self, ids: Ids) -> Ids:
+        """Return those of `ids` that are not measured yet."""
+        return np.array([i for i in ids.tolist() if i not in self._known], dtype=np.int64)
+
+    def shape(self, ids: Ids) -> Column:
+        """Return circularity, solidity and aspect ratio, shape (k, 3); see `shape_of`."""
+        for i in ids.tolist():
+            if i not in self._known:
+                self._known[i] = shape_of(self._store.window(i))
+        return np.array([self._known[i] for i in ids.tolist()]).reshape(-1, 3)
+
+    def descriptors(self, ids: Ids) -> Column:
+        """Return shape descriptors, shape (k, 4); see `descriptors_of`."""
+        areas = self._store.areas(ids.tolist()).astype(np.float64)
+        return descriptors_of(areas, self.shape(ids))
+
+    def likeness(self, ids: Ids, examples: Shapes) -> Column:
+        """Return how like the `examples` the masks are, shape (k,), 0 to 1; see `closeness`."""
+        return closeness(self.descriptors(ids), prior_of(examples))

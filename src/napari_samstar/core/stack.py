@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
-from numpy.typing import NDArray
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.images import Micrograph
-from napari_samstar.core.labels import Labels, measurements, paint
+from napari_samstar.core.labels import Labels, paint
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.proposals import ProposalBank
 from napari_samstar.core.select import select
@@ -96,33 +94,3 @@ def _shape(source: Source) -> tuple[int, int]:
     array = source.array[0] if isinstance(source.array, list) else source.array
     rows, cols = array.shape[-3:-1] if source.rgb else array.shape[-2:]
     return int(rows), int(cols)
-
-
-def measure_planes(
-    planes: Labels, image: Micrograph | None, pixel_size: tuple[float, float] | None, unit: str
-) -> dict[str, NDArray[Any]]:
-    """Measure every object of every plane; see `labels.measurements`.
-
-    Parameters
-    ----------
-    planes : ndarray of int, shape (n, H, W)
-    image : Micrograph, optional
-        What lies under a single plane; without it there are no intensities.
-    pixel_size, unit
-        Used without an `image`.
-
-    Returns
-    -------
-    dict of str to ndarray
-        With a column "plane" where there are several.
-    """
-    if image is not None and len(planes) == 1:
-        return measurements(planes[0], image)
-    blank = Micrograph(np.zeros((*planes.shape[1:], 3), np.uint8), pixel_size, unit)
-    tables = [measurements(plane, blank) for plane in planes]
-    whole = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
-    del whole["mean_intensity"]
-    if len(planes) > 1:
-        counts = [len(t["label"]) for t in tables]
-        whole = {"plane": np.repeat(np.arange(len(planes)), counts), **whole}
-    return whole

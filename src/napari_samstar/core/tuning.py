@@ -24,6 +24,7 @@ from napari_samstar.core.select import Selection, select
 if TYPE_CHECKING:
     from napari_samstar.core.goal import Goal
     from napari_samstar.core.progress import Progress
+    from napari_samstar.core.shape import Shapes
 
 
 _WHERE = ("prompts", "points_per_side", "points_per_batch", "point_grids")
@@ -71,13 +72,20 @@ class Judge:
         wanted = _in_px(bank, expectations)  # before the image is looked at: it may be refused
         marks.check(bank.shape)
         facts = image_facts(bank.image.rgb, polarity)
-        return cls(bank, Features(bank.masks, facts), wanted.completed(facts), marks)
+        features = Features(bank.masks, facts, bank.shapes)
+        return cls(bank, features, wanted.completed(facts), marks)
 
     def told(self, expectations: Expectations | None, marks: Marks = NO_MARKS) -> Judge:
         """Return a judge with other expectations and marks that shares every measurement made."""
         wanted = _in_px(self.bank, expectations).completed(self.features.facts)
         marks.check(self.bank.shape)
-        return Judge(self.bank, self.features, wanted, marks, self._reaches)
+        known = self._reaches if marks.shapes == self.marks.shapes else {}
+        return Judge(self.bank, self.features, wanted, marks, known)
+
+    @property
+    def examples(self) -> Shapes:
+        """Shapes of the objects that were marked as good."""
+        return self.marks.shapes
 
     def rewards(self, selection: Selection) -> dict[str, float]:
         """Return all rewards that apply to a selection from this bank."""
@@ -86,9 +94,9 @@ class Judge:
     def reach(self, config: AmgConfig) -> Reach:
         """Return what can be expected to be found where `config` asks SAM.
 
-        The highest coverage and the most objects that SAM's default thresholds and the sound
-        starts of a search reach without zoom; at least as many objects as the foreground has
-        regions, and the smallest positive coverage.
+        The highest coverage, the most objects and the most objects like the examples that SAM's
+        default thresholds and the sound starts of a search reach without zoom; at least as many
+        objects as the foreground has regions, and the smallest positive coverage.
         """
         asked = AmgConfig(**{name: getattr(config, name) for name in _WHERE})
         if asked not in self._reaches:
@@ -97,6 +105,7 @@ class Judge:
             self._reaches[asked] = Reach(
                 max(*(v.coverage for v in views), float(np.finfo(float).tiny)),
                 max(len(self.features.facts.component_areas), *(v.objects for v in views)),
+                max(v.alike for v in views),
             )
         return self._reaches[asked]
 

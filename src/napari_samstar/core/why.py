@@ -154,7 +154,7 @@ def _faults(
     kept = torch.nonzero(result.final.candidates == mask_id)
     if len(kept):
         return _speck(bank, config, mask_id, int(result.final.ids[kept[0, 0]]), spot)
-    filtered = _filter_faults(table, config, k)
+    filtered = _filter_faults(bank, table, config, k)
     if filtered:
         return filtered
     x0, y0, _, _ = table.candidates.crop_box
@@ -166,13 +166,18 @@ def _faults(
     return (_beaten_when_clean(bank, config, result, mask_id),)
 
 
-def _filter_faults(table: Table, config: AmgConfig, k: int) -> tuple[Fault, ...]:
+def _filter_faults(
+    bank: ProposalBank, table: Table, config: AmgConfig, k: int
+) -> tuple[Fault, ...]:
     values: dict[Cause, tuple[float, float]] = {
         "quality": (float(table.candidates.predicted_iou[k]), config.pred_iou_thresh),
         "stability": (float(stability_of(table, config)[k]), config.stability_score_thresh),
         "edge": (0.0, 0.0),
+        "likeness": (0.0, config.min_likeness),
     }
-    passed = passes(table, config)
+    if config.examples:
+        values["likeness"] = (float(bank.likeness(table, config.examples)[k]), config.min_likeness)
+    passed = passes(bank, table, config)
     return tuple(Fault(cause, *v) for cause, v in values.items() if not passed[cause][k])
 
 
@@ -231,7 +236,7 @@ def _loosened(config: AmgConfig, faults: Sequence[Fault]) -> AmgConfig | None:
 def _past(fault: Fault, now: float) -> float:
     if fault.cause == "speck":
         return int(fault.value)
-    if fault.cause in ("quality", "stability"):
+    if fault.cause in ("quality", "stability", "likeness"):
         value = 0.0 if math.isnan(fault.value) else fault.value
         # A score that lies on a step of the slider must exceed it for "quality".
         nudge = 1e-6 if fault.cause == "quality" else -1e-6
@@ -243,7 +248,14 @@ def _past(fault: Fault, now: float) -> float:
 
 def _far(finding: Finding) -> tuple[int, float]:
     """Order findings by how far they got, then by SAM's own rating."""
-    reached = {"quality": 1, "stability": 1, "edge": 0, "duplicate": 3, "crop duplicate": 4}
+    reached: dict[Cause, int] = {
+        "edge": 0,
+        "quality": 1,
+        "stability": 1,
+        "likeness": 2,
+        "duplicate": 3,
+        "crop duplicate": 4,
+    }
     if finding.kept:
         return 9, finding.predicted_iou
     steps = [reached.get(fault.cause, 5) for fault in finding.faults]

@@ -140,5 +140,6 @@ def tune(
         judge = judge.told(expectations, marks)
     judge.check(goal)
     yield judge
-    ready = continued(goal, plan, journal, judged_by(judge), resume=resume)
+    informed = plan.like(judge.examples)
+    ready = continued(goal, informed, journal, judged_by(judge), resume=resume)
     yield from ready.searched(judge)

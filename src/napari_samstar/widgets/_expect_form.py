@@ -13,10 +13,13 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushBut
 from napari_samstar.core.expectations import EXPECTED, Expectations
 from napari_samstar.core.marks import Marks
 from napari_samstar.widgets._clicks import CanvasClicks
+from napari_samstar.widgets._examples import holds_examples
 from napari_samstar.widgets._shared import combo, note
 from napari_samstar.widgets._writer import TEMPORARY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_samstar.widgets._panel import Panel
 
 NONE = "none"
@@ -42,12 +45,15 @@ class ExpectForm(QWidget):
         Unit of the lengths.
     measure_button : QPushButton
         Two clicks on the canvas fill the length that was edited last.
+    examples_changed : callable, optional
+        Called when a layer of good examples is chosen or is gone.
     """
 
     def __init__(self, panel: Panel) -> None:
         super().__init__()
         self._panel = panel
         self._start: Any = None
+        self._made: list[str] = []
         self._target = "diameter"
         self.fields: dict[str, QLineEdit] = {}
         self.unit_box = combo("The unit of these lengths.", ["px"])
@@ -63,6 +69,8 @@ class ExpectForm(QWidget):
         self.measure_button.toggled.connect(self._on_measure_toggled)
         self.hint = note()
         self.mark_boxes = {name: combo(tip, [NONE]) for name, (_, tip) in MARKS.items()}
+        self.examples_changed: Callable[[], None] | None = None
+        self.mark_boxes["examples"].currentIndexChanged.connect(self._tell)
         self._lay_out()
         for event in ("inserted", "removed", "renamed"):
             panel.listen(getattr(viewer.layers.events, event), self._refresh_layers)
@@ -114,6 +122,10 @@ class ExpectForm(QWidget):
         """Return the chosen layers' objects on the segmented plane."""
         chosen = {name: self._marked(box.currentText()) for name, box in self.mark_boxes.items()}
         return Marks(**chosen)
+
+    def has_examples(self) -> bool:
+        """Return whether a layer of good examples is chosen."""
+        return bool(self.mark_boxes["examples"].currentText() != NONE)
 
     def _marked(self, name: str) -> Any:
         viewer, placement = self._panel.viewer(), self._panel.desk.layers.placement
@@ -177,7 +189,8 @@ class ExpectForm(QWidget):
     def _refresh_layers(self, *_: Any) -> None:
         viewer = self._panel.viewer()
         layers = reversed(viewer.layers) if viewer is not None else []
-        names = [x.name for x in layers if isinstance(x, Labels) and x.name not in TEMPORARY]
+        labels = [x for x in layers if isinstance(x, Labels) and x.name not in TEMPORARY]
+        names = [x.name for x in labels]
         for box in self.mark_boxes.values():
             before = box.currentText()
             with QSignalBlocker(box):
@@ -185,6 +198,20 @@ class ExpectForm(QWidget):
                 box.addItems([NONE, *names])
                 if before in names:
                     box.setCurrentText(before)
+        self._choose_examples([x.name for x in labels if holds_examples(x)])
+
+    def _choose_examples(self, made: list[str]) -> None:
+        """Choose examples that were pointed out since, unless the user has chosen others."""
+        box, new = self.mark_boxes["examples"], [n for n in made if n not in self._made]
+        self._made = made
+        if new and box.currentText() == NONE:
+            box.setCurrentText(new[0])
+        else:
+            self._tell()  # a layer that is gone takes its choice with it, without a signal
+
+    def _tell(self, *_: Any) -> None:
+        if self.examples_changed is not None:
+            self.examples_changed()
 
     def _on_seen_changed(self, seen: bool) -> None:
         """Stop listening to clicks where the fields cannot be seen."""

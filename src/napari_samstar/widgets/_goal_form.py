@@ -109,6 +109,13 @@ class GoalForm(QWidget):
         self._drawer.setText(f"More rewards ({len(others)})")
         self._drawer.setVisible(bool(others))
 
+    def swap_preset(self, before: str, after: str) -> bool:
+        """Show the preset `after` where `before` is on show; returns whether it was."""
+        swap = bool(self.preset_box.currentData() == before)
+        if swap:
+            self.show_goal(PRESETS[after].goal)
+        return swap
+
     def _show_preset(self, goal: Goal) -> None:
         """Name the preset that `goal` is, or say that it is none."""
         same = [name for name, preset in PRESETS.items() if _alike(preset.goal, goal)]

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QMenu, QPushButton, Q
 
 from napari_samstar.widgets._alive import when_alive
 from napari_samstar.widgets._clicks import CanvasClicks
+from napari_samstar.widgets._examples import ExampleRow, holds_examples
 from napari_samstar.widgets._exports import EXPORTS, export
 from napari_samstar.widgets._go_on import GoOnRow
 from napari_samstar.widgets._histogram import Histogram
@@ -96,6 +97,8 @@ class ResultsPanel(Panel):
         self.column.addWidget(self.summary)
         self.column.addWidget(self.histogram)
         self.column.addWidget(self.view, 1)
+        self.examples = ExampleRow(self)
+        self.column.addWidget(self.examples)
         self.row(self.export_button, self.recipe_button, stretch=-1)
         self.column.addWidget(self.message)
 
@@ -158,13 +161,15 @@ class ResultsPanel(Panel):
             self.choose(int(value))
         else:
             self.desk.layers.outline(None)
+            self.examples.show_object(None)
 
     # --- what happened ------------------------------------------------------------------------
 
     def _labels_layers(self) -> list[Labels]:
         viewer = self.viewer()
         layers = reversed(viewer.layers) if viewer is not None else []
-        return [x for x in layers if isinstance(x, Labels) and x.name not in TEMPORARY]
+        results = (x for x in layers if x.name not in TEMPORARY and not holds_examples(x))
+        return [x for x in results if isinstance(x, Labels)]
 
     def _refresh_layers(self, *_: Any) -> None:
         names = [x.name for x in self._labels_layers()]
@@ -192,6 +197,7 @@ class ResultsPanel(Panel):
                 if one is not None:
                     self._watch(one, connect)
             self._watched = weakref.ref(layer) if layer is not None else None
+            self.examples.show_object(None)
         if layer is not None and "index" not in layer.features:
             self._timer.start(REST)  # one that was applied just now is being measured already
         self._show_features()
@@ -221,8 +227,8 @@ class ResultsPanel(Panel):
     def _show_features(self, *_: Any) -> None:
         layer = self.layer()
         table = layer.features if layer is not None and "index" in layer.features else None
-        parts = (self.layer_box, self.view, self.histogram, self.export_button, self.recipe_button)
-        for part in parts:
+        buttons = (self.examples, self.export_button, self.recipe_button)
+        for part in (self.layer_box, self.view, self.histogram, *buttons):
             part.setVisible(layer is not None)
         if layer is None:
             self.summary.setText(
@@ -251,8 +257,9 @@ class ResultsPanel(Panel):
             return
         k = int(about.get("plane", 0))
         plane = tuple(int(i) for i in np.unravel_index(k, ahead)) if ahead else ()
-        mask = planes[k] == label
-        self.desk.layers.outline(mask, Placement.of(layer, plane))
+        mask, at = planes[k] == label, Placement.of(layer, plane)
+        self.desk.layers.outline(mask, at)
+        self.examples.show_object(at, mask)
         if go:
             world = layer.data_to_world((*plane, about["row_px"], about["col_px"]))
             camera = getattr(viewer, "scene", viewer).camera  # it moved in napari 0.9

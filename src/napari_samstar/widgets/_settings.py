@@ -8,7 +8,7 @@ from typing import Any
 from magicgui.widgets import ComboBox, FloatSlider, Slider
 from qtpy.QtWidgets import QFormLayout, QWidget
 
-from napari_samstar.core.config import OF_GRIDS, SETTINGS, AmgConfig, Setting
+from napari_samstar.core.config import OF_EXAMPLES, OF_GRIDS, SETTINGS, AmgConfig, Setting
 
 PROMPTS = (("On a grid of points", "grid"), ("Where it sees centres", "centres"))
 
@@ -85,6 +85,8 @@ class SettingsForm:
     def _show_what_counts(self) -> None:
         for name in OF_GRIDS:
             self.rows[name].enabled = self.prompts.value == "grid"
+        for name in OF_EXAMPLES:
+            self._form.setRowVisible(self.rows[name].native, bool(self._base.examples))
 
     def _read(self, name: str) -> int | float:
         value = self.rows[name].value

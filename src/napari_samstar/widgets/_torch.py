@@ -42,21 +42,27 @@ def start_torch() -> threading.Event:
 
 
 def make_torch_safe() -> None:
-    """Keep Triton out where Mesa has loaded its LLVM; call before torch is first imported.
-
-    torchvision imports torch's compiler, which imports Triton, whose own copy of LLVM crashes the
-    process (a segmentation fault, no exception) when Mesa's libLLVM is there already: software
-    OpenGL and AMD's drivers on Linux. Without Triton torch works as before, except that
-    `torch.compile` has no GPU back end.
+    """Prepare an import of torch: without Triton where it would crash, threads that sleep.
 
     Torch's threads are told to sleep while they wait for each other. By default they spin, which
     on a machine that has other work, such as drawing this window, made SAM four times slower.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if "triton" not in sys.modules and _mesa_llvm_is_loaded():
-        sys.modules["triton"] = None  # type: ignore[assignment]  # import then raises ImportError
+    keep_triton_out()
     if "torch" not in sys.modules:
         _load_libraries()
+
+
+def keep_triton_out() -> None:
+    """Keep Triton out where Mesa has loaded its LLVM; call before whatever may import torch.
+
+    torchvision imports torch's compiler, which imports Triton, whose own copy of LLVM crashes the
+    process (a segmentation fault, no exception) when Mesa's libLLVM is there already: software
+    OpenGL and AMD's drivers on Linux. Without Triton torch works as before, except that
+    `torch.compile` has no GPU back end.
+    """
+    if "triton" not in sys.modules and _mesa_llvm_is_loaded():
+        sys.modules["triton"] = None  # type: ignore[assignment]  # import then raises ImportError
 
 
 def _load_libraries() -> None:

@@ -28,6 +28,10 @@ SCOPES = {
 }
 
 
+PAIR = ("balanced", "like_examples")
+"""The goals without and with good examples."""
+
+
 class TunePanel(Panel):
     """Searches SAM's settings for what the user asks for."""
 
@@ -63,6 +67,8 @@ class TunePanel(Panel):
         self.listen(self.desk.jobs.changed, self._on_jobs_changed)
         self.listen(self.desk.jobs.failed, self._on_jobs_failed)
         self._on_session_loaded()
+        self.expect_form.examples_changed = self._on_examples_changed
+        self._on_examples_changed()
         self._refresh()
 
     def _build_search_rows(self) -> None:
@@ -146,6 +152,12 @@ class TunePanel(Panel):
             seed=self.seed_box.value(),
             base=segmented.selection.config,
         )
+
+    def _on_examples_changed(self) -> None:
+        """Go after the examples, or no longer; weights of the user's own stay as they are."""
+        given = self.expect_form.has_examples()
+        if self.goal_form.swap_preset(*(PAIR if given else reversed(PAIR))):
+            self._on_goal_changed()
 
     def _on_goal_changed(self) -> None:
         try:

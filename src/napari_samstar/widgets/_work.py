@@ -56,7 +56,7 @@ def measure(planes: Any, image: Micrograph | None, size: Any, unit: str) -> pd.D
     """Measure a layer's planes, as napari wants a layer's features."""
     import pandas as pd
 
-    from napari_samstar.core.stack import measure_planes
+    from napari_samstar.core.labels import measure_planes
 
     # napari looks a label's row up in the column "index".
     table = measure_planes(planes, image, size, unit)

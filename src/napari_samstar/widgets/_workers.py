@@ -10,6 +10,8 @@ from typing import Any
 from napari.qt.threading import FunctionWorker, GeneratorWorker, create_worker
 from qtpy.compat import isalive
 
+from napari_samstar.widgets._torch import keep_triton_out
+
 log = logging.getLogger("napari_samstar")
 
 
@@ -26,6 +28,7 @@ class _Quiet:
 
     def run(self) -> None:
         """Work."""
+        keep_triton_out()  # a panel may start this worker before any has imported torch
         try:
             super().run()  # type: ignore[misc]
         except RuntimeError:

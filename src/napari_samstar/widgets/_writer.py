@@ -1,4 +1,4 @@
-"""The only code that adds or changes napari layers; every change of the user's can be undone."""
+"""Adds and changes the plugin's napari layers; every change of the user's can be undone."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class LayerWriter:
             return None
         data = placement.expand(labels)
         layer = self._find(name)
-        if layer is not None and layer.data.shape == data.shape and _lies_at(layer, placement):
+        if layer is not None and layer.data.shape == data.shape and lies_at(layer, placement):
             layer.data = data
             return layer
         if layer is not None:
@@ -275,7 +275,8 @@ def _colours(colours: Mapping[int, str]) -> DirectLabelColormap:
     return DirectLabelColormap(color_dict=dict.fromkeys(nothing, "transparent") | dict(colours))
 
 
-def _lies_at(layer: Labels, placement: Placement) -> bool:
+def lies_at(layer: Labels, placement: Placement) -> bool:
+    """Return whether a layer lies where a plane does."""
     there = placement.transform
     return bool(
         np.allclose(layer.translate, there["translate"])

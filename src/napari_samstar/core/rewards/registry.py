@@ -19,6 +19,9 @@ log = logging.getLogger("napari_samstar")
 GROUP = "napari_samstar.rewards"
 """Entry points of this group name modules that register rewards; see docs/methods.md."""
 
+FORMULAS = 2
+"""Raised when what a reward means changes: rewards in older journals are then measured anew."""
+
 Compute = Callable[["View"], float]
 Applies = Callable[["View"], bool]
 

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_samstar.core.masks import count
 from napari_samstar.core.rewards.registry import reward
-from napari_samstar.core.shape import closeness
 
 if TYPE_CHECKING:
     from napari_samstar.core.rewards.view import View
@@ -63,22 +61,21 @@ def aspect_ratio(view: View) -> float:
     help="Objects have the shape and size of those that were marked as good.",
     objective=2,
     weight=0.0,
-    applies=lambda view: view.marks.examples is not None,
+    applies=lambda view: bool(view.marks.shapes),
     needs="a few good objects",
 )
 def shape_prior(view: View) -> float:
-    """2 sum(a_i q_i) / (sum(a_i) + |F|): the Dice overlap of example-like area and foreground.
+    """P / (N + T): half the expected F1 at T objects like the examples, as in `likely_objects`.
 
-    The likeness q_i = exp(-D_i^2 / 18) is 0.6 at a Mahalanobis distance D_i of 3, and 0 for a
-    fragment. Descriptors: log diameter, log aspect ratio, circularity, solidity; their covariance
-    is that of the examples plus a tolerance (see `shape.TOLERANCE`), since few examples understate
-    it. A mean over masks is won by deleting all but one; an area that can only be earned by shapes
-    like the examples is not. Ours: mean shape objectives collapsed in SAM* (arXiv 2509.07047).
+    P is the sum of c_i l_i, with c_i the chance of a mask to be an object, and the likeness
+    l_i = exp(-D_i^2 / 18), 0.6 at a Mahalanobis distance D_i of 3 and 0 for a fragment.
+    Descriptors: log diameter, log aspect ratio, circularity, solidity; their covariance is that of
+    the examples plus a tolerance (see `shape.TOLERANCE`), since few examples understate it. T is
+    the highest P that SAM's default thresholds and the sound starts of a search reach without
+    zoom, or the number of examples where that is higher. A mean over masks is won by deleting all
+    but one; this is not. Ours: mean shape objectives collapsed in SAM* (arXiv 2509.07047).
     """
-    assert view.marks.prior is not None
-    q = closeness(view.features.descriptors(view.ids), view.marks.prior)
-    like = float((np.where(view.fragments, 0.0, q) * view.areas).sum())
-    return 2 * like / (float(view.areas.sum()) + max(count(view.features.foreground), 1))
+    return view.alike / (len(view.ids) + max(view.reach.alike, len(view.marks.shapes)))
 
 
 def _mean_nearness(view: View, column: int, target: float | None) -> float:

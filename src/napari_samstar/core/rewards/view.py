@@ -57,10 +57,13 @@ class Reach:
         Above 0.
     objects : float
         Sum of the chances of all masks to be an object.
+    alike : float
+        Sum of their chances to be an object like the examples.
     """
 
     coverage: float = 1.0
     objects: float = 0.0
+    alike: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,10 +144,23 @@ class View:
         return self._first_of(index[same])
 
     @cached_property
+    def chances(self) -> NDArray[np.float64]:
+        """q_i^10, q_i the predicted IoU in [0, 1], or 0 where i repeats another; shape (k,)."""
+        rated = np.clip(self.selection.predicted_iou.astype(np.float64), 0, 1)
+        return np.where(self.repeats, 0.0, rated**SURENESS)
+
+    @property
     def objects(self) -> float:
-        """Sum of q_i^10 over masks that repeat none, q_i the predicted IoU in [0, 1]."""
-        chances = np.clip(self.selection.predicted_iou.astype(np.float64), 0, 1) ** SURENESS
-        return float(chances[~self.repeats].sum())
+        """How many objects are likely among the masks: the sum of their chances."""
+        return float(self.chances.sum())
+
+    @cached_property
+    def alike(self) -> float:
+        """How many objects like the examples are likely among the masks; 0 without examples."""
+        if not self.marks.shapes:
+            return 0.0
+        likeness = self.features.likeness(self.ids, self.marks.shapes)
+        return float(self.chances @ np.where(self.fragments, 0.0, likeness))
 
     @cached_property
     def fragments(self) -> NDArray[np.bool_]:
