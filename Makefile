@@ -38,6 +38,7 @@ bench: $(INSTALLED)
 
 screenshots: $(INSTALLED) $(LIBRARIES)
 	tools/with_display.sh $(BIN)/python docs/make_screenshots.py
+	tools/with_display.sh $(BIN)/python docs/make_examples_screenshot.py
 
 # An editable install copies napari.yaml and sample_data/, so a change there installs again.
 $(INSTALLED): pyproject.toml constraints.txt napari.yaml $(wildcard sample_data/*.*) | $(BIN)/python

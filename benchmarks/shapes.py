@@ -1,12 +1,12 @@
-"""Do examples of rods make the search prefer rods, through a real SAM on drawn images?
+"""Do examples of rods make the search find rods, through a real SAM on drawn images?
 
     python -m benchmarks.shapes --seeds 8
 
 Rods and spheres of one area lie mixed, touching and crossing. The user marks three rods. Compared
-are what the search picks for the balanced goal, for it with the mean circularity of the examples
-as expectation (as the published shape objectives did), and for it with `shape_prior`; and the best
-that the same evaluations held for rods. SAM's thresholds know nothing of shape: a search can only
-choose among what they let through.
+are what the search picks for the balanced goal; for it with the mean circularity of the examples
+as expectation (as the published shape objectives did); for the preset of examples where only SAM's
+own thresholds may change, which know nothing of shape; and where the likeness to the examples may
+change too, by NSGA-II and by random search. The oracles are the best that was tried.
 """
 
 from __future__ import annotations
@@ -30,15 +30,18 @@ from napari_samstar.core.marks import Marks
 from napari_samstar.core.models import LoadedModel, load
 from napari_samstar.core.pareto import front
 from napari_samstar.core.plan import Evaluation, Plan
+from napari_samstar.core.presets import PRESETS
 from napari_samstar.core.proposals import ProposalBank, run
 from napari_samstar.core.scoring import iou_matrix
-from napari_samstar.core.search import search
+from napari_samstar.core.search import random_search, search
 from napari_samstar.core.select import select
 from napari_samstar.core.shape import shape_of
 from napari_samstar.core.tuning import Judge
 
 SIDE, WIDTH, LENGTH = 512, 16, 72  # px
-GOALS = ("balanced", "mean_circularity", "shape_prior")
+
+OWN_THRESHOLDS = ("balanced", "mean_circularity", "examples_sams_thresholds")
+WITH_LIKENESS = ("examples", "examples_random")
 
 
 def scene(seed: int, each: int = 22) -> tuple[NDArray[np.uint8], NDArray[np.int32], set[int]]:
@@ -70,17 +73,15 @@ def goals(labels: NDArray[np.int32], rods: set[int]) -> dict[str, tuple[Goal, Ex
     whole = sorted(rods, key=lambda k: -int((labels == k).sum()))[:3]
     marks = Marks(examples=np.where(np.isin(labels, whole), labels, 0))
     mean = float(np.mean([shape_of(labels == k)[0] for k in whole]))
-    balanced = dict(Goal().weights)
-    told = {
-        "balanced": (balanced, Expectations(), Marks()),
-        "mean_circularity": (
-            balanced | {"circularity": 4.0},
-            Expectations(circularity=mean),
-            Marks(),
-        ),
-        "shape_prior": (balanced | {"shape_prior": 4.0}, Expectations(), marks),
+    round_ones = Goal(dict(Goal().weights) | {"circularity": 4.0})
+    like = (PRESETS["like_examples"].goal, Expectations(), marks)
+    return {
+        "balanced": (Goal(), Expectations(), Marks()),
+        "mean_circularity": (round_ones, Expectations(circularity=mean), Marks()),
+        "examples_sams_thresholds": like,
+        "examples": like,
+        "examples_random": like,
     }
-    return {name: (Goal(weights), e, m) for name, (weights, e, m) in told.items()}
 
 
 def rod_score(bank: ProposalBank, config: AmgConfig, labels: Any, rods: set[int]) -> dict[str, Any]:
@@ -106,14 +107,22 @@ def one(model: LoadedModel, seed: int, evaluations: int) -> dict[str, Any]:
     run(bank.prepare(base))
     judge, plan = Judge.of(bank), Plan(evaluations=evaluations, seed=seed, base=base)
     out: dict[str, Any] = {"seed": seed, "true_rods": len(rods)}
-    every: list[Evaluation] = []
+    tried: dict[str, list[AmgConfig]] = {}
     for name, (goal, expectations, marks) in goals(labels, rods).items():
-        steps = search(judge.told(expectations, marks).evaluate, goal, plan)
+        told = judge.told(expectations, marks)
+        knowing = plan.like(told.examples) if name in WITH_LIKENESS else plan
+        draw = name.endswith("random")
+        steps = (
+            random_search(told.evaluate, knowing)
+            if draw
+            else search(told.evaluate, goal, plan=knowing)
+        )
         found = [step for step in steps if isinstance(step, Evaluation)]
-        every += found
+        tried[name] = [e.config for e in found]
         out[name] = rod_score(bank, found[front(found, goal).best].config, labels, rods)
-    scored = [rod_score(bank, config, labels, rods) for config in {e.config for e in every}]
-    out["oracle"] = max(scored, key=lambda s: s["f1_rods"])
+    for oracle, names in (("oracle_sams_thresholds", OWN_THRESHOLDS), ("oracle", tuple(tried))):
+        scored = [rod_score(bank, c, labels, rods) for name in names for c in set(tried[name])]
+        out[oracle] = max(scored, key=lambda s: s["f1_rods"])
     return out
 
 
@@ -129,7 +138,7 @@ def main(seeds: int = 8, evaluations: int = 150) -> None:
             for key in ("f1_rods", "share_rods")
             for v in [[r[name][key] for r in runs]]
         }
-        for name in (*GOALS, "oracle")
+        for name in (*OWN_THRESHOLDS, *WITH_LIKENESS, "oracle_sams_thresholds", "oracle")
     }
     print(json.dumps({"n": seeds, "evaluations": evaluations, "summary": summary, "runs": runs}))
 

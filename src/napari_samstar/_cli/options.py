@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from napari_samstar._cli.errors import set_verbose
-from napari_samstar.core.config import SETTINGS, AmgConfig, Setting
+from napari_samstar.core.config import OF_EXAMPLES, SETTINGS, AmgConfig, Setting
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.registry import REGISTRY
 
@@ -124,9 +124,11 @@ Command = Callable[..., None]
 def with_settings(chosen: Callable[[Setting], bool]) -> Callable[[Command], Command]:
     """Give a command an option for each of SAM's settings that `chosen` accepts.
 
+    Those of examples need some, which only a search is given.
+
     The command receives them as `settings`, an `AmgConfig`.
     """
-    names = [name for name, setting in SETTINGS.items() if chosen(setting)]
+    names = [n for n, s in SETTINGS.items() if chosen(s) and n not in OF_EXAMPLES]
     defaults = {f.name: f.default for f in fields(AmgConfig)}
 
     def decorate(command: Command) -> Command:

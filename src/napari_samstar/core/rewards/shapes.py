@@ -68,7 +68,7 @@ def shape_prior(view: View) -> float:
     """P / (N + T): half the expected F1 at T objects like the examples, as in `likely_objects`.
 
     P is the sum of c_i l_i, with c_i the chance of a mask to be an object, and the likeness
-    l_i = exp(-D_i^2 / 18), 0.6 at a Mahalanobis distance D_i of 3 and 0 for a fragment.
+    l_i = exp(-D_i^2 / 50), 0.6 at a Mahalanobis distance D_i of 5 and 0 for a fragment.
     Descriptors: log diameter, log aspect ratio, circularity, solidity; their covariance is that of
     the examples plus a tolerance (see `shape.TOLERANCE`), since few examples understate it. T is
     the highest P that SAM's default thresholds and the sound starts of a search reach without
