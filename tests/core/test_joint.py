@@ -11,7 +11,7 @@ from napari_samstar.core.expectations import Expectations
 from napari_samstar.core.goal import Goal
 from napari_samstar.core.images import Mapping, prepare
 from napari_samstar.core.joint import Jury, held_out_checks, seconds, tune
-from napari_samstar.core.journal import find
+from napari_samstar.core.journal import path_for
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.proposals import ProposalBank, run
 from napari_samstar.core.search import Plan
@@ -79,7 +79,7 @@ def test_other_planes_are_searched_on_and_held_out(bank, stack):
     names = [(x["name"], x["held_out"]) for x in jury.about()]
     assert names[1:] == [("stack, plane 1", False), ("stack, plane 2", True)]
     keys = [j.bank.image.key for j in jury.tuned]
-    assert find(keys, bank.model.identity) is not None
+    assert path_for(keys, bank.model.identity).is_file()
 
     (check,) = returned(held_out_checks(jury, found[0].config, found[-1].config))
     assert check.held_out

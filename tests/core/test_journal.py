@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -179,16 +180,34 @@ def test_a_place_without_rights_is_said(tmp_path):
     assert "cannot be written" in made.problem
 
 
-def test_find_and_of_use_the_cache_folder(tmp_path, monkeypatch):
+def test_the_latest_search_on_an_image_is_found_in_the_cache_folder(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path))
-    assert journal.find("k", "aa") is None
-    made = Journal.of(["k"], "aa")
-    made.begin(GOAL, PLAN, BY)
-    made.add(evaluations(2))
-    assert journal.find("k", "aa").known(BY) == tuple(evaluations(2))
-    assert journal.find(["k", "l"], "aa") is None
-    assert journal.find("k", "bb") is None
-    assert made.path.parent == tmp_path / "journals"
+    assert journal.latest("k", "aa") is None
+    now = SimpleNamespace(second=0)
+
+    def wrote(keys, model="aa", told=None, n=2):
+        now.second += 1
+        when = datetime(2026, 1, 1, 0, 0, now.second, tzinfo=UTC)
+        monkeypatch.setattr(journal, "datetime", SimpleNamespace(now=lambda _: when))
+        made = Journal.of(keys, model)
+        made.begin(GOAL, PLAN, BY, told)
+        made.add(evaluations(n))
+        assert made.path.parent == tmp_path / "journals"
+
+    wrote(["k"])
+    alone = journal.latest("k", "aa")
+    assert alone.evaluations == tuple(evaluations(2))
+    told = {"expectations": {"unit": "px"}, "others": [{"layer": "b", "plane": [3]}]}
+    wrote(["k", "l"], told=told, n=3)
+    assert journal.latest("k", "aa").told == told
+    wrote(["k", "m"])  # by a command: nobody knows where the other image is
+    wrote(["l", "k"], told=told)
+    wrote(["k"], model="bb")
+    wrote(["k"], n=0)
+    assert len(journal.latest("k", "aa").evaluations) == 3
+    (tmp_path / "journals" / "torn.jsonl").write_text("{")
+    assert len(journal.latest("k", "aa").evaluations) == 3
+    assert "cannot be read: delete it" in caplog.text
 
 
 KILLED = """
@@ -227,8 +246,7 @@ def test_old_journals_go_when_a_run_starts(tmp_path, monkeypatch):
         made.begin(GOAL, PLAN, BY)
         made.add(evaluations(2))
         os.utime(made.path, (k, k))
-    assert journal.find("image0", "aa") is None
-    again = journal.find("image2", "aa")
-    assert again is not None
-    again.begin(GOAL, PLAN, BY)
+    assert journal.latest("image0", "aa") is None
+    assert journal.latest("image2", "aa") is not None
+    Journal.of(("image2",), "aa").begin(GOAL, PLAN, BY)
     assert len(list(journal.folder().iterdir())) == 2

@@ -91,3 +91,40 @@ def test_a_search_on_several_is_checked_on_what_was_held_out(stack: Any, qtbot: 
     tune.continue_button.click()
     wait_until_idle(stack, qtbot)
     assert len(session.evaluations) == 96
+
+
+def test_a_search_on_several_goes_on_after_the_images_were_closed(stack: Any, qtbot: Any) -> None:
+    tune, viewer = stack.tune, stack.viewer
+    session = tune.desk.session
+    form, size = tune.several_form, tune.expect_form.fields["small"]
+    tune.expect_form.unit_box.setCurrentText("px")  # the other image has no pixel size
+    size.setText("11.5")
+    form.tuned_field.setText("0, 2")
+    form.held_field.setText("3")
+    form.choices["another"].setCurrentText(TUNE)
+    tune.budget_box.setValue(32)
+    tune.run_button.click()
+    wait_until_idle(stack, qtbot)
+    before = session.evaluations
+    assert len(before) == 32, tune.message.text()
+
+    layers = {name: viewer.layers[name] for name in ("another", "stack")}
+    for layer in layers.values():
+        viewer.layers.remove(layer)
+    for field in (form.tuned_field, form.held_field, size):
+        field.setText("")
+    qtbot.wait(300)
+    viewer.add_layer(layers["stack"])
+    viewer.dims.set_current_step(0, 1)
+    stack.segment.run_button.click()
+    wait_until_idle(stack, qtbot)
+    assert "with 4 more before (32 settings" in tune.message.text()
+    assert "open <i>another</i>" in tune.message.text()
+    assert not tune.continue_button.isEnabled()
+    viewer.add_layer(layers["another"])
+    assert (form.tuned_field.text(), form.held_field.text(), size.text()) == ("0, 2", "3", "11.5")
+    assert form.choices["another"].currentText() == TUNE
+    tune.continue_button.click()
+    wait_until_idle(stack, qtbot)
+    assert session.evaluations[:32] == before
+    assert len(session.evaluations) == 32 + tune.budget_box.value()

@@ -13,7 +13,7 @@ from napari_samstar.widgets._history import History
 from napari_samstar.widgets._tune import TunePanel
 from napari_samstar.widgets._work import StackFiller
 from napari_samstar.widgets._writer import COMPARISON_NAME, PREVIEW_NAME, LayerWriter
-from tests.widgets.conftest import wait_until_idle
+from tests.widgets.conftest import discs, wait_until_idle
 
 
 def _search(panels: Any, qtbot: Any) -> Any:
@@ -144,3 +144,22 @@ def _used(qtbot: Any, action: Any) -> float:
     start = time.thread_time()
     action()
     return time.thread_time() - start
+
+
+def test_the_image_of_a_stack_may_go_while_its_labels_stay(panels: Any, qtbot: Any) -> None:
+    """napari alone crashes here with software OpenGL: it draws a plane of what is gone."""
+    viewer = panels.viewer
+    viewer.layers.clear()
+    qtbot.wait(300)
+    stack = viewer.add_image(np.stack([discs()] * 4), name="stack")
+    viewer.dims.set_current_step(0, 2)
+    panels.segment.image_form.layer_box.setCurrentText("stack")
+    panels.segment.run_button.click()
+    wait_until_idle(panels, qtbot)
+    applied = panels.segment.desk.apply()
+    qtbot.wait(300)
+    viewer.layers.remove(stack)
+    assert not applied.visible
+    qtbot.wait(500)
+    assert applied.visible
+    assert PREVIEW_NAME not in viewer.layers

@@ -109,6 +109,7 @@ def continued(
     judged_by: dict[str, Any] | None = None,
     *,
     resume: bool = False,
+    told: dict[str, Any] | None = None,
 ) -> Continued:
     """Prepare a search, and note its start in `journal`.
 
@@ -123,6 +124,8 @@ def continued(
         Take up what `journal` knows. The latest run of the same goal and plan, at any budget,
         goes on exactly as if it had never stopped. Under another goal or plan nothing known is
         evaluated again, and its best configurations are in the first population.
+    told : dict, optional
+        What the journal shall remember of what the user told, see `told.Told.to_dict`.
     """
     if journal is None:
         return Continued(goal, plan)
@@ -134,5 +137,5 @@ def continued(
     elif known:
         room = min(plan.population // WARM_SHARE, plan.population - 1 - len(SOUND_STARTS))
         plan = replace(plan, starts=tuple(e.config for e in elite(known, goal, room)))
-    journal.begin(goal, plan, judged_by)
+    journal.begin(goal, plan, judged_by, told)
     return Continued(goal, plan, known, journal, before is not None)

@@ -97,7 +97,8 @@ def tune(
     journal = Journal.of(keys, bank.model.identity)
     together = jury.together()
     informed = plan.like(together.examples)
-    ready = continued(goal, informed, journal, judged_by(together), resume=resume)
+    about = judged_by(together)
+    ready = continued(goal, informed, journal, about, resume=resume, told=told.to_dict())
     yield from ready.searched(together, told.minutes)
 
 

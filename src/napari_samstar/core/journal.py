@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_samstar.core.config import AmgConfig
+
+log = logging.getLogger("napari_samstar")
 
 FORMAT, VERSION = "samstar-journal", 1
 MOST_FILES, MOST_BYTES = 200, 500 * 2**20
@@ -57,6 +60,8 @@ class Run:
         Time, ISO 8601.
     evaluations : tuple of Evaluation
         In the order they were made; those that an earlier run had made are only there.
+    told : dict
+        See `told.Told.to_dict`; empty where the search was started by a command.
     """
 
     name: str
@@ -66,6 +71,7 @@ class Run:
     software: str
     started: str
     evaluations: tuple[Evaluation, ...] = ()
+    told: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the run's line in the file, JSON-ready."""
@@ -76,6 +82,7 @@ class Run:
             "judged_by": self.judged_by,
             "software": self.software,
             "started": self.started,
+            "told": self.told,
         }
 
     @classmethod
@@ -89,6 +96,7 @@ class Run:
             software=str(values["software"]),
             started=str(values["started"]),
             evaluations=tuple(Evaluation.from_dict(e) for e in evaluations),
+            told=dict(values.get("told", {})),
         )
 
     def judged_alike(self, judged_by: Mapping[str, Any]) -> bool:
@@ -114,17 +122,32 @@ def folder() -> Path:
     return cache_folder("journals")
 
 
-def find(image_keys: str | Sequence[str], model_sha256: str) -> Journal | None:
-    """Return the journal of one image, or of several tuned together; None where there is none.
+def latest(image_key: str, model_sha256: str) -> Run | None:
+    """Return the last search on an image, alone or with others that can be found again.
 
-    Raises
-    ------
-    UserError
-        Where it is damaged.
+    Others are known where the search was told their layers; a journal that cannot be read is
+    passed over, with a warning in the log.
     """
-    keys = (image_keys,) if isinstance(image_keys, str) else tuple(image_keys)
-    path = path_for(keys, model_sha256)
-    return Journal(path, keys, model_sha256) if path.is_file() else None
+    found: list[Run] = []
+    for path in folder().glob("*.jsonl"):
+        try:
+            images = _images(path, model_sha256)
+            if images[:1] == [image_key]:
+                runs = Journal(path, images, model_sha256).runs
+                found += [r for r in runs if r.evaluations and (len(images) == 1 or r.told)]
+        except UserError as error:
+            log.warning("%s", error)
+    return max(found, key=lambda run: run.started, default=None)
+
+
+def _images(path: Path, model_sha256: str) -> list[str]:
+    """Return the images that a journal of this model is about, none for another's."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            header = json.loads(file.readline())
+        return list(header["images"]) if header["model_sha256"] == model_sha256 else []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"The journal {path} cannot be read: delete it.") from error
 
 
 class Journal:
@@ -185,11 +208,18 @@ class Journal:
                 return run
         return None
 
-    def begin(self, goal: Goal, plan: Plan, judged_by: Mapping[str, Any]) -> None:
+    def begin(
+        self,
+        goal: Goal,
+        plan: Plan,
+        judged_by: Mapping[str, Any],
+        told: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write down that a run starts; its evaluations are then added by `add`."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         name = uuid.uuid4().hex[:12]
-        self._run = Run(name, goal, plan, _plain(judged_by), napari_samstar.__version__, now)
+        about, told = _plain(judged_by), _plain(told or {})
+        self._run = Run(name, goal, plan, about, napari_samstar.__version__, now, told=told)
         self._cut_torn_line()
         lines = [self._run.to_dict()]
         self._append(lines if self._end else [self._header, *lines])

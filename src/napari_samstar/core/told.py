@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.expectations import Expectations
@@ -17,10 +17,24 @@ Plane = tuple[int, ...]
 
 @dataclass(frozen=True, eq=False)
 class Other:
-    """Another image or plane, to search on as well or to check the choice on."""
+    """Another image or plane, to search on as well or to check the choice on.
+
+    Attributes
+    ----------
+    source : Source
+    held_out : bool
+    layer : str
+        The name under which it can be found again.
+    """
 
     source: Source
     held_out: bool = False
+    layer: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a journal remembers, JSON-ready."""
+        plane = list(self.source.mapping.plane or ())
+        return {"layer": self.layer, "plane": plane, "held_out": self.held_out}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +56,13 @@ class Told:
     marks: Marks = NO_MARKS
     others: tuple[Other, ...] = ()
     minutes: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a journal remembers of it, JSON-ready: all but marks and the time limit."""
+        return {
+            "expectations": self.expectations.to_dict(),
+            "others": [other.to_dict() for other in self.others],
+        }
 
 
 def planes_in(text: str, sizes: tuple[int, ...]) -> tuple[Plane, ...]:

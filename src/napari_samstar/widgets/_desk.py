@@ -226,8 +226,10 @@ class Desk:
         self.session.forget()
         if self._cache is not None:
             self._cache.clear_memory()
+        show_again = self.layers.duck()
         # Not now: removed while napari still removes the image, the canvas draws freed memory.
         QTimer.singleShot(0, self.layers.drop)
+        QTimer.singleShot(0, show_again)
         # The last step of a stopped job still holds what it works on.
         self.jobs.when_idle(trim_memory)
 

@@ -118,6 +118,15 @@ class ExpectForm(QWidget):
         values = {name: float(f.text()) for name, f in self.fields.items() if f.text().strip()}
         return Expectations(**values, unit=self.unit_box.currentText())
 
+    def restore(self, expectations: Expectations) -> None:
+        """Enter what an earlier search was told."""
+        given = expectations.to_dict()
+        if self.unit_box.findText(expectations.unit) < 0:
+            self.unit_box.addItem(expectations.unit)
+        self.unit_box.setCurrentText(expectations.unit)
+        for name, field in self.fields.items():
+            field.setText(f"{given[name]:.10g}" if name in given else "")
+
     def marks(self) -> Marks:
         """Return the chosen layers' objects on the segmented plane."""
         chosen = {name: self._marked(box.currentText()) for name, box in self.mark_boxes.items()}

@@ -14,6 +14,8 @@ from napari_samstar.widgets._layers import image_layers, leading_shape, shown_pl
 from napari_samstar.widgets._shared import combo, form, note, shorten
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.layers import Image
 
     from napari_samstar.core.images import Mapping
@@ -131,6 +133,21 @@ class SeveralForm(QWidget):
         layers = image_layers(viewer) if viewer is not None and source is not None else []
         return [x for x in layers if x is not source][:MOST_ROWS]
 
+    def restore(self, others: Sequence[dict[str, Any]]) -> list[str]:
+        """Enter what an earlier search was told, see `Other.to_dict`; returns layers not open."""
+        source = self._panel.desk.source
+        own = source.name if source is not None else ""
+        for field, held in ((self.tuned_field, False), (self.held_field, True)):
+            planes = [o["plane"] for o in others if o["layer"] == own and o["held_out"] == held]
+            mark = ", " if len(self._sizes()) == 1 else "; "
+            field.setText(mark.join(",".join(map(str, plane)) for plane in planes))
+        elsewhere = {o["layer"]: HOLD if o["held_out"] else TUNE for o in others}
+        elsewhere.pop(own, None)
+        for name, box in self.choices.items():
+            with QSignalBlocker(box):
+                box.setCurrentText(elsewhere.get(name, LEAVE))
+        return [name for name in elsewhere if name not in self.choices]
+
     # --- what happened ------------------------------------------------------------------------
 
     def refresh(self, *_: Any) -> None:
@@ -172,4 +189,4 @@ def _other(layer: Image, plane: tuple[int, ...], mapping: Mapping, held_out: boo
     if plane and in_planes:
         where = ", ".join(map(str, plane))
         source = dataclasses.replace(source, name=f"{layer.name}, plane {where}")
-    return Other(source, held_out)
+    return Other(source, held_out, layer.name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from qtpy.QtWidgets import QPushButton, QSpinBox
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.expectations import Expectations
 from napari_samstar.core.told import Told
 from napari_samstar.widgets._buttons import Drawer
 from napari_samstar.widgets._expect_form import ExpectForm
@@ -19,6 +20,8 @@ from napari_samstar.widgets._shared import combo, failure, form, heading, link, 
 
 if TYPE_CHECKING:
     import napari
+
+    from napari_samstar.core.journal import Run
 
 SCOPES = {
     "Filters only (instant)": "filters",
@@ -38,6 +41,7 @@ class TunePanel(Panel):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
         self._problem = ""
+        self._not_open: list[str] = []
         self.column.addWidget(heading("What matters"))
         self.goal_form = GoalForm()
         self.goal_form.changed = self._on_goal_changed
@@ -61,15 +65,17 @@ class TunePanel(Panel):
         self.column.addWidget(self.held_out)
         self.column.addStretch(1)
         events = self.desk.session.events
-        for event in (events.segmented, events.front, events.earlier):
+        for event in (events.segmented, events.front):
             self.listen(event, self._on_session_changed)
+        self.listen(events.earlier, self._on_session_earlier)
+        self.listen(napari_viewer.layers.events.inserted, self._on_layer_inserted)
         self.listen(events.loaded, self._on_session_loaded)
         self.listen(self.desk.jobs.changed, self._on_jobs_changed)
         self.listen(self.desk.jobs.failed, self._on_jobs_failed)
         self._on_session_loaded()
         self.expect_form.examples_changed = self._on_examples_changed
         self._on_examples_changed()
-        self._refresh()
+        self._on_session_earlier()
 
     def _build_search_rows(self) -> None:
         self.column.addWidget(heading("Search"))
@@ -171,6 +177,20 @@ class TunePanel(Panel):
         if self.desk.session.goal is not None:
             self.goal_form.show_goal(self.desk.session.goal)
 
+    def _on_session_earlier(self, *_: Any) -> None:
+        """Enter what an earlier search on this image was told, so that it can be continued."""
+        session = self.desk.session
+        self._not_open = []
+        if session.earlier is not None and session.earlier.told and not session.evaluations:
+            told = session.earlier.told
+            self.expect_form.restore(Expectations.from_dict(told["expectations"]))
+            self._not_open = self.several_form.restore(told["others"])
+        self._on_session_changed()
+
+    def _on_layer_inserted(self, *_: Any) -> None:
+        if self._not_open:
+            self._on_session_earlier()
+
     def _on_session_changed(self, *_: Any) -> None:
         self._problem = ""
         self._refresh()
@@ -182,7 +202,7 @@ class TunePanel(Panel):
         earlier = session.earlier if not session.evaluations else None
         idle = not self.desk.jobs.busy
         self.continue_button.setVisible(bool(session.evaluations) or earlier is not None)
-        self.continue_button.setEnabled(ready and idle)
+        self.continue_button.setEnabled(ready and idle and not (earlier and self._not_open))
         if not ready:
             self.message.setText(f"First press <i>Segment</i> in the {link('Segment')} panel.")
         elif self._problem:
@@ -194,12 +214,21 @@ class TunePanel(Panel):
                 f"on the {link('Pareto front')}. Click a point there to see its objects."
             )
         elif earlier is not None:
-            self.message.setText(
-                f"You tuned this image before ({len(earlier.evaluations)} settings tried, "
-                f"{earlier.started[:10]}): <b>Continue</b> takes them up again."
-            )
+            self.message.setText(self._about_earlier(earlier))
         else:
             self.message.setText(self._estimate())
+
+    def _about_earlier(self, earlier: Run) -> str:
+        n = len(earlier.told.get("others", ()))
+        beside = f" with {n} more" if n else ""
+        before = (
+            f"You tuned this image{beside} before ({len(earlier.evaluations)} settings tried, "
+            f"{earlier.started[:10]}): "
+        )
+        if self._not_open:
+            names = ", ".join(self._not_open)
+            return f"{before}open <i>{names}</i> to continue."
+        return f"{before}<b>Continue</b> takes them up again."
 
     def _estimate(self) -> str:
         from napari_samstar.core import joint

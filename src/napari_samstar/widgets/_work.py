@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from napari_samstar.core.errors import UserError
 from napari_samstar.widgets._torch import start_torch
 
 if TYPE_CHECKING:
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from napari_samstar.core.goal import Goal
     from napari_samstar.core.images import Micrograph
     from napari_samstar.core.joint import Jury
-    from napari_samstar.core.journal import Run
     from napari_samstar.core.plan import Plan
     from napari_samstar.core.source import ModelChoice, Source
     from napari_samstar.core.stack import PlaneLabels
@@ -26,8 +23,6 @@ if TYPE_CHECKING:
     from napari_samstar.core.workflow import Segmented
     from napari_samstar.widgets._desk import Desk
     from napari_samstar.widgets._writer import LayerWriter
-
-log = logging.getLogger("napari_samstar")
 
 
 class StackFiller:
@@ -86,20 +81,9 @@ def segment(desk: Desk, source: Source, choice: ModelChoice, config: AmgConfig) 
     found = yield from workflow.segment(
         source, choice, config, desk.cache(), desk.session.segmented
     )
-    return found, _earlier(found)
-
-
-def _earlier(segmented: Segmented) -> Run | None:
-    """Return the last search on this very image that the journal knows of."""
     from napari_samstar.core import journal
 
-    try:
-        known = journal.find(segmented.image.key, segmented.model.identity)
-    except UserError as error:
-        log.warning("%s", error)
-        return None
-    runs = [run for run in known.runs if run.evaluations] if known is not None else []
-    return runs[-1] if runs else None
+    return found, journal.latest(found.image.key, found.model.identity)
 
 
 def planes(
