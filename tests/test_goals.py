@@ -97,3 +97,25 @@ def test_a_search_that_lacks_something_says_what(tmp_path, model, image, options
     )
     assert sentence in line
     assert not out.exists()
+
+
+def test_examples_are_what_tune_goes_after_and_the_recipe_repeats_it(tmp_path, image):
+    labels = np.zeros((96, 96), np.uint8)
+    labels[disk((20, 22), 9)] = 1
+    tifffile.imwrite(tmp_path / "good.tif", labels)
+    other = tmp_path / "other.tif"
+    tifffile.imwrite(other, tifffile.imread(image)[::-1].copy())
+    told = ("--examples", tmp_path / "good.tif", "--pick", "best")
+    out = tmp_path / "out"
+    samstar("tune", image, other, "-o", out, *QUICK, *SEARCH, *told)
+    recipe = Recipe.load(out / "recipe.samstar.json")
+    assert recipe.tuning["goal"]["weights"] == PRESETS["like_examples"].goal.weights
+    assert len(recipe.config.examples) == 1
+    assert recipe.tuning["rewards"]["shape_prior"] > 0
+    header = (out / "front.csv").read_text().splitlines()[0].split(",")
+    assert "min_likeness" in header
+    samstar("apply", out / "recipe.samstar.json", image, "-o", tmp_path / "again")
+    (found,) = (out / "images").glob("*discs*/labels.tif")
+    first, again = (tifffile.imread(f) for f in (found, tmp_path / "again" / "labels.tif"))
+    assert first.any()
+    np.testing.assert_array_equal(first, again)

@@ -12,6 +12,7 @@ from napari_samstar.core.goal import Goal
 from napari_samstar.core.images import Mapping, prepare
 from napari_samstar.core.joint import Jury, held_out_checks, seconds, tune
 from napari_samstar.core.journal import path_for
+from napari_samstar.core.marks import Marks
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.proposals import ProposalBank, run
 from napari_samstar.core.search import Plan
@@ -126,3 +127,16 @@ def test_the_time_for_others_is_that_of_encoding_and_asking_them(bank):
     assert seconds(bank, PLAN, 0) == 0
     assert seconds(bank, PLAN, 2) == pytest.approx(2 * seconds(bank, PLAN, 1))
     assert seconds(bank, PLAN, 1) > 0
+
+
+def test_examples_on_one_image_are_looked_for_on_all(bank, stack):
+    disc = np.zeros(bank.shape, dtype=np.int32)
+    disc[20:34, 20:34] = 1
+    told = Told(marks=Marks(examples=disc), others=(plane(stack, 1),))
+    jury, found = ran(bank, told)
+    first, other = jury.tuned
+    assert first.examples == other.examples != ()
+    assert {e.config.examples for e in found} == {first.examples}
+    assert len({e.config.min_likeness for e in found}) > 3
+    assert all("shape_prior" in judge.applicable() for judge in jury.tuned)
+    assert other.marks.digest() != Marks().digest()

@@ -58,6 +58,17 @@ def test_sizes_are_typed_measured_and_marked(segmented: Any) -> None:
     assert "swap" in segmented.tune.message.text()
 
 
+def test_the_smallest_region_is_said_in_the_unit_of_the_image(segmented: Any) -> None:
+    form = segmented.segment.settings
+    row = form.rows["min_mask_region_area"]
+    label = form._form.labelForField(row.native)
+    assert label.text() == "Smallest region"
+    row.value = 50
+    assert label.text() == "Smallest region, 12.5 nm²"
+    form.show_pixel(None, "px")
+    assert label.text() == "Smallest region"
+
+
 def test_a_reward_that_lacks_what_it_needs_says_so(segmented: Any, qtbot: Any) -> None:
     segmented.tune.goal_form.weights["count"].setValue(1)
     segmented.tune.budget_box.setValue(32)

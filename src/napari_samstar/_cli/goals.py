@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -149,7 +150,10 @@ def marks_of(
     examples: Sequence[Path] | None,
     annotations: Sequence[Path] | None,
 ) -> list[Marks]:
-    """Read the marked objects of each target; files belong to `images` in order."""
+    """Read the marked objects of each target; files belong to `images` in order.
+
+    What is marked as good on one image is looked for on all of them.
+    """
     from napari_samstar.core.marks import Marks
 
     files = {"examples": examples or (), "annotations": annotations or ()}
@@ -160,12 +164,17 @@ def marks_of(
                 "give at most one for each."
             )
     good, true = (dict(zip(images, some, strict=False)) for some in files.values())
-    return [
+    found = [
         Marks(
             examples=_marked(good, target, "file of examples"),
             annotations=_marked(true, target, "file of annotations"),
         )
         for target in targets
+    ]
+    every = [row for marks in found for row in marks.shapes]
+    return [
+        replace(marks, elsewhere=tuple(row for row in every if row not in marks.shapes))
+        for marks in found
     ]
 
 

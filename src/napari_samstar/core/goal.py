@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.rewards import REWARDS
 
-OBJECTIVES = ("Find everything", "Clean objects", "Third goal")
+OBJECTIVES = ("Find everything", "Clean objects", "Right shapes")
 """Names of the objectives a reward can belong to."""
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_samstar.core.continued import continued
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.journal import Journal, Notice
+from napari_samstar.core.marks import Marks
 from napari_samstar.core.plan import Evaluation, Plan
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.proposals import ProposalBank, Work
@@ -153,9 +154,9 @@ def _joined(
 
 
 def _judge(bank: ProposalBank, told: Told, before: Jury | None, *, first: bool) -> Judge:
-    """Return a judge of a bank; marks are of the first image alone."""
-    marks = (told.marks,) if first else ()
+    """Return a judge of a bank; of the marks on the first image others know the shapes alone."""
+    marks = told.marks if first else Marks(elsewhere=told.marks.shapes)
     for known in () if before is None else (*before.tuned, *before.held_out):
         if known.bank is bank:
-            return known.told(told.expectations, *marks)
-    return Judge.of(bank, told.expectations, *marks)
+            return known.told(told.expectations, marks)
+    return Judge.of(bank, told.expectations, marks)

@@ -29,12 +29,15 @@ class Marks:
     region : ndarray of bool, shape (H, W), optional
         Where `annotations` or `points` are complete. Without it only masks that lie mostly on
         annotated objects are judged.
+    elsewhere : tuple of (float, float, float, float)
+        Shapes of examples on other images, see `AmgConfig.examples`.
     """
 
     examples: NDArray[np.integer[Any]] | None = None
     annotations: NDArray[np.integer[Any]] | None = None
     points: NDArray[np.float64] | None = None
     region: NDArray[np.bool_] | None = None
+    elsewhere: Shapes = ()
 
     def check(self, shape: tuple[int, int]) -> None:
         """Raise UserError where a mark does not fit an image of `shape`, or examples are empty."""
@@ -49,12 +52,14 @@ class Marks:
 
     @cached_property
     def shapes(self) -> Shapes:
-        """The shapes of `examples`, none without; UserError where they hold no object."""
-        return () if self.examples is None else shapes_in(self.examples)
+        """The shapes of all examples; UserError where `examples` hold no object."""
+        here = () if self.examples is None else shapes_in(self.examples)
+        return (*here, *self.elsewhere)
 
     def digest(self) -> str:
         """Return a hash of all marks; empty where there are none."""
-        given = [(f.name, getattr(self, f.name)) for f in fields(self)]
+        given: list[tuple[str, Any]] = [(f.name, getattr(self, f.name)) for f in fields(self)]
+        given[-1] = ("elsewhere", np.array(self.elsewhere) if self.elsewhere else None)
         if all(array is None for _, array in given):
             return ""
         found = sha256()

@@ -44,7 +44,7 @@ class Several:
     @property
     def examples(self) -> Shapes:
         """Shapes of the objects that were marked as good on any of the images."""
-        return tuple(row for judge in self.judges for row in judge.examples)
+        return tuple(dict.fromkeys(row for judge in self.judges for row in judge.examples))
 
     def evaluate(self, config: AmgConfig) -> Iterator[Progress | Result]:
         """Decode what is missing on any image, then yield mean rewards and all masks."""

@@ -45,6 +45,7 @@ class SegmentPanel(Panel):
         self._refresh_buttons()
         self._on_session_selection()
         self._on_session_loaded()
+        self._on_session_segmented()
 
     # --- build --------------------------------------------------------------------------------
 
@@ -75,6 +76,7 @@ class SegmentPanel(Panel):
         events = self.desk.session.events
         self.listen(events.selection, self._on_session_selection)
         self.listen(events.rescued, self._on_session_selection)
+        self.listen(events.segmented, self._on_session_segmented)
         self.listen(events.config, self._on_session_config)
         self.listen(events.loaded, self._on_session_loaded)
         self.listen(self.desk.jobs.changed, self._on_jobs_changed)
@@ -159,6 +161,11 @@ class SegmentPanel(Panel):
             f"Next: {link('Tune')} · {link('Why is it missing?', 'Something missing?')} · "
             f"{link('Results')}"
         )
+
+    def _on_session_segmented(self, *_: Any) -> None:
+        segmented = self.desk.session.segmented
+        image = segmented.image if segmented is not None else None
+        self.settings.show_pixel(image.pixel_size if image else None, image.unit if image else "px")
 
     def _on_session_config(self, *_: Any) -> None:
         self.settings.show(self.desk.session.config)

@@ -10,6 +10,8 @@ from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_samstar.core.config import OF_EXAMPLES, OF_GRIDS, SETTINGS, AmgConfig, Setting
 
+AREA = "min_mask_region_area"  # px
+
 PROMPTS = (("On a grid of points", "grid"), ("Where it sees centres", "centres"))
 
 
@@ -36,6 +38,7 @@ class SettingsForm:
         self._base = config
         self._changed = changed
         self._offered: bool | None = None
+        self._pixel: tuple[float, str] = (1.0, "px")
         self.rows = {name: _slider(setting, _top(name)) for name, setting in SETTINGS.items()}
         self.prompts = ComboBox(
             label="Ask SAM",
@@ -68,10 +71,21 @@ class SettingsForm:
         self._base = config
         with self.prompts.changed.blocked():
             self.prompts.value = config.prompts
-        self._show_what_counts()
         for name, row in self.rows.items():
             with row.changed.blocked():
                 row.value = self._shown(name, getattr(config, name))
+        self._show_what_counts()
+
+    def show_pixel(self, size: tuple[float, float] | None, unit: str) -> None:
+        """Say areas in `unit` too, where the (row, col) `size` of a pixel is known."""
+        self._pixel = (size[0] * size[1], unit) if size is not None else (1.0, "px")
+        self._say_area()
+
+    def _say_area(self) -> None:
+        row, (area, unit) = self.rows[AREA], self._pixel
+        known = row.value > 0 and unit != "px"
+        said = f"{row.label}, {row.value * area:.3g} {unit}²" if known else row.label
+        self._form.labelForField(row.native).setText(said)
 
     def offer_centres(self, offered: bool, *, choose: bool = True) -> None:
         """Offer centres as prompts, and `choose` them; or only the grid, where a model has none."""
@@ -87,6 +101,7 @@ class SettingsForm:
             self.rows[name].enabled = self.prompts.value == "grid"
         for name in OF_EXAMPLES:
             self._form.setRowVisible(self.rows[name].native, bool(self._base.examples))
+        self._say_area()
 
     def _read(self, name: str) -> int | float:
         value = self.rows[name].value
@@ -118,4 +133,4 @@ def _slider(setting: Setting, top: float) -> Slider | FloatSlider:
 
 def _top(name: str) -> float:
     # A slider up to 100,000 px could not be set to 50; the rare larger value goes through Python.
-    return 2000 if name == "min_mask_region_area" else SETTINGS[name].high
+    return 2000 if name == AREA else SETTINGS[name].high
