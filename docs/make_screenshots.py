@@ -151,6 +151,7 @@ def results(walk: Walk) -> None:
     walk.click(front.apply_button)
     table = walk.panel("Results")
     wait(lambda: table.model.rowCount() > 0)
+    pause(0.5)  # until the panel has its final size
     labels = table.model.table["index"]
     table.choose(int(labels.iloc[len(labels) // 3]), go=True)
     walk.viewer.reset_view()

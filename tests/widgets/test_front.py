@@ -107,3 +107,19 @@ def test_a_weight_of_a_hidden_reward_counts_and_the_drawer_tells_how_many(panels
     assert f"({len(REWARDS) - 1})" in form._drawer.text()
     form.weights["boundary"].setValue(1.5)
     assert panels.tune.desk.session.goal.weights["boundary"] == 1.5
+
+
+def test_the_legend_hides_none_of_the_points_that_it_names(tuned: Any, qtbot: Any) -> None:
+    front = tuned.tune.desk.session.front
+    plot = tuned.front.plot
+    rows = len(front.evaluations)
+    named = [front.knee, front.best, front.defaults]
+    for corner in ((1, 1), (0, 1), (1, 0), (0, 0)):
+        x, y = np.full(rows, 0.5), np.full(rows, 0.5)
+        x[0], x[1], y[0], y[1] = 0, 1, 0, 1  # the frame
+        x[named], y[named] = abs(corner[0] - 0.03), abs(1 - corner[1] - 0.03)
+        plot.draw(front, x, y, lined=False)
+        assert plot._corner != corner
+        legend, view = plot.plotItem.legend, plot.getViewBox()
+        at = legend.mapRectToItem(view, legend.boundingRect()).center()
+        assert (at.x() > view.width() / 2, at.y() > view.height() / 2) == plot._corner

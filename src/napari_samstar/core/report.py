@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_samstar.core.charts import profile
-from napari_samstar.core.config import OF_GRIDS, SETTINGS, AmgConfig
+from napari_samstar.core.config import OF_EXAMPLES, OF_GRIDS, SETTINGS, AmgConfig
 from napari_samstar.core.files import write_atomic
 from napari_samstar.core.report_parts import (
     Pair,
@@ -178,7 +178,8 @@ def _search(outcome: Outcome) -> str:
 def _settings(outcome: Outcome) -> str:
     vanilla, chosen = AmgConfig(), outcome.chosen.config
     rows = []
-    for name, about in SETTINGS.items():
+    idle = () if chosen.examples else OF_EXAMPLES
+    for name, about in ((n, s) for n, s in SETTINGS.items() if n not in idle):
         old, new = getattr(vanilla, name), getattr(chosen, name)
         if chosen.prompts == "centres" and name in OF_GRIDS:
             new = "at centres"

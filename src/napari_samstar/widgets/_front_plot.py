@@ -21,6 +21,8 @@ BEST = "#d36ba6"
 
 AXIS = 42  # px; pyqtgraph leaves too little for the name below the numbers
 BELOW = 7  # px; it draws that name partly below the axis
+MARGIN = 8  # px, around the legend
+CORNERS = ((1, 1), (0, 1), (1, 0), (0, 0))  # right or left, below or above
 RARE = 0.15  # share of the points that may lie outside of the first view
 
 
@@ -50,7 +52,8 @@ class FrontPlot(pg.PlotWidget):
         self.plotItem.layout.setContentsMargins(1, 1, 1, BELOW)
         self._zoomed = False
         self.getViewBox().sigRangeChangedManually.connect(self._on_zoomed)
-        self.addLegend(offset=(-8, -8), labelTextSize="8pt", verSpacing=-6)
+        self._corner = CORNERS[0]
+        self.addLegend(offset=(-MARGIN, -MARGIN), labelTextSize="8pt", verSpacing=-6)
         hover = {"hoverable": True, "tip": None}
         self.tried = pg.ScatterPlotItem(size=5, pen=None, name="tried", hoverSize=8, **hover)
         self.line = pg.PlotDataItem(connect="all")
@@ -87,6 +90,26 @@ class FrontPlot(pg.PlotWidget):
         vanilla = [] if front.defaults is None else [front.defaults]
         self.defaults.setData(x[vanilla], y[vanilla], data=vanilla)
         self._frame(x, y, [*front.members.tolist(), *vanilla])
+        self._place_legend(x, y, [front.knee, front.best, *vanilla])
+
+    def _place_legend(self, x: Any, y: Any, named: list[int]) -> None:
+        """Put the legend into the corner where it hides least, above all none that it names."""
+        view, legend = self.getViewBox(), self.plotItem.legend
+        (left, right), (bottom, top) = view.viewRange()
+        across, up = (x - left) / (right - left), (y - bottom) / (top - bottom)
+        wide, high = legend.width() / view.width(), legend.height() / view.height()
+
+        def hidden(corner: tuple[int, int]) -> int:
+            over = (across > 1 - wide) if corner[0] else (across < wide)
+            over &= (up < high) if corner[1] else (up > 1 - high)
+            return int(over.sum() + len(x) * over[named].sum())
+
+        best = min(CORNERS, key=hidden)
+        # It stays where it is unless that is much worse: while a front grows it would jump about.
+        if 2 * hidden(best) < hidden(self._corner):
+            self._corner = best
+            offset = tuple(-MARGIN if side else MARGIN for side in best)
+            legend.anchor(itemPos=best, parentPos=best, offset=offset)
 
     def _frame(self, x: Any, y: Any, matters: list[int]) -> None:
         """Look at the front, the defaults and most of the rest, unless the user zoomed.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samstar.core.config import OF_GRIDS, SETTINGS
+from napari_samstar.core.config import OF_EXAMPLES, OF_GRIDS, SETTINGS
 from napari_samstar.core.errors import UserError
 from napari_samstar.widgets._shared import failure
 from napari_samstar.widgets._writer import COLOURS
@@ -69,5 +69,7 @@ def described(front: Front, position: int) -> str:
 def _matters(config: Any, name: str) -> bool:
     """Return whether a setting has any effect: crops' have none without crops, say."""
     if getattr(config, name) is None or (config.prompts == "centres" and name in OF_GRIDS):
+        return False
+    if name in OF_EXAMPLES and not config.examples:
         return False
     return config.crop_n_layers > 0 or not name.startswith("crop_")

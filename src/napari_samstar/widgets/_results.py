@@ -124,7 +124,10 @@ class ResultsPanel(Panel):
             self._choosing = True  # the row follows the object here, not the other way round
             self.view.selectRow(row)
             self._choosing = False
-            self.view.scrollTo(self.model.index(row, 0))
+            index = self.model.index(row, 0)
+            # In the middle, or it could end up half below the edge; a row that is seen stays.
+            if not self.view.viewport().rect().contains(self.view.visualRect(index)):
+                self.view.scrollTo(index, QAbstractItemView.ScrollHint.PositionAtCenter)
 
     def export(self, path: str | Path) -> None:
         """Write what the ending of `path` says, off the GUI thread."""
