@@ -122,9 +122,9 @@ def test_a_search_on_several_goes_on_after_the_images_were_closed(stack: Any, qt
     assert "open <i>another</i>" in tune.message.text()
     assert not tune.continue_button.isEnabled()
     viewer.add_layer(layers["another"])
+    tune.continue_button.click()
     assert (form.tuned_field.text(), form.held_field.text(), size.text()) == ("0, 2", "3", "11.5")
     assert form.choices["another"].currentText() == TUNE
-    tune.continue_button.click()
     wait_until_idle(stack, qtbot)
     assert session.evaluations[:32] == before
     assert len(session.evaluations) == 32 + tune.budget_box.value()

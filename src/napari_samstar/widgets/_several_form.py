@@ -133,20 +133,26 @@ class SeveralForm(QWidget):
         layers = image_layers(viewer) if viewer is not None and source is not None else []
         return [x for x in layers if x is not source][:MOST_ROWS]
 
-    def restore(self, others: Sequence[dict[str, Any]]) -> list[str]:
-        """Enter what an earlier search was told, see `Other.to_dict`; returns layers not open."""
+    def not_open(self, others: Sequence[dict[str, Any]]) -> list[str]:
+        """Return the names of the layers of an earlier search that are not there."""
+        known = {self._own_name(), *self.choices}
+        return [name for name in dict.fromkeys(o["layer"] for o in others) if name not in known]
+
+    def _own_name(self) -> str:
         source = self._panel.desk.source
-        own = source.name if source is not None else ""
+        return source.name if source is not None else ""
+
+    def restore(self, others: Sequence[dict[str, Any]]) -> None:
+        """Enter what an earlier search was told, see `Other.to_dict`."""
+        own = self._own_name()
         for field, held in ((self.tuned_field, False), (self.held_field, True)):
             planes = [o["plane"] for o in others if o["layer"] == own and o["held_out"] == held]
             mark = ", " if len(self._sizes()) == 1 else "; "
             field.setText(mark.join(",".join(map(str, plane)) for plane in planes))
         elsewhere = {o["layer"]: HOLD if o["held_out"] else TUNE for o in others}
-        elsewhere.pop(own, None)
         for name, box in self.choices.items():
             with QSignalBlocker(box):
                 box.setCurrentText(elsewhere.get(name, LEAVE))
-        return [name for name in elsewhere if name not in self.choices]
 
     # --- what happened ------------------------------------------------------------------------
 

@@ -41,7 +41,6 @@ class TunePanel(Panel):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
         self._problem = ""
-        self._not_open: list[str] = []
         self.column.addWidget(heading("What matters"))
         self.goal_form = GoalForm()
         self.goal_form.changed = self._on_goal_changed
@@ -65,17 +64,17 @@ class TunePanel(Panel):
         self.column.addWidget(self.held_out)
         self.column.addStretch(1)
         events = self.desk.session.events
-        for event in (events.segmented, events.front):
+        for event in (events.segmented, events.front, events.earlier):
             self.listen(event, self._on_session_changed)
-        self.listen(events.earlier, self._on_session_earlier)
-        self.listen(napari_viewer.layers.events.inserted, self._on_layer_inserted)
+        for name in ("inserted", "removed", "renamed"):  # Continue may wait for an image
+            self.listen(getattr(napari_viewer.layers.events, name), self._refresh)
         self.listen(events.loaded, self._on_session_loaded)
         self.listen(self.desk.jobs.changed, self._on_jobs_changed)
         self.listen(self.desk.jobs.failed, self._on_jobs_failed)
         self._on_session_loaded()
         self.expect_form.examples_changed = self._on_examples_changed
         self._on_examples_changed()
-        self._on_session_earlier()
+        self._refresh()
 
     def _build_search_rows(self) -> None:
         self.column.addWidget(heading("Search"))
@@ -132,6 +131,9 @@ class TunePanel(Panel):
     def go_on(self) -> None:
         """Continue the last search on this image."""
         self._on_session_changed()
+        session = self.desk.session
+        if session.plan is None and session.earlier is not None and session.earlier.told:
+            self._enter(session.earlier.told)
         try:
             self.desk.searching.go_on(self.budget_box.value(), self._told())
         except UserError as error:
@@ -139,6 +141,11 @@ class TunePanel(Panel):
         goal = self.desk.session.goal
         if goal is not None:
             self.goal_form.show_goal(goal)
+
+    def _enter(self, told: dict[str, Any]) -> None:
+        """Enter what an earlier search was told."""
+        self.expect_form.restore(Expectations.from_dict(told["expectations"]))
+        self.several_form.restore(told["others"])
 
     def _told(self) -> Told:
         expect, several = self.expect_form, self.several_form
@@ -177,20 +184,6 @@ class TunePanel(Panel):
         if self.desk.session.goal is not None:
             self.goal_form.show_goal(self.desk.session.goal)
 
-    def _on_session_earlier(self, *_: Any) -> None:
-        """Enter what an earlier search on this image was told, so that it can be continued."""
-        session = self.desk.session
-        self._not_open = []
-        if session.earlier is not None and session.earlier.told and not session.evaluations:
-            told = session.earlier.told
-            self.expect_form.restore(Expectations.from_dict(told["expectations"]))
-            self._not_open = self.several_form.restore(told["others"])
-        self._on_session_changed()
-
-    def _on_layer_inserted(self, *_: Any) -> None:
-        if self._not_open:
-            self._on_session_earlier()
-
     def _on_session_changed(self, *_: Any) -> None:
         self._problem = ""
         self._refresh()
@@ -202,7 +195,8 @@ class TunePanel(Panel):
         earlier = session.earlier if not session.evaluations else None
         idle = not self.desk.jobs.busy
         self.continue_button.setVisible(bool(session.evaluations) or earlier is not None)
-        self.continue_button.setEnabled(ready and idle and not (earlier and self._not_open))
+        waits_for = [] if earlier is None else self.several_form.not_open(_others(earlier))
+        self.continue_button.setEnabled(ready and idle and not waits_for)
         if not ready:
             self.message.setText(f"First press <i>Segment</i> in the {link('Segment')} panel.")
         elif self._problem:
@@ -214,21 +208,9 @@ class TunePanel(Panel):
                 f"on the {link('Pareto front')}. Click a point there to see its objects."
             )
         elif earlier is not None:
-            self.message.setText(self._about_earlier(earlier))
+            self.message.setText(_about_earlier(earlier, waits_for))
         else:
             self.message.setText(self._estimate())
-
-    def _about_earlier(self, earlier: Run) -> str:
-        n = len(earlier.told.get("others", ()))
-        beside = f" with {n} more" if n else ""
-        before = (
-            f"You tuned this image{beside} before ({len(earlier.evaluations)} settings tried, "
-            f"{earlier.started[:10]}): "
-        )
-        if self._not_open:
-            names = ", ".join(self._not_open)
-            return f"{before}open <i>{names}</i> to continue."
-        return f"{before}<b>Continue</b> takes them up again."
 
     def _estimate(self) -> str:
         from napari_samstar.core import joint
@@ -253,3 +235,17 @@ class TunePanel(Panel):
     def _on_jobs_failed(self, text: str) -> None:
         self._problem = text
         self._refresh()
+
+
+def _others(run: Run) -> list[dict[str, Any]]:
+    return list(run.told.get("others", ()))
+
+
+def _about_earlier(run: Run, waits_for: list[str]) -> str:
+    n = len(_others(run))
+    beside = f" with {n} more" if n else ""
+    tried = f"({len(run.evaluations)} settings tried, {run.started[:10]})"
+    then = "<b>Continue</b> takes them up again."
+    if waits_for:
+        then = f"open <i>{', '.join(waits_for)}</i> to continue."
+    return f"You tuned this image{beside} before {tried}: {then}"
