@@ -97,10 +97,11 @@ class FrontPlot(pg.PlotWidget):
         view, legend = self.getViewBox(), self.plotItem.legend
         (left, right), (bottom, top) = view.viewRange()
         across, up = (x - left) / (right - left), (y - bottom) / (top - bottom)
+        seen = (across >= 0) & (across <= 1) & (up >= 0) & (up <= 1)
         wide, high = legend.width() / view.width(), legend.height() / view.height()
 
         def hidden(corner: tuple[int, int]) -> int:
-            over = (across > 1 - wide) if corner[0] else (across < wide)
+            over = seen & ((across > 1 - wide) if corner[0] else (across < wide))
             over &= (up < high) if corner[1] else (up > 1 - high)
             return int(over.sum() + len(x) * over[named].sum())
 
