@@ -22,6 +22,7 @@ from napari_samstar.core.rewards import (
     load_user_rewards,
     reward,
 )
+from napari_samstar.core.shape import MOST_EXAMPLES
 from napari_samstar.core.tuning import NO_REACH
 from tests.core.painted import add, disc, gray_of, rectangle, selection
 
@@ -417,3 +418,10 @@ def test_small_false_masks_count_as_much_as_large_true_ones(judge):
     assert true["outlined"] > 0.98
     assert false["outlined"] < true["outlined"] - 0.15
     assert false["outlined"] - true["outlined"] < false["coverage"] - true["coverage"]
+
+
+def test_of_a_whole_result_as_examples_some_are_taken():
+    many = np.kron(np.arange(1, 401, dtype=np.int32).reshape(20, 20), np.ones((6, 6), np.int32))
+    shapes = Marks(examples=many).shapes
+    assert 20 < len(shapes) <= MOST_EXAMPLES
+    assert len(Marks(examples=np.where(many < 9, many, 0)).shapes) == 8

@@ -26,6 +26,9 @@ TOLERANCE = np.array([0.15, 0.12, 0.06, 0.04])
 """Deviations that count as the same shape even among identical examples: log diameter, log aspect
 ratio, circularity, solidity. About the error of a mask's outline of one pixel at 30 px."""
 
+MOST_EXAMPLES = 30
+"""Of more objects every second, third, ... is an example: each configuration carries them."""
+
 _REACH = 50.0
 """Likeness exp(-D^2 / 50): 0.98 at D = 1, 0.61 at D = 5, 0.2 at D = 9. Wide, because SAM's outlines
 of objects that others hide in part deviate far more than those of the few that a user points out:
@@ -92,7 +95,7 @@ class ShapePrior:
 
 
 def shapes_in(examples: NDArray[np.integer]) -> Shapes:
-    """Describe the objects of a label image of shape (H, W).
+    """Describe the objects of a label image of shape (H, W), at most `MOST_EXAMPLES` of them.
 
     Raises
     ------
@@ -102,6 +105,7 @@ def shapes_in(examples: NDArray[np.integer]) -> Shapes:
     found = [r for r in measure.regionprops(examples) if r.area >= 4]
     if not found:
         raise UserError("The layer of examples is empty: mark at least one good object.")
+    found = found[:: -(-len(found) // MOST_EXAMPLES)]
     shapes = np.array([shape_of(r.image) for r in found])
     values = descriptors_of(np.array([float(r.area) for r in found]), shapes)
     return tuple(tuple(row) for row in values.tolist())
