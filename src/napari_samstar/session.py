@@ -15,9 +15,9 @@ from napari_samstar.core.config import AmgConfig
 if TYPE_CHECKING:
     from napari_samstar.core.goal import Goal
     from napari_samstar.core.joint import Jury
-    from napari_samstar.core.journal import Run
     from napari_samstar.core.pareto import Front
     from napari_samstar.core.recipe import Recipe
+    from napari_samstar.core.runs import Run
     from napari_samstar.core.search import Evaluation, Plan
     from napari_samstar.core.select import Selection
     from napari_samstar.core.workflow import Segmented

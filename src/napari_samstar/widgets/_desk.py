@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_samstar.core.config import AmgConfig
-    from napari_samstar.core.journal import Run
     from napari_samstar.core.recipe import Recipe
+    from napari_samstar.core.runs import Run
     from napari_samstar.core.source import ModelChoice, Source
     from napari_samstar.core.workflow import Segmented
     from napari_samstar.widgets._layers import Placement

@@ -21,7 +21,7 @@ from napari_samstar.widgets._shared import combo, failure, form, heading, link, 
 if TYPE_CHECKING:
     import napari
 
-    from napari_samstar.core.journal import Run
+    from napari_samstar.core.runs import Run
 
 SCOPES = {
     "Filters only (instant)": "filters",
