@@ -192,3 +192,20 @@ def test_an_example_lies_on_its_own_plane_of_a_stack(make_napari_viewer: Any, qt
         assert made.data.shape == (1, 40, 50)
         np.testing.assert_array_equal(made.translate, (2 * plane, 3, 3))
         np.testing.assert_array_equal(made.data[0] > 0, stack[plane] == label)
+
+
+def test_examples_of_an_image_of_another_size_do_not_disturb(
+    results: ResultsPanel, qtbot: Any
+) -> None:
+    viewer = results.viewer()
+    results.choose(2)
+    results.examples.button.click()
+    larger = np.zeros((90, 100), dtype=np.int32)
+    larger[5:15, 5:25] = 1
+    viewer.add_labels(larger, name="larger", scale=(0.5, 0.5), units=("nm", "nm"))
+    qtbot.waitUntil(lambda: results.model.rowCount() == 1, timeout=120_000)
+    results.choose(1)
+    assert not results.examples.button.isChecked()
+    results.examples.button.click()
+    assert viewer.layers["good examples [1]"].data.shape == (90, 100)
+    assert results.layer().name == "larger"

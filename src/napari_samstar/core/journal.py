@@ -69,7 +69,8 @@ def latest(image_key: str, model_sha256: str) -> Run | None:
                 found += [r for r in runs if r.evaluations and (len(images) == 1 or r.told)]
         except UserError as error:
             log.warning("%s", error)
-    return max(found, key=lambda run: run.started, default=None)
+    # of two in the same second the later one
+    return max(reversed(found), key=lambda run: run.started, default=None)
 
 
 def _images(path: Path, model_sha256: str) -> list[str]:

@@ -58,15 +58,15 @@ class Marks:
 
     def digest(self) -> str:
         """Return a hash of all marks; empty where there are none."""
-        given: list[tuple[str, Any]] = [(f.name, getattr(self, f.name)) for f in fields(self)]
-        given[-1] = ("elsewhere", np.array(self.elsewhere) if self.elsewhere else None)
-        if all(array is None for _, array in given):
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        given["elsewhere"] = np.array(self.elsewhere) if self.elsewhere else None
+        arrays = {name: array for name, array in given.items() if array is not None}
+        if not arrays:
             return ""
         found = sha256()
-        for name, array in given:
-            if array is not None:
-                found.update(f"{name} {array.shape} {array.dtype}".encode())
-                found.update(np.ascontiguousarray(array).tobytes())
+        for name, array in arrays.items():
+            found.update(f"{name} {array.shape} {array.dtype}".encode())
+            found.update(np.ascontiguousarray(array).tobytes())
         return found.hexdigest()
 
 

@@ -39,22 +39,22 @@ class Examples:
         self._viewer = weakref.ref(viewer)
         self._history = history
 
-    def layer(self, at: Placement) -> Labels | None:
-        """Return the layer of examples on a plane; None where there is none."""
+    def layer(self, at: Placement, shape: tuple[int, ...]) -> Labels | None:
+        """Return the layer of examples on a plane of `shape` (H, W); None where there is none."""
         viewer = self._viewer()
         layers = viewer.layers if viewer is not None else ()
         made = (x for x in layers if isinstance(x, Labels) and holds_examples(x))
-        ndim = len(at.plane) + 2
-        return next((x for x in made if x.ndim == ndim and lies_at(x, at)), None)
+        whole = (*(1 for _ in at.plane), *shape)
+        return next((x for x in made if x.data.shape == whole and lies_at(x, at)), None)
 
-    def count(self, at: Placement) -> int:
-        """Return how many examples a plane has."""
-        layer = self.layer(at)
+    def count(self, at: Placement, shape: tuple[int, ...]) -> int:
+        """Return how many examples a plane of `shape` (H, W) has."""
+        layer = self.layer(at, shape)
         return 0 if layer is None else len(np.unique(layer.data[layer.data > 0]))
 
     def known(self, at: Placement, mask: NDArray[np.bool_]) -> int:
         """Return which example the object `mask` (H, W) is, 0 where it is none."""
-        layer = self.layer(at)
+        layer = self.layer(at, mask.shape)
         if layer is None:
             return 0
         found = np.unique(layer.data.reshape(mask.shape)[mask])
@@ -62,7 +62,7 @@ class Examples:
 
     def toggle(self, at: Placement, mask: NDArray[np.bool_]) -> None:
         """Make the object `mask` (H, W) an example, or take it back; can be undone."""
-        layer, known = self.layer(at), self.known(at, mask)
+        layer, known = self.layer(at, mask.shape), self.known(at, mask)
         if layer is None:
             empty = at.expand(np.zeros(mask.shape, np.int32))
             about = {"name": "good examples", "metadata": {EXAMPLES_KEY: True}}
@@ -133,8 +133,10 @@ class ExampleRow(QWidget):
 
     def _refresh(self, *_: Any) -> None:
         self.button.setEnabled(self._shown is not None)
-        known = self._shown is not None and self._examples.known(*self._shown) > 0
+        known, n = False, 0
+        if self._shown is not None:
+            at, mask = self._shown
+            known, n = self._examples.known(at, mask) > 0, self._examples.count(at, mask.shape)
         self.button.setChecked(known)
-        n = self._examples.count(self._shown[0]) if self._shown is not None else 0
         marked = "1 example" if n == 1 else f"{n} examples"
         self.note.setText(f"{marked}: {link('Tune')} looks for objects like these." if n else "")
