@@ -24,13 +24,20 @@ print("fine", torch.zeros(2).sum().item())
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Mesa and Triton meet on Linux only")
-def test_torchvision_loads_beside_mesas_llvm() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
+def runs_beside_mesas_llvm(program: str) -> None:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     if "no LLVM" in done.stdout:
         pytest.skip("this machine has no libLLVM, so the clash cannot happen on it")
     assert "fine" in done.stdout
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="Mesa and Triton meet on Linux only")
+
+
+@on_linux
+def test_torchvision_loads_beside_mesas_llvm() -> None:
+    runs_beside_mesas_llvm(PROGRAM)
 
 
 WAITS = """
@@ -160,10 +167,6 @@ app.exec_() if hasattr(app, "exec_") else app.exec()
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Mesa and Triton meet on Linux only")
+@on_linux
 def test_a_worker_may_be_the_first_to_import_torch() -> None:
-    done = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    if "no LLVM" in done.stdout:
-        pytest.skip("this machine has no libLLVM, so the clash cannot happen on it")
-    assert "fine" in done.stdout
+    runs_beside_mesas_llvm(WORKER)

@@ -67,7 +67,7 @@ class TunePanel(Panel):
         for event in (events.segmented, events.front, events.earlier):
             self.listen(event, self._on_session_changed)
         for name in ("inserted", "removed", "renamed"):  # Continue may wait for an image
-            self.listen(getattr(napari_viewer.layers.events, name), self._refresh)
+            self.listen(getattr(napari_viewer.layers.events, name), self._on_layers_changed)
         self.listen(events.loaded, self._on_session_loaded)
         self.listen(self.desk.jobs.changed, self._on_jobs_changed)
         self.listen(self.desk.jobs.failed, self._on_jobs_failed)
@@ -187,6 +187,11 @@ class TunePanel(Panel):
     def _on_session_changed(self, *_: Any) -> None:
         self._problem = ""
         self._refresh()
+
+    def _on_layers_changed(self, *_: Any) -> None:
+        # Previews come and go as well, and an estimate of time is not made for each of them.
+        if self.desk.session.earlier is not None:
+            self._refresh()
 
     def _refresh(self, *_: Any) -> None:
         session = self.desk.session
