@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 from collections.abc import Generator
 from typing import Any
 
 import pytest
+from napari._qt.widgets.qt_progress_bar import QtLabeledProgressBar
 from napari.utils import progress
+from qtpy.QtWidgets import QApplication
 
 from napari_samstar.core.progress import Progress
 from napari_samstar.widgets._activity import Activity
@@ -43,13 +47,32 @@ def test_a_job_has_a_bar_until_it_ends(jobs: Jobs, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: not _bars(), timeout=60_000)
 
 
-def test_cancel_stops_the_job(jobs: Jobs, qtbot: Any) -> None:
+def test_the_cancel_button_stops_a_job_that_would_not_end(jobs: Jobs, qtbot: Any) -> None:
+    ended = threading.Event()
+
     def work() -> Generator[Any, None, None]:
-        for k in range(100_000):
-            yield Progress(k, 100_000, "Counting")
+        try:
+            for k in itertools.count():
+                yield Progress(k, 0, "Counting")
+                time.sleep(0.01)
+        finally:
+            ended.set()
 
     jobs.start(Job("Count", work))
     qtbot.waitUntil(lambda: bool(_bars()), timeout=60_000)
-    _bars()[0].cancel()
+    (bar,) = _bars()
+    button = _shown(bar).cancel_button
+    assert not button.isHidden()
+    button.click()
     assert not jobs.busy
+    assert ended.wait(1)
     qtbot.waitUntil(lambda: jobs._running is None and not _bars(), timeout=60_000)
+
+
+def _shown(bar: progress) -> QtLabeledProgressBar:
+    (found,) = (
+        widget
+        for widget in QApplication.allWidgets()
+        if isinstance(widget, QtLabeledProgressBar) and widget.progress is bar
+    )
+    return found

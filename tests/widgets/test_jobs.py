@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Generator
 from typing import Any
 
@@ -87,6 +88,24 @@ def test_the_newest_job_waits_for_the_old_one_to_end(jobs: Jobs, qtbot: Any) -> 
     go.set()
     _wait(jobs, qtbot)
     assert seen == ["new"]
+
+
+def test_a_job_stopped_between_two_steps_ends_on_its_own_thread(jobs: Jobs, qtbot: Any) -> None:
+    began: list[int] = []
+    ended: list[int] = []
+
+    def steps() -> Generator[Any, None, None]:
+        began.append(threading.get_ident())
+        try:
+            while True:
+                time.sleep(0.001)
+                yield "step"
+        finally:
+            ended.append(threading.get_ident())
+
+    jobs.start(Job("Steps", steps, on_step=lambda _: jobs.stop()))
+    _wait(jobs, qtbot)
+    assert began == ended != [threading.get_ident()]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 INTERVAL = 100  # ms
 
 
+class _Bar(cancelable_progress):
+    """A bar that is not iterated over: napari calls back after Cancel only between two items."""
+
+    def cancel(self) -> None:
+        super().cancel()
+        if self.cancel_callback is not None:
+            self.cancel_callback()
+
+
 class Activity(QObject):
     """Mirrors `jobs` as a bar of napari's, whose Cancel button stops the job.
 
@@ -57,9 +66,7 @@ class Activity(QObject):
             return
         if self._bar is None:
             self._title = title
-            self._bar = cancelable_progress(
-                total=0, desc=f"SAM* {title}", cancel_callback=self._jobs.stop
-            )
+            self._bar = _Bar(total=0, desc=f"SAM* {title}", cancel_callback=self._jobs.stop)
         self._advance(self._bar)
 
     def _advance(self, bar: cancelable_progress) -> None:

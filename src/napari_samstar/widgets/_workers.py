@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 from napari.qt.threading import FunctionWorker, GeneratorWorker, create_worker
@@ -42,4 +42,23 @@ class _Once(_Quiet, FunctionWorker):
 
 
 class _Steps(_Quiet, GeneratorWorker):
-    pass
+    """Ends its generator on the thread that ran it, also where it was told to quit in between.
+
+    Left to the garbage collector, files would close and settings be put back later, on the
+    window's thread.
+    """
+
+    def __init__(self, work: Callable[..., Generator[Any, Any, Any]], *arguments: Any) -> None:
+        self._steps = work(*arguments)
+        super().__init__(_all_of, self._steps)
+
+    def work(self) -> Any:
+        """Take the steps."""
+        try:
+            return super().work()
+        finally:
+            self._steps.close()
+
+
+def _all_of(steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    return (yield from steps)
