@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit
 from skimage.draw import disk
 from skimage.filters import gaussian
 
@@ -58,6 +62,19 @@ def segmented(panels: Panels, qtbot: Any) -> Panels:
     wait_until_idle(panels, qtbot)
     assert panels.segment.desk.session.segmented is not None, panels.segment.message.text()
     return panels
+
+
+def type_into_dialog(path: Path) -> None:
+    """Type a name into the file dialog that opens next, and press Return."""
+
+    def answer() -> None:
+        dialog = QApplication.activeModalWidget()
+        assert isinstance(dialog, QFileDialog)
+        line = dialog.findChild(QLineEdit)
+        line.setText(str(path))
+        QTest.keyClick(line, Qt.Key.Key_Return)
+
+    QTimer.singleShot(200, answer)
 
 
 def wait_until_idle(panels: Panels, qtbot: Any) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 
 from napari_samstar.core import unfinished
 from napari_samstar.core.outlines import rim
@@ -14,7 +14,8 @@ from napari_samstar.widgets._correct import NEW, CorrectPanel
 from napari_samstar.widgets._keeping import POOL
 from napari_samstar.widgets._lane import Lane
 from napari_samstar.widgets._writer import OUTLINE_NAME, OUTLINE_WIDTH
-from tests.widgets.conftest import wait_until_idle
+from tests.widgets.conftest import type_into_dialog, wait_until_idle
+from tests.widgets.hand import CONTROL, RIGHT, SHIFT, Hand
 
 DISC, OTHER = (90, 50), (30, 30)
 LONG = 240_000
@@ -28,35 +29,34 @@ def correct(segmented: Any) -> CorrectPanel:
     return panel
 
 
-def click(
-    panel: CorrectPanel, qtbot: Any, at: tuple[int, int], button: int = 1, **more: Any
-) -> None:
-    """Click on the canvas at a pixel of the image, and wait for the mask."""
-    layer = panel.viewer().layers["discs"]
-    event = SimpleNamespace(
-        button=button, pos=(5, 5), type="mouse_release", dims_displayed=(0, 1), modifiers=(),
-        position=layer.data_to_world(at), handled=False,
-    )  # fmt: skip
-    vars(event).update(more)
-    press = panel.viewer().mouse_drag_callbacks[-1](panel.viewer(), event)
-    next(press)
-    if "end" in more:
-        event.pos, event.position = (90, 90), layer.data_to_world(more["end"])
-    assert next(press, "done") == "done"
-    settle(panel, qtbot)
+@pytest.fixture
+def hand(correct: CorrectPanel, qtbot: Any) -> Hand:
+    """A hand whose every move is waited for."""
+    viewer = correct.viewer()
+
+    class Patient(Hand):
+        def click(self, *args: Any, **more: Any) -> None:
+            super().click(*args, **more)
+            settle(correct, qtbot)
+
+        def drag(self, *args: Any, **more: Any) -> None:
+            super().drag(*args, **more)
+            settle(correct, qtbot)
+
+    return Patient(viewer, viewer.layers["discs"], qtbot)
 
 
 def settle(panel: CorrectPanel, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: not panel.answers.busy and not panel.lessons.busy, timeout=LONG)
 
 
-def test_a_click_shows_an_outline_that_undo_and_redo_follow(correct, qtbot):
-    click(correct, qtbot, DISC)
+def test_a_click_shows_an_outline_that_undo_and_redo_follow(correct, hand, qtbot):
+    hand.click(DISC)
     mask = correct.correcting.mask
     assert mask[DISC]
     outline = correct.viewer().layers[OUTLINE_NAME]
     np.testing.assert_array_equal(outline.data, rim(mask, OUTLINE_WIDTH))
-    click(correct, qtbot, (90, 40), button=2)
+    hand.click((90, 40), RIGHT)
     assert not correct.correcting.mask[90, 40]
     assert [c.positive for c in correct.correcting.clicks] == [True, False]
     correct.undo_button.click()
@@ -69,10 +69,10 @@ def test_a_click_shows_an_outline_that_undo_and_redo_follow(correct, qtbot):
     assert correct.desk.layers.temporary(OUTLINE_NAME) is None
 
 
-def test_accepting_writes_a_layer_teaches_sam_and_can_be_undone_and_reset(correct, qtbot):
+def test_accepting_writes_a_layer_teaches_sam_and_can_be_undone_and_reset(correct, hand, qtbot):
     desk = correct.desk
     for at in (DISC, OTHER):
-        click(correct, qtbot, at)
+        hand.click(at)
         correct.accept_button.click()
         settle(correct, qtbot)
     layer = correct.target()
@@ -91,7 +91,7 @@ def test_accepting_writes_a_layer_teaches_sam_and_can_be_undone_and_reset(correc
     assert "Nothing learned" in correct.learn_form.state.text()
 
 
-def test_an_object_of_a_layer_is_picked_up_refined_and_its_neighbours_stay(correct, qtbot):
+def test_an_object_of_a_layer_is_picked_up_refined_and_its_neighbours_stay(correct, hand, qtbot):
     desk = correct.desk
     layer = desk.apply()
     layer.data[80:100, 30:50] = 77  # half of a disc, badly drawn
@@ -100,10 +100,10 @@ def test_an_object_of_a_layer_is_picked_up_refined_and_its_neighbours_stay(corre
     before = np.array(layer.data)
     correct.layer_box.setCurrentText(layer.name)
     correct.learn_form.learn_box.setChecked(False)
-    click(correct, qtbot, (90, 40))
+    hand.click((90, 40))
     assert correct.correcting.label == 77
     np.testing.assert_array_equal(correct.correcting.mask, before == 77)
-    click(correct, qtbot, (90, 60))
+    hand.click((90, 60))
     correct.accept()
     assert (layer.data == 77).sum() != (before == 77).sum()
     others = (before != 0) & (before != 77)
@@ -112,12 +112,89 @@ def test_an_object_of_a_layer_is_picked_up_refined_and_its_neighbours_stay(corre
     np.testing.assert_array_equal(layer.data, before)
 
 
-def test_a_box_and_control_click(correct, qtbot):
-    click(correct, qtbot, (70, 30), modifiers=("Shift",), end=(110, 70))
+def test_a_box_and_control_click(correct, hand):
+    hand.drag((70, 30), (110, 70), SHIFT)
     assert correct.correcting.step.prompt.box.row1 == 110
     assert correct.correcting.mask[DISC]
-    click(correct, qtbot, (90, 40), modifiers=("Control",))
+    hand.click((90, 40), held=CONTROL)
     assert not correct.correcting.clicks[0].positive
+
+
+def test_keys_on_the_canvas_work_whichever_layer_is_chosen(correct, hand, qtbot):
+    viewer = correct.viewer()
+    earlier: list[str] = []
+    correct.start_button.setChecked(False)
+    viewer.bind_key("N", lambda _: earlier.append("mine"))
+    correct.start_button.setChecked(True)
+    hand.click(DISC)
+    hand.click((90, 40), RIGHT)
+    hand.press(Qt.Key.Key_U)
+    assert len(correct.correcting.clicks) == 1
+    hand.press(Qt.Key.Key_R)
+    assert len(correct.correcting.clicks) == 2
+    hand.press(Qt.Key.Key_Return)
+    settle(correct, qtbot)
+    made = correct.target()
+    assert set(np.unique(made.data)) == {0, 1}
+    viewer.layers.selection.active = made  # Labels have uses of their own for Enter and Escape
+    hand.click(OTHER)
+    hand.press(Qt.Key.Key_Return)
+    settle(correct, qtbot)
+    assert set(np.unique(made.data)) == {0, 1, 2}
+    hand.click(DISC)
+    assert correct.correcting.label == 1
+    hand.press(Qt.Key.Key_Escape)
+    assert correct.correcting.step is None
+    hand.press(Qt.Key.Key_N)
+    settle(correct, qtbot)
+    assert correct.correcting.step is not None
+    assert not earlier
+    correct.start_button.setChecked(False)
+    hand.press(Qt.Key.Key_N)
+    assert earlier == ["mine"]
+    assert not made.keymap
+
+
+def test_the_image_can_be_dragged_and_a_brush_paints_alone(correct, hand, qtbot):
+    viewer = correct.viewer()
+    before = viewer.scene.camera.center
+    hand.drag((60, 40), (70, 80))
+    qtbot.waitUntil(lambda: not np.allclose(viewer.scene.camera.center, before), timeout=5_000)
+    assert correct.correcting.step is None
+    viewer.reset_view()
+    labels = correct.desk.apply()
+    viewer.layers.selection.active = labels
+    labels.mode, labels.selected_label = "paint", 50
+    hand.click(DISC)
+    assert labels.data[DISC] == 50
+    assert correct.correcting.step is None
+    labels.mode = "pan_zoom"
+    hand.click((60, 80))
+    assert correct.correcting.step is not None
+
+
+def test_what_was_learned_is_saved_and_loaded_and_says_so(correct, hand, qtbot, tmp_path):
+    form = correct.learn_form
+    hand.click(DISC)
+    hand.press(Qt.Key.Key_Return)
+    settle(correct, qtbot)
+    assert form.state.text() == "Learned from 1 object."
+    learned = correct.correcting.adaptation.learned
+    type_into_dialog(tmp_path / "mine")
+    form.save_button.click()
+    assert "Saved as mine.safetensors" in form.state.text()
+    form.reset_button.click()
+    form.adapted_box.setChecked(False)
+    type_into_dialog(tmp_path / "mine.safetensors")
+    form.load_button.click()
+    assert correct.correcting.adaptation.learned.digest() == learned.digest()
+    assert form.adapted_box.isChecked()
+    assert form.state.text() == "Learned from 1 object earlier."
+    (tmp_path / "other.safetensors").write_bytes(b"no tensors")
+    type_into_dialog(tmp_path / "other.safetensors")
+    form.load_button.click()
+    assert "no readable adapter" in form.state.text()
+    assert correct.correcting.adaptation.learned.digest() == learned.digest()
 
 
 def test_the_least_certain_object_comes_first(correct, qtbot):
@@ -129,14 +206,16 @@ def test_the_least_certain_object_comes_first(correct, qtbot):
     np.testing.assert_array_equal(correct.correcting.mask, mask)
 
 
-def test_all_objects_are_found_again_with_what_was_learned(correct, qtbot, segmented, tmp_path):
+def test_all_objects_are_found_again_with_what_was_learned(
+    correct, hand, qtbot, segmented, tmp_path
+):
     desk = correct.desk
     bank = desk.session.segmented.bank
-    click(correct, qtbot, DISC)
+    hand.click(DISC)
     correct.accept()
     settle(correct, qtbot)
     learned = correct.correcting.adaptation
-    correct.learn_form.save(str(tmp_path / "learned.safetensors"))
+    correct.learn_form.save(tmp_path / "learned.safetensors")
     correct.learn_form.find_all()
     wait_until_idle(segmented, qtbot)
     again = desk.session.segmented
@@ -145,7 +224,7 @@ def test_all_objects_are_found_again_with_what_was_learned(correct, qtbot, segme
     assert correct.correcting.segmented is again
     assert correct.correcting.adaptation is learned
     correct.learn_form.reset()
-    correct.learn_form.load(str(tmp_path / "learned.safetensors"))
+    correct.learn_form.load(tmp_path / "learned.safetensors")
     assert correct.correcting.adaptation.learned.digest() == learned.learned.digest()
 
 
@@ -168,11 +247,11 @@ def test_a_lane_keeps_order_and_newer_tasks_replace_waiting_ones(qtbot):
 
 
 def test_clicks_on_an_unfinished_object_survive_the_panel_and_the_session(
-    correct, qtbot, segmented, monkeypatch, tmp_path
+    correct, hand, qtbot, segmented, monkeypatch, tmp_path
 ):
     monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path))
-    click(correct, qtbot, DISC)
-    click(correct, qtbot, (90, 40), button=2)
+    hand.click(DISC)
+    hand.click((90, 40), RIGHT)
     mask, clicks = correct.correcting.mask, correct.correcting.clicks
     correct.correcting.learning = False
     correct.start_button.setChecked(False)  # as hiding the panel does

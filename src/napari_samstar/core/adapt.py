@@ -164,6 +164,7 @@ class Adaptation:
         self._scores: dict[Example, float] = {}  # what the present model reaches
         self._loaded = False
         self._updates = 0
+        self._earlier = 0
 
     @property
     def model(self) -> LoadedModel:
@@ -199,19 +200,27 @@ class Adaptation:
         return self.original if self.proven else self._model
 
     @property
+    def objects(self) -> int:
+        """How many objects it has learned from, with those before it was loaded."""
+        return self._earlier + self._updates
+
+    @property
     def text(self) -> str:
         """The state in one line."""
         if self._learned is None and not self.taken_back:
             return "Nothing learned yet: these are the original weights."
         checked = max(0, min(self._updates - 1, self.settings.checked))
-        line = f"Learned from {self._updates} objects, checked on {checked}."
+        line = f"Learned from {_objects(self.objects)}"
+        if self._loaded:
+            line += f", {self._earlier} of them earlier" if self._updates else " earlier"
+        line += f", checked on {checked}." if checked else "."
         if self._trials and self.settings.proof:
             better = "better than" if self.proven else "no better than"
             if abs(self.gain) < 0.005:
                 better = "as good as"
             line += f" Its first answers were {better} the original's ({self.gain:+.2f} IoU)."
         if self.taken_back:
-            line += f" {self.taken_back} updates were taken back."
+            line += f" What {_objects(self.taken_back)} taught was taken back."
         return line
 
     def reset(self) -> LoadedModel:
@@ -220,9 +229,16 @@ class Adaptation:
         self.__post_init__()
         return self._model
 
-    def restore(self, learned: Learned) -> LoadedModel:
-        """Take over what a file holds, and return the model with it."""
+    def restore(self, learned: Learned, objects: int = 0) -> LoadedModel:
+        """Take over what a file holds, and return the model with it.
+
+        Parameters
+        ----------
+        objects : int
+            How many objects it was learned from.
+        """
         self.reset()
+        self._earlier = objects
         self._learned, self._loaded = learned.detached(), True
         self._model = adapted(self.original, self._learned)
         return self._model
@@ -370,3 +386,7 @@ def _score(model: LoadedModel, example: Example) -> float:
     prompts = [example.steps[0], example.steps[-1]] if len(example.steps) > 1 else example.steps
     answers = [predict(model, example.embedding, s.prompt, s.previous) for s in prompts]
     return float(np.mean([iou(a.mask, example.mask) for a in answers]))
+
+
+def _objects(n: int) -> str:
+    return "1 object" if n == 1 else f"{n} objects"

@@ -11,11 +11,13 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QPushButton
 
 from napari_samstar.correcting import Correcting
+from napari_samstar.widgets._alive import when_alive
 from napari_samstar.widgets._buttons import button
 from napari_samstar.widgets._correct_canvas import CorrectingMouse
 from napari_samstar.widgets._correct_layer import label_at, label_under, mask_of, write
 from napari_samstar.widgets._go_on import GoOnRow
 from napari_samstar.widgets._job_bar import JobBar
+from napari_samstar.widgets._keys import Keys
 from napari_samstar.widgets._lane import Lane
 from napari_samstar.widgets._learn_form import LearnForm
 from napari_samstar.widgets._panel import Panel
@@ -50,6 +52,8 @@ class CorrectPanel(Panel):
         self.correcting = _known.setdefault(self.desk, Correcting())
         self.answers, self.lessons = Lane(), Lane()
         self._mouse = CorrectingMouse(napari_viewer, self._on_click, self._on_box)
+        calls = {key: when_alive(getattr(self, name)) for key, name in KEYS.items()}
+        self._keys = Keys(napari_viewer, calls)
         self._build_object_rows()
         self.column.addWidget(heading("Learning"))
         self.learn_form = LearnForm(self, self.correcting, self.answers, self.lessons)
@@ -62,8 +66,9 @@ class CorrectPanel(Panel):
         self.listen(self.correcting.changed, self._refresh)
         for event in ("inserted", "removed", "renamed"):
             self.listen(getattr(napari_viewer.layers.events, event), self._refresh_layers)
-        mouse = self._mouse
+        mouse, keys = self._mouse, self._keys
         self.destroyed.connect(lambda: mouse.turn(False))
+        self.destroyed.connect(lambda: keys.turn(False))
         self._on_session_segmented()
 
     # --- build --------------------------------------------------------------------------------
@@ -223,11 +228,7 @@ class CorrectPanel(Panel):
     def _on_start_toggled(self, on: bool) -> None:
         self._mouse.turn(on)
         self.desk.layers.draws(self, on)
-        viewer = self.viewer()
-        if viewer is not None:
-            for key, name in KEYS.items():
-                viewer.bind_key(key, partial(_press, getattr(self, name)) if on else None,
-                                overwrite=True)  # fmt: skip
+        self._keys.turn(on)
         if not on:
             self.correcting.drop()
         self._refresh()
@@ -292,10 +293,6 @@ class CorrectPanel(Panel):
         """Stop listening to clicks where nobody sees the answer."""
         super().hideEvent(event)
         self.start_button.setChecked(False)
-
-
-def _press(method: Any, _: Any) -> None:
-    method()
 
 
 def _run(work: Any, *arguments: Any) -> Any:

@@ -47,8 +47,16 @@ class CorrectingMouse:
         elif self._on_press in viewer.mouse_drag_callbacks:
             viewer.mouse_drag_callbacks.remove(self._on_press)
 
+    def _holds_a_tool(self) -> bool:
+        """Return whether the user took up a brush or the like meanwhile: then it is theirs."""
+        viewer = self._viewer()
+        active = None if viewer is None else viewer.layers.selection.active
+        return getattr(active, "mode", "pan_zoom") != "pan_zoom"
+
     def _on_press(self, _: Any, event: Any) -> Generator[None, None, None]:
         if event.button not in (LEFT, RIGHT) or len(event.dims_displayed) != 2:
+            return
+        if self._holds_a_tool():
             return
         keys = {str(getattr(key, "name", key)) for key in event.modifiers}
         start, at = np.array(event.pos, dtype=float), np.array(event.position, dtype=float)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
+from qtpy.QtWidgets import QMenu, QPushButton
 
 from napari_samstar.core.goal import OBJECTIVES
 from napari_samstar.core.rewards import REWARDS
 from napari_samstar.widgets._alive import when_alive
 from napari_samstar.widgets._apply_row import ApplyRow
 from napari_samstar.widgets._buttons import Drawer
+from napari_samstar.widgets._dialogs import ask_where
 from napari_samstar.widgets._front_plot import CurvePlot, FrontPlot
 from napari_samstar.widgets._front_words import comparison, described, export, values
 from napari_samstar.widgets._job_bar import JobBar
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from napari_samstar.core.pareto import Front
 
+EXPORTS = {"csv": "Table", "png": "Picture"}
 HINT = "Click a point to see its objects; ← → walk along the front; Shift+click compares."
 
 
@@ -89,8 +91,8 @@ class FrontPanel(Panel):
         ):
             button.clicked.connect(partial(self._choose_named, which))
         menu = QMenu(self.export_button)
-        menu.addAction("Table (CSV)…", partial(self._ask_where, "csv"))
-        menu.addAction("Picture (PNG)…", partial(self._ask_where, "png"))
+        for ending, what in EXPORTS.items():
+            menu.addAction(f"{what} ({ending.upper()})…", partial(self._ask_where, ending))
         self.export_button.setMenu(menu)
         buttons = (self.knee_button, self.best_button, self.defaults_button, self.export_button)
         self.row(*buttons, stretch=-1)
@@ -146,9 +148,8 @@ class FrontPanel(Panel):
         worker.start()
 
     def _ask_where(self, ending: str) -> None:
-        kinds = {"csv": "Table (*.csv)", "png": "Picture (*.png)"}
-        path, _ = QFileDialog.getSaveFileName(self, "Save", f"front.{ending}", kinds[ending])
-        if path:
+        path = ask_where(self, "Save", f"front.{ending}", ending, EXPORTS[ending])
+        if path is not None:
             self.export(path)
 
     def _on_picked(self, position: int, shift: bool) -> None:

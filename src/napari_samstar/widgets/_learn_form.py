@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
@@ -9,6 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QVBoxLayout, QWi
 from napari_samstar.core.errors import UserError
 from napari_samstar.correcting import Correcting, find_all_again
 from napari_samstar.widgets._buttons import button
+from napari_samstar.widgets._dialogs import ask_where
 from napari_samstar.widgets._jobs import Job
 from napari_samstar.widgets._shared import failure, note
 
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     from napari_samstar.widgets._lane import Lane
     from napari_samstar.widgets._panel import Panel
 
-FILES = "What SAM learned (*.safetensors)"
+WHAT = "What SAM learned"
+ENDING = "safetensors"
 
 
 class LearnForm(QWidget):
@@ -87,39 +90,44 @@ class LearnForm(QWidget):
         """Forget what was learned."""
         self._lessons.clear()
         self._correcting.reset()
+        self.ask_again()
 
-    def save(self, path: str) -> None:
+    def save(self, path: Path) -> None:
         """Save what was learned."""
         from napari_samstar.core import adapters
 
         known = self._correcting.adaptation
         if known is not None and known.learned is not None:
-            about = {"objects": str(len(known.examples))}
-            adapters.save(known.learned, known.original, path, about)
+            adapters.save(known.learned, known.original, path, {"objects": str(known.objects)})
+            self.state.setText(f"{self._correcting.text} Saved as {path.name}.")
 
-    def load(self, path: str) -> None:
+    def load(self, path: Path) -> None:
         """Load what was learned earlier, instead of what there is."""
         from napari_samstar.core import adapters
         from napari_samstar.core.adapt import Adaptation
 
         known = self._correcting.adaptation
         if known is not None:
-            learned, _ = adapters.load(path, known.original)
+            learned, about = adapters.load(path, known.original)
             fresh = Adaptation(known.original, known.settings)
-            fresh.restore(learned)
+            fresh.restore(learned, int(about.get("objects", 0)))
+            self._lessons.clear()
             self._correcting.restore(fresh)
+            self.adapted_box.setChecked(True)
+            self.ask_again()
 
     def _on_save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save what was learned", "", FILES)
-        if path:
+        path = ask_where(self, "Save what was learned", "learned", ENDING, WHAT)
+        if path is not None:
             self._guarded(self.save, path)
 
     def _on_load(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "What was learned earlier", "", FILES)
+        title, files = "What was learned earlier", f"{WHAT} (*.{ENDING})"
+        path, _ = QFileDialog.getOpenFileName(self, title, "", files)
         if path:
-            self._guarded(self.load, path)
+            self._guarded(self.load, Path(path))
 
-    def _guarded(self, work: Any, path: str) -> None:
+    def _guarded(self, work: Any, path: Path) -> None:
         try:
             work(path)
         except UserError as error:

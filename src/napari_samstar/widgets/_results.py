@@ -11,10 +11,11 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
-from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QMenu, QPushButton, QTableView
+from qtpy.QtWidgets import QAbstractItemView, QMenu, QPushButton, QTableView
 
 from napari_samstar.widgets._alive import when_alive
 from napari_samstar.widgets._clicks import CanvasClicks
+from napari_samstar.widgets._dialogs import ask_where
 from napari_samstar.widgets._examples import ExampleRow, holds_examples
 from napari_samstar.widgets._exports import EXPORTS, export
 from napari_samstar.widgets._go_on import GoOnRow
@@ -83,14 +84,14 @@ class ResultsPanel(Panel):
         self.export_button = QPushButton("Export")
         menu = QMenu(self.export_button)
         for title, ending in EXPORTS.items():
-            menu.addAction(title, partial(self._ask_where, ending))
+            menu.addAction(title, partial(self._ask_where, ending, title.split(" (")[0]))
         self.export_button.setMenu(menu)
         self.recipe_button = QPushButton("Save recipe…")
         self.recipe_button.setToolTip(
             "How this result came about, as one file: for napari (drop it on the window), "
             "Python and the command line."
         )
-        self.recipe_button.clicked.connect(partial(self._ask_where, "samstar.json"))
+        self.recipe_button.clicked.connect(partial(self._ask_where, "samstar.json", "Recipes"))
         self.message = note()
         self.column.addWidget(GoOnRow(self))
         self.column.addWidget(self.layer_box)
@@ -142,14 +143,14 @@ class ResultsPanel(Panel):
         worker.returned.connect(when_alive(self._on_exported))
         worker.start()
 
-    def _ask_where(self, ending: str, *_: Any) -> None:
+    def _ask_where(self, ending: str, what: str, *_: Any) -> None:
         layer = self.layer()
         if layer is None:
             return
         name = f"{layer.name.replace(' ', '_')}.{ending}"
-        path, _ = QFileDialog.getSaveFileName(self, "Save", name, f"*.{ending}")
-        if path:
-            self.export(path if path.endswith(ending) else f"{path}.{ending}")
+        path = ask_where(self, "Save", name, ending, what)
+        if path is not None:
+            self.export(path)
 
     def _on_row_chosen(self, index: Any, *_: Any) -> None:
         if index.isValid() and not self._choosing:

@@ -1,0 +1,30 @@
+"""Asking for a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+
+def ask_where(parent: QWidget, title: str, name: str, ending: str, what: str) -> Path | None:
+    """Ask where to save a file; None where the user thinks better of it.
+
+    Parameters
+    ----------
+    name : str
+        Proposed name, with or without its ending.
+    ending : str
+        Without its first dot. Given to a name without one before Qt asks whether to replace a
+        file that is there.
+    what : str
+        What the file is, in the plural.
+    """
+    dialog = QFileDialog(parent, title, "", f"{what} (*.{ending})")
+    dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+    dialog.setDefaultSuffix(ending)
+    dialog.selectFile(name)
+    if not dialog.exec():
+        return None
+    path = Path(dialog.selectedFiles()[0])
+    return path if path.name.endswith(f".{ending}") else path.with_name(f"{path.name}.{ending}")
