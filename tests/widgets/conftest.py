@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,14 +68,17 @@ def segmented(panels: Panels, qtbot: Any) -> Panels:
 def type_into_dialog(path: Path) -> None:
     """Type a name into the file dialog that opens next, and press Return."""
 
-    def answer() -> None:
+    def answer(patience: int = 100) -> None:
         dialog = QApplication.activeModalWidget()
-        assert isinstance(dialog, QFileDialog)
+        if not isinstance(dialog, QFileDialog):
+            assert patience, "no file dialog opened"
+            QTimer.singleShot(50, partial(answer, patience - 1))
+            return
         line = dialog.findChild(QLineEdit)
         line.setText(str(path))
         QTest.keyClick(line, Qt.Key.Key_Return)
 
-    QTimer.singleShot(200, answer)
+    QTimer.singleShot(50, answer)
 
 
 def wait_until_idle(panels: Panels, qtbot: Any) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtTest import QTest
 
 from napari_samstar.core.pareto import hypervolume_by_generation
 from napari_samstar.core.rewards import REWARDS
+from napari_samstar.widgets._front_words import values
 from napari_samstar.widgets._writer import COMPARISON_NAME, PREVIEW_NAME
+from tests.widgets.conftest import type_into_dialog
 
 
 @pytest.fixture
@@ -27,6 +32,21 @@ def _idle(panels: Any, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
 
 
+def _click(plot: Any, at: QPoint, held: Any = Qt.KeyboardModifier.NoModifier) -> None:
+    QTest.mouseClick(plot, Qt.MouseButton.LeftButton, held, at)
+
+
+def _spot(panel: Any, position: int) -> QPoint:
+    """Where an evaluation lies on the plot."""
+    x, y = (values(panel.desk.session.front, box.currentData())[position]
+            for box in (panel.x_box, panel.y_box))  # fmt: skip
+    return panel.plot.mapFromScene(panel.plot.getViewBox().mapViewToScene(QPointF(x, y)))
+
+
+def _in_view(plot: Any, at: QPoint) -> bool:
+    return bool(plot.getViewBox().sceneBoundingRect().contains(plot.mapToScene(at)))
+
+
 def test_front_axes_comparison_and_export(tuned: Any, qtbot: Any, tmp_path: Any) -> None:
     panel, session = tuned.front, tuned.front.desk.session
     front = session.front
@@ -36,37 +56,47 @@ def test_front_axes_comparison_and_export(tuned: Any, qtbot: Any, tmp_path: Any)
     assert panel.plot.getAxis("bottom").labelText == REWARDS["coverage"].label
     assert len(panel.plot.line.getData()[0] or []) == 0
 
+    click = partial(_click, panel.plot.viewport())
     counts = [e.n_masks for e in front.evaluations]
-    few, many = int(np.argmin(counts)), int(np.argmax(counts))
-    panel.plot.picked.emit(few, False)
-    assert session.chosen == few
-    panel.plot.picked.emit(many, True)
+    panel.x_box.setCurrentIndex(0)
+    at = partial(_spot, panel)
+    click(at(front.best))
+    few = session.chosen
+    assert few == front.best
+    seen = [k for k in range(len(counts)) if _in_view(panel.plot, at(k))]
+    many = max(seen, key=lambda k: (at(k) - at(few)).manhattanLength())
+    click(at(many), Qt.KeyboardModifier.ShiftModifier)
+    many = panel._compared
     assert session.chosen == few, "comparing must not choose"
     assert panel.desk.layers.temporary(COMPARISON_NAME) is not None
     assert not tuned.viewer.layers[PREVIEW_NAME].visible
     for word in ("gained", "lost", "changed", "same"):
         assert word in panel.details.text()
-    panel.plot.picked.emit(many, False)
+    click(at(many))
+    assert session.chosen == many
     assert panel.desk.layers.temporary(COMPARISON_NAME) is None
     assert tuned.viewer.layers[PREVIEW_NAME].visible
     assert len(panel.plot.other.points()) == 0
 
-    panel.plot.hovered.emit(many)
-    assert f"{counts[many]} objects" in panel.plot.toolTip()
-    panel.plot.hovered.emit(-1)
-    assert panel.plot.toolTip() == ""
+    QTest.mouseMove(panel.plot.viewport(), at(few))
+    qtbot.waitUntil(lambda: f"{counts[few]} objects" in panel.plot.toolTip(), timeout=5_000)
+    QTest.mouseMove(panel.plot.viewport(), at(many))
+    qtbot.waitUntil(lambda: f"{counts[many]} objects" in panel.plot.toolTip(), timeout=5_000)
+    QTest.mouseMove(panel.plot.viewport(), QPoint(2, 2))
+    qtbot.waitUntil(lambda: panel.plot.toolTip() == "", timeout=5_000)
 
     panel.curve_drawer.expand(animate=False)
     panel._draw_curve()
     np.testing.assert_allclose(
         panel.curve.curve.getData()[1], hypervolume_by_generation(front.evaluations, front.goal)
     )
-    for name in ("front.csv", "front.png"):
-        panel.export(tmp_path / name)
+    for act, name in zip(panel.export_button.menu().actions(), ("f.csv", "f.png"), strict=True):
+        type_into_dialog(tmp_path / "f")
+        act.trigger()
         qtbot.waitUntil(lambda name=name: name in panel.details.text(), timeout=180_000)
-    with (tmp_path / "front.csv").open() as file:
+    with (tmp_path / "f.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 64
-    assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
     for theme in ("light", "dark"):
         tuned.viewer.theme = theme
 
@@ -107,6 +137,27 @@ def test_a_weight_of_a_hidden_reward_counts_and_the_drawer_tells_how_many(panels
     assert f"({len(REWARDS) - 1})" in form._drawer.text()
     form.weights["boundary"].setValue(1.5)
     assert panels.tune.desk.session.goal.weights["boundary"] == 1.5
+
+
+def test_a_point_within_the_ring_of_the_chosen_one_can_be_clicked(tuned: Any) -> None:
+    panel, front = tuned.front, tuned.tune.desk.session.front
+    rows = len(front.evaluations)
+    important = {front.knee, front.best, front.defaults, *front.members.tolist()}
+    one, other = [k for k in range(rows) if k not in important][:2]
+    x, y = np.zeros(rows), np.zeros(rows)
+    x[-1], y[-1] = 1, 1  # the frame
+    x[[one, other]], y[[one, other]] = 0.5, 0.5
+    panel.plot.draw(front, x, y, lined=False)
+    x[other] += 7 * panel.plot.getViewBox().viewPixelSize()[0]
+    panel.plot.draw(front, x, y, lined=False)
+    panel.plot.mark(panel.plot.ring, x, y, one)
+    picked: list[int] = []
+    panel.plot.picked.connect(lambda position, _: picked.append(position))
+    view = panel.plot.getViewBox()
+    for k in (other, one):
+        place = view.mapViewToScene(QPointF(x[k], y[k]))
+        _click(panel.plot.viewport(), panel.plot.mapFromScene(place))
+    assert picked == [other, one]
 
 
 def test_the_legend_hides_none_of_the_points_that_it_names(tuned: Any, qtbot: Any) -> None:

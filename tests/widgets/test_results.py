@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,11 @@ from roifile import roiread
 
 from napari_samstar.core.outlines import rim
 from napari_samstar.core.recipe import Recipe
+from napari_samstar.widgets._exports import EXPORTS
 from napari_samstar.widgets._results import ResultsPanel
 from napari_samstar.widgets._writer import OUTLINE_NAME, OUTLINE_WIDTH
-from tests.widgets.conftest import discs
+from tests.widgets.conftest import discs, type_into_dialog
+from tests.widgets.hand import Hand
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def results(make_napari_viewer: Any, qtbot: Any) -> ResultsPanel:
     return panel
 
 
-def test_rows_and_objects_find_each_other(results: ResultsPanel) -> None:
+def test_rows_and_objects_find_each_other(results: ResultsPanel, qtbot: Any) -> None:
     viewer, layer = results.viewer(), results.layer()
     assert "3 objects" in results.summary.text()
     assert "nm" in results.summary.text()
@@ -44,12 +45,15 @@ def test_rows_and_objects_find_each_other(results: ResultsPanel) -> None:
     assert layer.selected_label == 2
     assert (viewer.layers[OUTLINE_NAME].data == rim(layer.data == 2, OUTLINE_WIDTH)).all()
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], (39.5 / 2, 44.5 / 2))
-    event = SimpleNamespace(position=layer.data_to_world((22, 62)))
-    results._on_canvas_clicked(event)
+    hand = Hand(viewer, layer, qtbot)
+    hand.click((22, 62))
     assert results.model.label(results.view.currentIndex().row()) == 4
     results.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
     assert results.model.label(results.view.currentIndex().row()) == 4, "the row follows"
     assert layer.selected_label == 4
+    assert OUTLINE_NAME in viewer.layers
+    hand.click((55, 5))
+    assert results.desk.layers.temporary(OUTLINE_NAME) is None, "a click beside all objects"
 
 
 def test_an_edit_is_measured_anew(results: ResultsPanel, qtbot: Any) -> None:
@@ -65,14 +69,17 @@ def test_an_edit_is_measured_anew(results: ResultsPanel, qtbot: Any) -> None:
 def test_every_export_gives_the_objects_back(
     results: ResultsPanel, tmp_path: Any, qtbot: Any
 ) -> None:
-    for name in ("o.csv", "o.tif", "o.json", "o.zip"):
-        results.export(tmp_path / name)
+    for act in results.export_button.menu().actions():
+        type_into_dialog(tmp_path / "o")
+        act.trigger()
+        name = f"o.{EXPORTS[act.text()]}"
         qtbot.waitUntil(lambda name=name: name in results.message.text(), timeout=120_000)
     assert pd.read_csv(tmp_path / "o.csv")["label"].tolist() == [1, 2, 4]
     with tifffile.TiffFile(tmp_path / "o.tif") as file:
         np.testing.assert_array_equal(file.asarray(), results.layer().data)
     assert len(json.loads((tmp_path / "o.json").read_text())["annotations"]) == 3
     assert len(roiread(tmp_path / "o.zip")) == 3
+    assert not results.recipe_button.isEnabled(), "these labels came from elsewhere"
     results.export(tmp_path / "o.samstar.json")
     qtbot.waitUntil(lambda: "not a recipe" in results.message.text(), timeout=120_000)
 
@@ -104,7 +111,8 @@ def test_a_recipe_is_saved_and_dropped_on_napari(segmented: Any, tmp_path: Any, 
     results = ResultsPanel(segmented.viewer)
     segmented.viewer.window.add_dock_widget(results)
     path = tmp_path / "particles.samstar.json"
-    results.export(path)
+    type_into_dialog(tmp_path / "particles")
+    results.recipe_button.click()
     qtbot.waitUntil(lambda: path.exists(), timeout=120_000)
     assert Recipe.load(path).config == session.config
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from napari_samstar.core.rescue import of_recipe
 from napari_samstar.core.select import select
 from napari_samstar.widgets._why import WhyPanel
 from napari_samstar.widgets._writer import OUTLINE_NAME, OUTLINE_WIDTH, PREVIEW_NAME, RECIPE_KEY
+from tests.widgets.hand import Hand
 
 
 @pytest.fixture
@@ -36,15 +36,9 @@ def _ask(why: WhyPanel, qtbot: Any) -> None:
     """Click on the canvas in the middle of the missing object."""
     mask = why.desk.session.segmented.bank.masks.dense(int(why.lost))
     row, col = np.argwhere(mask)[mask.sum() // 2].tolist()
-    layer = why.viewer().layers["discs"]
-    event = SimpleNamespace(
-        button=1, pos=(5, 5), type="mouse_release", dims_displayed=(0, 1),
-        position=layer.data_to_world((row, col)),
-    )  # fmt: skip
+    viewer = why.viewer()
     why.pick_button.setChecked(True)
-    press = why.viewer().mouse_drag_callbacks[-1](why.viewer(), event)
-    next(press)
-    assert next(press, "done") == "done"
+    Hand(viewer, viewer.layers["discs"], qtbot).click((row, col))
     qtbot.waitUntil(lambda: bool(why.findings), timeout=120_000)
     at = [f.mask_id for f in why.findings].index(int(why.lost))
     why.list.setCurrentRow(at)

@@ -11,6 +11,8 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QSizePolicy
 
+from napari_samstar.widgets._spots import Spots
+
 if TYPE_CHECKING:
     from napari_samstar.core.pareto import Front
 
@@ -54,25 +56,22 @@ class FrontPlot(pg.PlotWidget):
         self.getViewBox().sigRangeChangedManually.connect(self._on_zoomed)
         self._corner = CORNERS[0]
         self.addLegend(offset=(-MARGIN, -MARGIN), labelTextSize="8pt", verSpacing=-6)
-        hover = {"hoverable": True, "tip": None}
-        self.tried = pg.ScatterPlotItem(size=5, pen=None, name="tried", hoverSize=8, **hover)
+        self.tried = pg.ScatterPlotItem(size=5, pen=None, name="tried")
         self.line = pg.PlotDataItem(connect="all")
-        self.members = pg.ScatterPlotItem(size=10, hoverSize=14, name="Pareto front", **hover)
-        self.defaults = pg.ScatterPlotItem(
-            size=15, hoverSize=18, symbol="star", name="SAM's defaults", **hover
-        )
-        self.knee = pg.ScatterPlotItem(size=19, hoverSize=21, symbol="d", name="knee", **hover)
-        self.best = pg.ScatterPlotItem(
-            size=10, hoverSize=13, symbol="t1", name="best for the weights", **hover
-        )
+        self.members = pg.ScatterPlotItem(size=10, name="Pareto front")
+        self.defaults = pg.ScatterPlotItem(size=15, symbol="star", name="SAM's defaults")
+        self.knee = pg.ScatterPlotItem(size=19, symbol="d", name="knee")
+        self.best = pg.ScatterPlotItem(size=10, symbol="t1", name="best for the weights")
         self.other = pg.ScatterPlotItem(size=22, brush=None)
         self.ring = pg.ScatterPlotItem(size=20, brush=None, name="on show")
+        self.halo = pg.ScatterPlotItem(size=14, brush=None)
         for item in (self.tried, self.line, self.members, self.defaults, self.knee, self.best,
-                     self.other, self.ring):  # fmt: skip
+                     self.other, self.ring, self.halo):  # fmt: skip
             self.addItem(item)
-        for item in (self.tried, self.members, self.defaults, self.knee, self.best):
-            item.sigClicked.connect(self._on_clicked)
-            item.sigHovered.connect(self._on_hovered)
+        self._spots = Spots()
+        self._under = -1
+        self.scene().sigMouseClicked.connect(self._on_clicked)
+        self.scene().sigMouseMoved.connect(self._on_moved)
 
     def sizeHint(self) -> QSize:
         """Return the least it needs: it grows into what the other rows leave."""
@@ -89,6 +88,8 @@ class FrontPlot(pg.PlotWidget):
             item.setData([x[at]], [y[at]], data=[at])
         vanilla = [] if front.defaults is None else [front.defaults]
         self.defaults.setData(x[vanilla], y[vanilla], data=vanilla)
+        self._spots = Spots(x, y, (front.members, [front.knee, front.best, *vanilla]))
+        self._point_at(-1)
         self._frame(x, y, [*front.members.tolist(), *vanilla])
         self._place_legend(x, y, [front.knee, front.best, *vanilla])
 
@@ -135,6 +136,8 @@ class FrontPlot(pg.PlotWidget):
                      self.other):  # fmt: skip
             item.setData([], [])
         self.line.setData([], [])
+        self._spots = Spots()
+        self._point_at(-1)
 
     def mark(self, item: pg.ScatterPlotItem, x: Any, y: Any, position: int | None) -> None:
         """Put the ring `item` around one evaluation, or nowhere."""
@@ -159,17 +162,32 @@ class FrontPlot(pg.PlotWidget):
             item.setPen(pg.mkPen(back))
         self.ring.setPen(pg.mkPen(text, width=2))
         self.other.setPen(pg.mkPen(text, width=1, style=Qt.PenStyle.DashLine))
+        self.halo.setPen(pg.mkPen(text, width=1))
         for _, label in self.plotItem.legend.items:
             label.setText(label.text, color=text)
 
-    def _on_clicked(self, _: Any, points: Any, event: Any = None) -> None:
-        shift = Qt.KeyboardModifier.ShiftModifier
-        if len(points):
-            event_shift = event is not None and bool(event.modifiers() & shift)
-            self.picked.emit(int(points[0].data()), event_shift)
+    def leaveEvent(self, event: Any) -> None:
+        """Point at nothing any more."""
+        super().leaveEvent(event)
+        self._point_at(-1)
 
-    def _on_hovered(self, _: Any, points: Any, __: Any = None) -> None:
-        self.hovered.emit(int(points[0].data()) if len(points) else -1)
+    def _on_clicked(self, event: Any) -> None:
+        if event.button() != Qt.MouseButton.LeftButton:
+            return
+        position = self._spots.nearest(self.getViewBox(), event.scenePos())
+        if position >= 0:
+            shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+            self.picked.emit(position, shift)
+
+    def _on_moved(self, at: Any) -> None:
+        position = self._spots.nearest(self.getViewBox(), at)
+        if position != self._under:
+            self._point_at(position)
+
+    def _point_at(self, position: int) -> None:
+        self._under = position
+        self.mark(self.halo, self._spots.x, self._spots.y, position if position >= 0 else None)
+        self.hovered.emit(position)
 
 
 class CurvePlot(pg.PlotWidget):
