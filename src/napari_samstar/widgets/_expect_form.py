@@ -14,6 +14,7 @@ from napari_samstar.core.expectations import EXPECTED, Expectations
 from napari_samstar.core.marks import Marks
 from napari_samstar.widgets._clicks import CanvasClicks
 from napari_samstar.widgets._examples import holds_examples
+from napari_samstar.widgets._numbers import plain_numbers
 from napari_samstar.widgets._shared import combo, note
 from napari_samstar.widgets._writer import TEMPORARY
 
@@ -88,7 +89,8 @@ class ExpectForm(QWidget):
         for k, (name, about) in enumerate(EXPECTED.items()):
             label, field = QLabel(about.label), QLineEdit()
             field.setPlaceholderText("not known")
-            field.setValidator(QDoubleValidator(0.0, about.high, 6))
+            field.setValidator(_up_to(about.high))
+            plain_numbers(field)
             field.setMinimumWidth(60)
             if about.kind == "length":
                 field.textEdited.connect(lambda _, name=name: self._aim_at(name))
@@ -226,3 +228,9 @@ class ExpectForm(QWidget):
         """Stop listening to clicks where the fields cannot be seen."""
         if not seen:
             self.measure_button.setChecked(False)
+
+
+def _up_to(high: float) -> QDoubleValidator:
+    validator = QDoubleValidator(0.0, high, 6)
+    validator.setNotation(QDoubleValidator.Notation.StandardNotation)
+    return validator

@@ -148,7 +148,7 @@ class FrontPlot(pg.PlotWidget):
 
     def paint(self, theme_name: str) -> None:
         """Take over the colours of a napari theme."""
-        back, text, quiet = _colours(theme_name)
+        back, text, quiet = colours(theme_name)
         paint_axes(self, theme_name)
         self.tried.setBrush(pg.mkBrush(quiet))
         self.line.setPen(pg.mkPen(QColor(ACCENT), width=1.5))
@@ -216,7 +216,7 @@ class CurvePlot(pg.PlotWidget):
 
 def paint_axes(plot: pg.PlotWidget, theme_name: str) -> None:
     """Give a plot's background and axes the colours of a napari theme."""
-    back, text, quiet = _colours(theme_name)
+    back, text, quiet = colours(theme_name)
     plot.setBackground(back)
     for side in ("left", "bottom"):
         axis = plot.getAxis(side)
@@ -224,7 +224,7 @@ def paint_axes(plot: pg.PlotWidget, theme_name: str) -> None:
         axis.setTextPen(pg.mkPen(text))
 
 
-def _colours(theme_name: str) -> tuple[str, str, QColor]:
+def colours(theme_name: str) -> tuple[str, str, QColor]:
     theme = get_theme(theme_name)
     quiet = QColor(theme.text.as_hex())
     quiet.setAlpha(80)

@@ -12,6 +12,7 @@ from napari_samstar.core.goal import OBJECTIVES, Goal
 from napari_samstar.core.presets import PRESETS
 from napari_samstar.core.rewards import REWARDS
 from napari_samstar.widgets._buttons import Drawer
+from napari_samstar.widgets._numbers import plain_numbers
 from napari_samstar.widgets._shared import combo
 
 MOST_WEIGHT = 3.0
@@ -71,6 +72,7 @@ class GoalForm(QWidget):
         slider.setSingleStep(0.1)
         slider.setDecimals(1)
         slider.setMinimumWidth(60)
+        plain_numbers(slider)
         box = combo("The axis of the Pareto front that this counts towards.", OBJECTIVES)
         # Qt reserves room for capitals; a panel this wide would leave none for the image.
         longest = max(box.fontMetrics().horizontalAdvance(text) for text in OBJECTIVES)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 
-from napari_samstar.widgets._front_plot import ACCENT, paint_axes
+from napari_samstar.widgets._front_plot import ACCENT, colours, paint_axes
 
 HIGH = 130  # px
 
@@ -37,6 +37,8 @@ class Histogram(pg.PlotWidget):
             return "<b>No objects</b> in this layer."
         heights, edges = np.histogram(values, bins="auto" if len(values) > 4 else len(values))
         self.bars.setOpts(x=edges[:-1], height=heights, width=np.diff(edges), x0=edges[:-1])
+        step = max(1, round(float(heights.max()) / 4))  # no halves of objects
+        self.getAxis("left").setTickSpacing(step, step)
         self.setLabel("bottom", f"diameter ({unit})")
         self.autoRange()
         low, middle, high = np.percentile(values, [10, 50, 90])
@@ -48,4 +50,5 @@ class Histogram(pg.PlotWidget):
     def paint(self, theme_name: str) -> None:
         """Take over the colours of a napari theme."""
         paint_axes(self, theme_name)
-        self.bars.setOpts(brush=ACCENT, pen=None)
+        back, _, _ = colours(theme_name)
+        self.bars.setOpts(brush=ACCENT, pen=pg.mkPen(back))  # neighbours would run into one

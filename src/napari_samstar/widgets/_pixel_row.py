@@ -16,6 +16,7 @@ from napari_samstar.widgets._buttons import button
 from napari_samstar.widgets._history import Action
 from napari_samstar.widgets._keeping import Background, fits
 from napari_samstar.widgets._layers import pixel_size
+from napari_samstar.widgets._numbers import plain_numbers
 from napari_samstar.widgets._shared import LINK, combo, note
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class PixelRow(QWidget):
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self.text.linkActivated.connect(self._on_link)
         self.size_box = QDoubleSpinBox()
+        plain_numbers(self.size_box)
         self.size_box.setDecimals(5)
         self.size_box.setRange(0.00001, 1e6)
         self.size_box.setValue(1)

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QLabel, QLineEdit, QVBoxLayout, QWidg
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.told import Other, planes_in
 from napari_samstar.widgets._layers import image_layers, leading_shape, shown_plane, source_of
+from napari_samstar.widgets._numbers import plain_numbers
 from napari_samstar.widgets._shared import combo, form, note, shorten
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class SeveralForm(QWidget):
         for field in (self.tuned_field, self.held_field):
             field.editingFinished.connect(self._tell)
         self.minutes_box = QDoubleSpinBox()
+        plain_numbers(self.minutes_box)
         self.minutes_box.setRange(0, 24 * 60)
         self.minutes_box.setDecimals(1)
         self.minutes_box.setSuffix(" min")

@@ -19,7 +19,7 @@ OUTLINED_SHARE = 0.5
 
 
 @reward(
-    label="Overlap, but no duplicates",
+    label="Overlap, no duplicates",
     help="Objects may hide parts of each other; the same object twice, or one inside another, "
     "counts against.",
     objective=1,
@@ -113,7 +113,7 @@ def outlined(view: View) -> float:
 
 
 @reward(
-    label="Contrast with surroundings",
+    label="Contrast",
     help="Each object differs from what lies right around it.",
     objective=1,
     weight=0.0,

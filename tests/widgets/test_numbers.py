@@ -1,0 +1,66 @@
+"""A decimal comma is a decimal point, in every field and under every locale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from qtpy.QtCore import QLocale, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QDoubleSpinBox, QLineEdit
+
+from napari_samstar.core.config import AmgConfig
+from napari_samstar.widgets._goal_form import GoalForm
+from napari_samstar.widgets._numbers import plain_numbers
+from napari_samstar.widgets._settings import SettingsForm
+
+
+@pytest.fixture(params=["en_US", "de_DE"])
+def locale(request: pytest.FixtureRequest) -> Iterator[str]:
+    before = QLocale()
+    QLocale.setDefault(QLocale(request.param))
+    yield request.param
+    QLocale.setDefault(before)
+
+
+def _type(field: Any, text: str) -> None:
+    field.selectAll()
+    QTest.keyClicks(field, text)
+    QTest.keyClick(field, Qt.Key.Key_Return)
+
+
+@pytest.mark.parametrize("text", ["1,5", "1.5"])
+def test_a_box(qtbot: Any, locale: str, text: str) -> None:
+    box = QDoubleSpinBox()
+    qtbot.addWidget(box)
+    plain_numbers(box)
+    _type(box, text)
+    assert (box.value(), box.text()) == (1.5, "1.50")
+
+
+@pytest.mark.parametrize("text", ["1,5", "1.5"])
+def test_sizes_weights_and_settings(panels: Any, locale: str, text: str) -> None:
+    field = panels.tune.expect_form.fields["small"]
+    _type(field, text)
+    assert field.text() == "1.5"
+    assert panels.tune.expect_form.expectations().small == 1.5
+    goals, settings = GoalForm(), SettingsForm(AmgConfig(), lambda: None)
+    offset = settings.rows["stability_score_offset"]
+    for native in (goals.weights["boundary"], offset.native):
+        (typed,) = {x.text(): x for x in native.findChildren(QLineEdit)}.values()
+        _type(typed, text)
+    assert goals.weights["boundary"].value() == 1.5
+    assert settings.config().stability_score_offset == 1.5
+
+
+def test_a_pasted_comma_does_not_vanish(qtbot: Any, locale: str) -> None:
+    box = QDoubleSpinBox()
+    qtbot.addWidget(box)
+    plain_numbers(box)
+    box.setValue(2)
+    box.selectAll()
+    QApplication.clipboard().setText("1,5")
+    box.lineEdit().paste()
+    QTest.keyClick(box, Qt.Key.Key_Return)
+    assert box.value() == 2
