@@ -15,6 +15,7 @@ from qtpy.QtCore import QTimer
 from napari_samstar.session import Session
 from napari_samstar.widgets import _work
 from napari_samstar.widgets._activity import Activity
+from napari_samstar.widgets._graphics import free_in_own_context
 from napari_samstar.widgets._history import Action, History
 from napari_samstar.widgets._jobs import Job, Jobs
 from napari_samstar.widgets._keeper import Keeper
@@ -65,6 +66,7 @@ class Desk:
         # After napari's own listeners: removing more layers before the canvas has let go of this
         # one leaves it drawing freed memory.
         viewer.layers.events.removed.connect(self._on_layer_removed, position="last")
+        free_in_own_context(viewer)
         viewer.bind_key("Control-Alt-Z", _undo, overwrite=True)
         viewer.bind_key("Control-Alt-Shift-Z", _redo, overwrite=True)
 
@@ -226,10 +228,8 @@ class Desk:
         self.session.forget()
         if self._cache is not None:
             self._cache.clear_memory()
-        show_again = self.layers.duck()
         # Not now: removed while napari still removes the image, the canvas draws freed memory.
         QTimer.singleShot(0, self.layers.drop)
-        QTimer.singleShot(0, show_again)
         # The last step of a stopped job still holds what it works on.
         self.jobs.when_idle(trim_memory)
 

@@ -119,25 +119,6 @@ class LayerWriter:
             if layer is not None and viewer is not None:
                 viewer.layers.remove(layer)
 
-    def duck(self) -> Callable[[], None]:
-        """Hide all Labels layers; returns what shows them again.
-
-        To be called where an image is being removed: a visible layer that lies on one plane of a
-        stack, drawn before napari 0.9 has found out that the stack is gone, crashes the process
-        with software OpenGL.
-        """
-        viewer = self._viewer()
-        layers = viewer.layers if viewer is not None else ()
-        shown = [x for x in layers if isinstance(x, Labels) and x.visible]
-        for layer in shown:
-            layer.visible = False
-
-        def show() -> None:
-            for layer in shown:
-                layer.visible = True
-
-        return show
-
     def temporary(self, name: str) -> Labels | None:
         """Return a temporary layer that is on show, None where it is not."""
         layer = self._find(name)
