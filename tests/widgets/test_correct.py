@@ -14,7 +14,7 @@ from napari_samstar.widgets._correct import NEW, CorrectPanel
 from napari_samstar.widgets._keeping import POOL
 from napari_samstar.widgets._lane import Lane
 from napari_samstar.widgets._writer import OUTLINE_NAME, OUTLINE_WIDTH
-from tests.widgets.conftest import type_into_dialog, wait_until_idle
+from tests.widgets.conftest import discs, type_into_dialog, wait_until_idle
 from tests.widgets.hand import CONTROL, RIGHT, SHIFT, Hand
 
 DISC, OTHER = (90, 50), (30, 30)
@@ -171,6 +171,32 @@ def test_the_image_can_be_dragged_and_a_brush_paints_alone(correct, hand, qtbot)
     labels.mode = "pan_zoom"
     hand.click((60, 80))
     assert correct.correcting.step is not None
+
+
+def test_where_clicks_mean_nothing_it_says_so(panels, qtbot):
+    viewer = panels.viewer
+    viewer.layers.clear()
+    stack = viewer.add_image(np.stack([discs()] * 3), name="stack")
+    viewer.dims.set_current_step(0, 1)
+    panels.segment.image_form.layer_box.setCurrentText("stack")
+    panels.segment.run_button.click()
+    wait_until_idle(panels, qtbot)
+    panel = CorrectPanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    panel.start_button.setChecked(True)
+    viewer.dims.set_current_step(0, 2)
+    hand = Hand(viewer, stack, qtbot)
+    hand.click((2, *DISC))
+    assert "of plane 1: go there" in panel.message.text()
+    viewer.dims.ndisplay = 3
+    hand.click((2, *DISC))
+    assert "Switch the viewer to 2D" in panel.message.text()
+    assert panel.correcting.step is None
+    viewer.dims.ndisplay = 2
+    viewer.dims.set_current_step(0, 1)
+    hand.click((1, *DISC))
+    settle(panel, qtbot)
+    assert panel.correcting.mask[DISC]
 
 
 def test_what_was_learned_is_saved_and_loaded_and_says_so(correct, hand, qtbot, tmp_path):

@@ -55,6 +55,9 @@ def test_planes_and_images_are_chosen_and_mistakes_are_said(stack: Any) -> None:
     form.held_field.setText("9")
     stack.tune.run_button.click()
     assert "no plane 9" in stack.tune.message.text()
+    form.held_field.setText("2-9")
+    form.held_field.editingFinished.emit()
+    assert "no plane 4" in stack.tune.message.text(), "said as it is typed"
 
 
 def test_what_goes_wrong_in_a_search_stays_in_the_panel(stack: Any, qtbot: Any) -> None:

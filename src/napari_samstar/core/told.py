@@ -91,7 +91,7 @@ def planes_in(text: str, sizes: tuple[int, ...]) -> tuple[Plane, ...]:
     except ValueError:
         example = "0, 4, 8 or 0-3 or 0:40:10" if len(sizes) == 1 else "0,3; 1,3"
         raise UserError(f"'{text}' does not name planes: write them like {example}.") from None
-    for plane in found:
+    for plane in sorted(found):
         fits = len(plane) == len(sizes)
         if not fits or any(not 0 <= k < n for k, n in zip(plane, sizes, strict=True)):
             there = " x ".join(map(str, sizes))

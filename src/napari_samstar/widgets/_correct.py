@@ -51,7 +51,7 @@ class CorrectPanel(Panel):
         super().__init__(napari_viewer)
         self.correcting = _known.setdefault(self.desk, Correcting())
         self.answers, self.lessons = Lane(), Lane()
-        self._mouse = CorrectingMouse(napari_viewer, self._on_click, self._on_box)
+        self._mouse = CorrectingMouse(napari_viewer, self._on_click, self._on_box, self._say)
         calls = {key: when_alive(getattr(self, name)) for key, name in KEYS.items()}
         self._keys = Keys(napari_viewer, calls)
         self._build_object_rows()
@@ -193,12 +193,19 @@ class CorrectPanel(Panel):
             work = partial(self.correcting.ask_box, self.desk.cache(), Box(*low, *high))
             self.answers.add(work, self._on_answer)
 
+    def _say(self, sentence: str) -> None:
+        self.message.setText(failure(sentence))
+
     def _pixel(self, position: Any) -> tuple[int, int] | None:
         placement, segmented = self.desk.layers.placement, self.correcting.segmented
         if placement is None or segmented is None:
             return None
         spot = placement.pixel(position)
-        if spot is None or min(spot) < 0 or np.any(np.array(spot) >= segmented.image.shape):
+        if spot is None:
+            plane = ", ".join(map(str, placement.plane))
+            self._say(f"The objects on show are of plane {plane}: go there to click.")
+            return None
+        if min(spot) < 0 or np.any(np.array(spot) >= segmented.image.shape):
             return None
         return spot
 

@@ -20,6 +20,8 @@ LEFT, RIGHT = 1, 2
 class CorrectingMouse:
     """Calls `click(position, positive)` and `box(from, to)`, in world coordinates, while it is on.
 
+    `say(sentence)` tells why a click did nothing.
+
     Left adds; right, or left with Ctrl or Alt, removes; dragging with Shift draws a box.
     """
 
@@ -28,9 +30,10 @@ class CorrectingMouse:
         viewer: napari.Viewer,
         click: Callable[[Any, bool], None],
         box: Callable[[Any, Any], None],
+        say: Callable[[str], None],
     ) -> None:
         self._viewer = weakref.ref(getattr(viewer, "__wrapped__", viewer))
-        self._click, self._box = when_alive(click), when_alive(box)
+        self._click, self._box, self._say = (when_alive(call) for call in (click, box, say))
         self.on = False
 
     def turn(self, on: bool) -> None:
@@ -54,9 +57,10 @@ class CorrectingMouse:
         return getattr(active, "mode", "pan_zoom") != "pan_zoom"
 
     def _on_press(self, _: Any, event: Any) -> Generator[None, None, None]:
-        if event.button not in (LEFT, RIGHT) or len(event.dims_displayed) != 2:
+        if event.button not in (LEFT, RIGHT) or self._holds_a_tool():
             return
-        if self._holds_a_tool():
+        if len(event.dims_displayed) != 2:
+            self._say("Switch the viewer to 2D to click on objects.")
             return
         keys = {str(getattr(key, "name", key)) for key in event.modifiers}
         start, at = np.array(event.pos, dtype=float), np.array(event.position, dtype=float)

@@ -25,6 +25,7 @@ AXIS = 42  # px; pyqtgraph leaves too little for the name below the numbers
 BELOW = 7  # px; it draws that name partly below the axis
 MARGIN = 8  # px, around the legend
 CORNERS = ((1, 1), (0, 1), (1, 0), (0, 0))  # right or left, below or above
+LEAST_SPAN = 0.05  # of objectives from 0 to 1; below it differences are noise
 RARE = 0.15  # share of the points that may lie outside of the first view
 
 
@@ -122,7 +123,8 @@ class FrontPlot(pg.PlotWidget):
             return
         for values, axis in ((x, "xRange"), (y, "yRange")):
             low = min(np.quantile(values, RARE), values[matters].min())
-            room = max(values.max() - low, 0.01) * 0.08
+            span = values.max() - low
+            room = max(0.08 * span, (LEAST_SPAN - span) / 2)
             limits = (float(low - room), float(values.max() + room))
             self.plotItem.setRange(**{axis: limits}, padding=0)
 

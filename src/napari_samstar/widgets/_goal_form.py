@@ -71,7 +71,7 @@ class GoalForm(QWidget):
         slider.setRange(0, MOST_WEIGHT)
         slider.setSingleStep(0.1)
         slider.setDecimals(1)
-        slider.setMinimumWidth(60)
+        slider.setMinimumWidth(90)
         plain_numbers(slider)
         box = combo("The axis of the Pareto front that this counts towards.", OBJECTIVES)
         # Qt reserves room for capitals; a panel this wide would leave none for the image.

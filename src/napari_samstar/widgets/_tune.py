@@ -204,8 +204,8 @@ class TunePanel(Panel):
         self.continue_button.setEnabled(ready and idle and not waits_for)
         if not ready:
             self.message.setText(f"First press <i>Segment</i> in the {link('Segment')} panel.")
-        elif self._problem:
-            self.message.setText(failure(self._problem))
+        elif problem := self._problem or self._mistake():
+            self.message.setText(failure(problem))
         elif session.front is not None:
             front = session.front
             self.message.setText(
@@ -217,15 +217,20 @@ class TunePanel(Panel):
         else:
             self.message.setText(self._estimate())
 
+    def _mistake(self) -> str:
+        """Return what is wrong with the planes as they are typed, empty where nothing is."""
+        try:
+            self.several_form.others()
+        except UserError as error:
+            return str(error)
+        return ""
+
     def _estimate(self) -> str:
         from napari_samstar.core import joint
 
         segmented = self.desk.session.segmented
         assert segmented is not None
-        try:
-            others = len(self.several_form.others())
-        except UserError as error:
-            return failure(str(error))
+        others = len(self.several_form.others())
         seconds = joint.seconds(segmented.bank, self._plan(), others)
         if not seconds:
             return "Ready: SAM has proposed all it needs to, so this takes seconds."
