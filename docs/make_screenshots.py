@@ -27,6 +27,7 @@ from superqt import QCollapsible
 from napari_samstar.widgets._desk import desk_of
 
 FOLDER = Path(__file__).parent / "images"
+GUIDE = "".join(page.read_text() for page in sorted(FOLDER.parent.glob("*.md")))
 SAMPLE = "nanocrystals"
 STACK = "nuclei_stack"
 PLUGIN = "napari-samstar"
@@ -66,8 +67,10 @@ class Walk:
         wait(lambda: not jobs.busy and jobs._running is None)
 
     def shoot(self, name: str) -> None:
-        """Save the window as NAME.png once it has settled."""
+        """Save the window as NAME.png once it has settled; into docs/ only what the guide shows."""
         pause(1.0)
+        if self.folder == FOLDER and f"images/{name}.png" not in GUIDE:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{name}.png"
         self.window.grab().save(str(path))

@@ -10,6 +10,7 @@ import pyqtgraph as pg
 from napari_samstar.widgets._front_plot import ACCENT, colours, paint_axes
 
 HIGH = 130  # px
+FEW = 4  # objects in the highest bar
 
 
 class Histogram(pg.PlotWidget):
@@ -37,8 +38,8 @@ class Histogram(pg.PlotWidget):
             return "<b>No objects</b> in this layer."
         heights, edges = np.histogram(values, bins="auto" if len(values) > 4 else len(values))
         self.bars.setOpts(x=edges[:-1], height=heights, width=np.diff(edges), x0=edges[:-1])
-        step = max(1, round(float(heights.max()) / 4))  # no halves of objects
-        self.getAxis("left").setTickSpacing(step, step)
+        # No halves of objects; where there are many, pyqtgraph's own ticks are whole numbers.
+        self.getAxis("left").setTickSpacing(*((1, 1) if heights.max() <= FEW else (None, None)))
         self.setLabel("bottom", f"diameter ({unit})")
         self.autoRange()
         low, middle, high = np.percentile(values, [10, 50, 90])
