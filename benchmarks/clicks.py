@@ -27,7 +27,8 @@ import torch
 import typer
 
 from benchmarks import clicks_summary
-from napari_samstar.core.adapt import Adaptation, AdaptSettings, Example
+from napari_samstar.core.adapt import Adaptation
+from napari_samstar.core.adapt_lessons import AdaptSettings, Example
 from napari_samstar.core.click_session import ClickSession
 from napari_samstar.core.click_simulator import iou, next_click, simulate
 from napari_samstar.core.clicks import Prompt, predict

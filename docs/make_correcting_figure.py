@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from napari_samstar import sample_data
-from napari_samstar.core.adapt import Adaptation, Example
+from napari_samstar.core.adapt import Adaptation
+from napari_samstar.core.adapt_lessons import Example
 from napari_samstar.core.click_session import ClickSession
 from napari_samstar.core.click_simulator import iou, noc, simulate
 from napari_samstar.core.encoder import encode

@@ -260,7 +260,7 @@ class Correcting:
 
     def lesson(self) -> Any:
         """Return what `learn_object` needs of the object in hand; None where nothing is learned."""
-        from napari_samstar.core.adapt import Example
+        from napari_samstar.core.adapt_lessons import Example
 
         session, mask = self._session, self.mask
         if session is None or mask is None or not mask.any() or not self.learning:

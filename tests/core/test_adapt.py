@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from napari_samstar.core import adapters
-from napari_samstar.core.adapt import Adaptation, AdaptSettings, Example
+from napari_samstar.core.adapt import Adaptation
+from napari_samstar.core.adapt_lessons import AdaptSettings, Example
 from napari_samstar.core.click_session import ClickSession, Step
 from napari_samstar.core.click_simulator import iou, next_click
 from napari_samstar.core.clicks import Click, Prompt, predict
