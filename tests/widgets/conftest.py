@@ -65,14 +65,17 @@ def segmented(panels: Panels, qtbot: Any) -> Panels:
     return panels
 
 
-def type_into_dialog(path: Path) -> None:
-    """Type a name into the file dialog that opens next, and press Return."""
+def type_into_dialog(path: Path | None) -> None:
+    """Type a name into the file dialog that opens next, and press Return; None cancels it."""
 
     def answer(patience: int = 100) -> None:
         dialog = QApplication.activeModalWidget()
         if not isinstance(dialog, QFileDialog):
             assert patience, "no file dialog opened"
             QTimer.singleShot(50, partial(answer, patience - 1))
+            return
+        if path is None:
+            QTest.keyClick(dialog, Qt.Key.Key_Escape)
             return
         line = dialog.findChild(QLineEdit)
         line.setText(str(path))

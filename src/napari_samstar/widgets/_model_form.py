@@ -30,6 +30,7 @@ class ModelForm(QWidget):
         super().__init__()
         self._reasons: dict[str, str] = {}
         self._own: dict[str, bool] = {}
+        self._chosen = next(iter(REGISTRY))  # what a cancelled choice of a file goes back to
         self.model_box = combo("Which SAM. Larger ones see better and take longer.")
         for name in REGISTRY:
             self.model_box.addItem(_model_text(name), name)
@@ -65,6 +66,7 @@ class ModelForm(QWidget):
             at = self.model_box.count() - 1
             self.model_box.insertItem(at, name.replace("\\", "/").rsplit("/", 1)[-1], name)
         self.model_box.setCurrentIndex(at)
+        self._chosen = name
         self._show()
 
     def show_loaded(self, segmented: Segmented) -> None:
@@ -110,16 +112,14 @@ class ModelForm(QWidget):
     def _on_model_activated(self, index: int) -> None:
         if self.model_box.itemData(index) == "":
             self._ask_for_file()
+        self._chosen = self.model_box.currentData()
         self._show()
 
     def _ask_for_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(
             self, "A SAM checkpoint", "", "SAM checkpoints (*.pth *.pt *.safetensors)"
         )
-        if path:
-            self.show_model(path)
-        else:
-            self.model_box.setCurrentIndex(0)
+        self.show_model(path or self._chosen)
 
 
 def _reason(device: str) -> str:
