@@ -18,6 +18,11 @@ NONE, SHIFT, CONTROL = (
 )
 
 
+def camera_of(viewer: Any) -> Any:
+    """Return a viewer's camera, which moved in napari 0.9."""
+    return getattr(viewer, "scene", viewer).camera
+
+
 class Hand:
     """Clicks on pixels (row, col) of a layer, which lies in view."""
 
@@ -53,7 +58,7 @@ class Hand:
         QApplication.sendEvent(self.canvas, event)
 
     def _point(self, spot: tuple[int, int]) -> QPoint:
-        camera = getattr(self.viewer, "scene", self.viewer).camera  # it moved in napari 0.9
+        camera = camera_of(self.viewer)
         world = np.array(self.layer.data_to_world(spot)[-2:])
         middle = np.array([self.canvas.height(), self.canvas.width()]) / 2
         row, col = np.round((world - camera.center[-2:]) * camera.zoom + middle).astype(int)

@@ -15,7 +15,7 @@ from napari_samstar.widgets._keeping import POOL
 from napari_samstar.widgets._lane import Lane
 from napari_samstar.widgets._writer import OUTLINE_NAME, OUTLINE_WIDTH
 from tests.widgets.conftest import discs, type_into_dialog, wait_until_idle
-from tests.widgets.hand import CONTROL, RIGHT, SHIFT, Hand
+from tests.widgets.hand import CONTROL, RIGHT, SHIFT, Hand, camera_of
 
 DISC, OTHER = (90, 50), (30, 30)
 LONG = 240_000
@@ -157,9 +157,9 @@ def test_keys_on_the_canvas_work_whichever_layer_is_chosen(correct, hand, qtbot)
 
 def test_the_image_can_be_dragged_and_a_brush_paints_alone(correct, hand, qtbot):
     viewer = correct.viewer()
-    before = viewer.scene.camera.center
+    before = camera_of(viewer).center
     hand.drag((60, 40), (70, 80))
-    qtbot.waitUntil(lambda: not np.allclose(viewer.scene.camera.center, before), timeout=5_000)
+    qtbot.waitUntil(lambda: not np.allclose(camera_of(viewer).center, before), timeout=5_000)
     assert correct.correcting.step is None
     viewer.reset_view()
     labels = correct.desk.apply()

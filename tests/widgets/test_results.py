@@ -18,7 +18,7 @@ from napari_samstar.widgets._exports import EXPORTS
 from napari_samstar.widgets._results import ResultsPanel
 from napari_samstar.widgets._writer import OUTLINE_NAME, OUTLINE_WIDTH
 from tests.widgets.conftest import discs, type_into_dialog
-from tests.widgets.hand import Hand
+from tests.widgets.hand import Hand, camera_of
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_rows_and_objects_find_each_other(results: ResultsPanel, qtbot: Any) -> 
     results.view.selectRow(0)
     assert layer.selected_label == 2
     assert (viewer.layers[OUTLINE_NAME].data == rim(layer.data == 2, OUTLINE_WIDTH)).all()
-    np.testing.assert_allclose(viewer.scene.camera.center[-2:], (39.5 / 2, 44.5 / 2))
+    np.testing.assert_allclose(camera_of(viewer).center[-2:], (39.5 / 2, 44.5 / 2))
     hand = Hand(viewer, layer, qtbot)
     hand.click((22, 62))
     assert results.model.label(results.view.currentIndex().row()) == 4
