@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from napari_samstar.widgets._alive import when_alive
 from napari_samstar.widgets._clicks import STILL
+from napari_samstar.widgets._listening import MouseListening
 
 if TYPE_CHECKING:
     import napari
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LEFT, RIGHT = 1, 2
 
 
-class CorrectingMouse:
+class CorrectingMouse(MouseListening):
     """Calls `click(position, positive)` and `box(from, to)`, in world coordinates, while it is on.
 
     `say(sentence)` tells why a click did nothing.
@@ -32,23 +32,8 @@ class CorrectingMouse:
         box: Callable[[Any, Any], None],
         say: Callable[[str], None],
     ) -> None:
-        self._viewer = weakref.ref(getattr(viewer, "__wrapped__", viewer))
+        super().__init__(viewer)
         self._click, self._box, self._say = (when_alive(call) for call in (click, box, say))
-        self.on = False
-
-    def turn(self, on: bool) -> None:
-        """Start or stop listening."""
-        viewer = self._viewer()
-        if viewer is None or on == self.on:
-            return
-        self.on = on
-        if on:
-            viewer.mouse_drag_callbacks.append(self._on_press)
-            active = viewer.layers.selection.active
-            if active is not None and hasattr(active, "mode"):
-                active.mode = "pan_zoom"  # a click must not paint as well
-        elif self._on_press in viewer.mouse_drag_callbacks:
-            viewer.mouse_drag_callbacks.remove(self._on_press)
 
     def _holds_a_tool(self) -> bool:
         """Return whether the user took up a brush or the like meanwhile: then it is theirs."""

@@ -6,12 +6,16 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from napari_samstar.widgets._listening import Listening
+
 if TYPE_CHECKING:
     import napari
 
 
-class Keys:
+class Keys(Listening):
     """Calls a function for each key pressed on the canvas while it is on.
+
+    What the keys did before comes back when it is off.
 
     napari asks the active layer first and the viewer last, and Labels have uses of their own for
     Enter and Escape. Hence the keys are bound to the viewer and to the layer that is active.
@@ -24,24 +28,17 @@ class Keys:
     """
 
     def __init__(self, viewer: napari.Viewer, calls: Mapping[str, Callable[[], None]]) -> None:
-        self._viewer = weakref.ref(getattr(viewer, "__wrapped__", viewer))
+        super().__init__(viewer)
         self._calls = {key: _with_name(call) for key, call in calls.items()}
         self._bound: list[tuple[weakref.ref[Any], dict[str, Any]]] = []
-        self.on = False
 
-    def turn(self, on: bool) -> None:
-        """Start or stop listening; what the keys did before comes back."""
-        viewer = self._viewer()
-        if viewer is None or on == self.on:
-            return
-        self.on = on
-        event = viewer.layers.selection.events.active
-        if on:
-            event.connect(self._on_active)
-            self._on_active()
-        else:
-            event.disconnect(self._on_active)
-            self._release()
+    def _start(self, viewer: napari.Viewer) -> None:
+        viewer.layers.selection.events.active.connect(self._on_active)
+        self._on_active()
+
+    def _stop(self, viewer: napari.Viewer) -> None:
+        viewer.layers.selection.events.active.disconnect(self._on_active)
+        self._release()
 
     def _on_active(self, *_: Any) -> None:
         self._release()
