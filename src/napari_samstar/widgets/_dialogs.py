@@ -18,13 +18,15 @@ def ask_where(parent: QWidget, title: str, name: str, ending: str, what: str) ->
         Without its first dot. Given to a name without one before Qt asks whether to replace a
         file that is there.
     what : str
-        What the file is, in the plural.
+        What such files hold.
     """
     dialog = QFileDialog(parent, title, "", f"{what} (*.{ending})")
     dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
     dialog.setDefaultSuffix(ending)
     dialog.selectFile(name)
-    if not dialog.exec():
+    chosen = dialog.exec()
+    dialog.deleteLater()  # not with the panel: one would stay for every file saved
+    if not chosen:
         return None
     path = Path(dialog.selectedFiles()[0])
     return path if path.name.endswith(f".{ending}") else path.with_name(f"{path.name}.{ending}")

@@ -110,7 +110,8 @@ class LearnForm(QWidget):
         if known is not None:
             learned, about = adapters.load(path, known.original)
             fresh = Adaptation(known.original, known.settings)
-            fresh.restore(learned, int(about.get("objects", 0)))
+            objects = about.get("objects", "")
+            fresh.restore(learned, int(objects) if objects.isdecimal() else 0)
             self._lessons.clear()
             self._correcting.restore(fresh)
             self.adapted_box.setChecked(True)
