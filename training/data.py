@@ -26,6 +26,8 @@ SET_WEIGHTS = {
     "nasa_superalloy_sem": 2.0,
     "ampis_powder_sem": 2.0,
     "nasa_meltpool": 1.0,
+    "omnipose_bacteria_phase": 1.5,
+    "plantseg_ovule_3d": 0.5,
 }
 
 Masks = tuple[tuple[int, int, np.ndarray], ...]

@@ -65,22 +65,50 @@ def stretch(image: np.ndarray, low: float = 0.1, high: float = 99.9) -> np.ndarr
     return np.round(255 * scaled).astype(np.uint8)
 
 
+OBJECT_SCALE_SHARE = 0.5  # of the crops are at a scale that fits the objects, not the whole image
+OBJECT_SIDES = (14.0, 110.0)  # px of the frame, the range of the median object's side in those
+
+
 def crop(
     source: Micrograph, size: int, frame: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A random (size, size) crop at about the scale the model sees, or less at the image's end.
+    """A random (size, size) crop, or less at the image's end, at one of two kinds of scale.
 
-    The whole image has its long side at `frame` px, times a jitter.
+    Either the whole image has its long side at `frame` px, times a jitter: what the model sees of an
+    image that is not cut into tiles. Or the median object has a side within `OBJECT_SIDES`: what it
+    sees of a tile, and where the objects of a large image are learned at all.
     """
     h, w = source.image.shape
     scale = frame / max(h, w) * np.exp(rng.uniform(-0.25, 0.6))
     if size == frame:
         scale = frame / max(h, w) * np.exp(rng.uniform(-0.2, 0.35))
+    by_object = rng.random() < OBJECT_SCALE_SHARE
+    if by_object:
+        side = np.exp(rng.uniform(*np.log(OBJECT_SIDES)))
+        # never below half of the whole image in the frame, nor magnified until only blur is left
+        scale = float(np.clip(side / median_side(source), 0.5 * frame / max(h, w), 4.0))
     new = (max(round(w * scale), 16), max(round(h * scale), 16))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     image = cv2.resize(source.image, new, interpolation=how)
     label = cv2.resize(source.label, new, interpolation=cv2.INTER_NEAREST)
-    r = int(rng.integers(0, max(new[1] - size, 0) + 1))
-    c = int(rng.integers(0, max(new[0] - size, 0) + 1))
+    r, c = (int(rng.integers(0, max(n - size, 0) + 1)) for n in (new[1], new[0]))
+    if by_object and label.any():  # around a pixel of an object: most of a magnified image is empty
+        r, c = _around_an_object(label, size, rng)
     window = (slice(r, r + size), slice(c, c + size))
     return image[window], label[window]
+
+
+def median_side(source: Micrograph) -> float:
+    """Square root of the median object's area, px of the image; the image's side without objects."""
+    areas = np.bincount(source.label.ravel())[1:]
+    areas = areas[areas > 0]
+    return float(np.sqrt(np.median(areas))) if len(areas) else float(max(source.image.shape))
+
+
+def _around_an_object(label: np.ndarray, size: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Upper left corner of a window that holds one random pixel of an object at a random place."""
+    pixels = np.flatnonzero(label)
+    at = divmod(int(rng.choice(pixels)), label.shape[1])
+    corner = (a - int(rng.integers(size)) for a in at)
+    r, c = (int(np.clip(a, 0, max(n - size, 0))) for a, n in zip(corner, label.shape, strict=True))
+    return r, c
