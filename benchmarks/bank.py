@@ -25,13 +25,13 @@ import torch
 import typer
 from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
 
-from napari_samstar.core.config import AmgConfig
-from napari_samstar.core.images import Micrograph
-from napari_samstar.core.models import LoadedModel, load
-from napari_samstar.core.pocket import build_pocket
-from napari_samstar.core.proposals import ProposalBank, run
-from napari_samstar.core.select import records, select
-from napari_samstar.core.tuning import Judge
+from napari_samstar.core.amg.bank import ProposalBank, run
+from napari_samstar.core.amg.config import AmgConfig
+from napari_samstar.core.amg.select import records, select
+from napari_samstar.core.image.micrograph import Micrograph
+from napari_samstar.core.models.loading import LoadedModel, load
+from napari_samstar.core.models.pocket import build_pocket
+from napari_samstar.core.tuning.evaluator import Evaluator
 
 SHAPES = ((160, 200), (200, 160), (97, 131), (601, 433))
 """Landscape, portrait, odd, and larger than a small model's input, px."""
@@ -195,13 +195,13 @@ def warm(
     bank = ProposalBank(image, chosen)
     base = AmgConfig(points_per_side=points)
     built = _seconds(lambda: run(bank.prepare(base)))
-    judge = Judge.of(bank)
+    evaluator = Evaluator.of(bank)
     rng = np.random.default_rng(seed)
     settings = [_filters(base, rng) for _ in range(configs)]
     report: dict[str, Any] = {"candidates": len(bank.masks), "build_s": round(built, 2)}
     for turn in ("cold", "warm"):
         selected = [_timed(lambda c=c: select(bank, c)) for c in settings]
-        rewarded = [_timed(lambda s=s: judge.rewards(s)) for s, _ in selected]
+        rewarded = [_timed(lambda s=s: evaluator.rewards(s)) for s, _ in selected]
         report[f"{turn}_select_ms"] = _spread([t for _, t in selected])
         report[f"{turn}_rewards_ms"] = _spread([t for _, t in rewarded])
         both = [a + b for (_, a), (_, b) in zip(selected, rewarded, strict=True)]

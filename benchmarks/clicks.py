@@ -27,13 +27,15 @@ import torch
 import typer
 
 from benchmarks import clicks_summary
-from napari_samstar.core.adapt import Adaptation
-from napari_samstar.core.adapt_lessons import AdaptSettings, Example
-from napari_samstar.core.click_session import ClickSession
-from napari_samstar.core.click_simulator import iou, next_click, simulate
-from napari_samstar.core.clicks import Prompt, predict
-from napari_samstar.core.encoder import Embedding, EmbeddingCache
-from napari_samstar.core.models import LoadedModel, load
+from napari_samstar.core.adaptation.online import Adaptation
+from napari_samstar.core.adaptation.targets import AdaptSettings, Example
+from napari_samstar.core.interactive.click_session import ClickSession
+from napari_samstar.core.interactive.clicks import ClickPrompt
+from napari_samstar.core.interactive.next_click import iou, next_click
+from napari_samstar.core.interactive.predict import predict
+from napari_samstar.core.interactive.simulated_user import simulate
+from napari_samstar.core.models.encoder import Embedding, EmbeddingCache
+from napari_samstar.core.models.loading import LoadedModel, load
 from training import real, scoring, synth
 
 LONG_SIDE = 640  # px; larger images are reduced, as pocket sees 512
@@ -236,19 +238,19 @@ class Stream:
             spent = (time.process_time() - began) / max(1, len(trace))
             kind = "frozen" if not self.fitted else "fitted" if beside is None else "two_decoders"
             self.timing.spent.setdefault(f"click_{kind}", []).append(spent)
-        prediction = session.step.prediction
+        prediction = session.state.prediction
         if self.teaches and prediction is not None and trace[-1] >= ACCEPTED:
             began = time.process_time()
-            _finish(adaptation.accept(Example(thing.embedding, session.steps, prediction.mask)))
+            _finish(adaptation.accept(Example(thing.embedding, session.states, prediction.mask)))
             self.timing.spent.setdefault("object_update", []).append(time.process_time() - began)
         return trace
 
     def _learn(self, session: ClickSession) -> None:
         began = time.process_time()
-        if len(session.steps) < 2:
+        if len(session.states) < 2:
             return
-        lesson = self.adaptation.learn_clicks(session.embedding, session.steps)
-        session.model, session.beside = _finish(lesson), self.adaptation.original
+        training_target = self.adaptation.learn_clicks(session.embedding, session.states)
+        session.model, session.beside = _finish(training_target), self.adaptation.original
         self.timing.spent.setdefault("click_step", []).append(time.process_time() - began)
         session.refresh()
 
@@ -275,7 +277,7 @@ def _drift(known: dict[str, list[Thing]], adaptations: dict[str, Adaptation]) ->
             for thing in known[other]:
                 click = next_click(thing.truth)
                 assert click is not None
-                mask = predict(model, thing.embedding, Prompt((click,))).mask
+                mask = predict(model, thing.embedding, ClickPrompt((click,))).mask
                 ious.append(iou(mask, thing.truth))
             pair[label] = round(float(np.mean(ious)), 4)
         report[f"adapted to {name}, asked on {other}"] = {**pair, "n": len(known[other])}

@@ -28,7 +28,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_samstar import sample_data
-from napari_samstar.core.click_simulator import next_click
+from napari_samstar.core.interactive.next_click import next_click
 
 SAMPLE, PATIENCE = "phase_cells", 600
 
@@ -79,29 +79,33 @@ def main(objects: Annotated[int, typer.Option()] = 8, clicks: int = 4, threads: 
     segment = viewer.window.add_plugin_dock_widget("napari-samstar", "Segment")[1].finish()
     segment.settings.rows["points_per_side"].value = 8
     segment.run_button.click()
-    wait(lambda: segment.desk.session.segmented is not None and not segment.desk.jobs.busy)
+    wait(
+        lambda: (
+            segment.controller.session.segmented is not None and not segment.controller.jobs.busy
+        )
+    )
     panel = viewer.window.add_plugin_dock_widget("napari-samstar", "Correct")[1].finish()
     panel.start_button.setChecked(True)
-    clock = Clock(panel, segment.desk.session.segmented.model.sam)
+    clock = Clock(panel, segment.controller.session.segmented.model.sam)
     sizes = np.bincount(truth.ravel())
     values = (np.argsort(-sizes[1:]) + 1)[: objects + 1]
     rows: dict[str, list[dict[str, float]]] = {"idle": [], "while learning": []}
     for value in values:
         for _ in range(clicks):
-            busy = panel.lessons.busy
+            busy = panel.training_targets.busy
             row = one(panel, layer, truth == value, clock)
             if row is None:
                 break
             if not busy:
                 rows["idle"].append(row)
-            elif panel.lessons.busy:  # else the lesson ended meanwhile
+            elif panel.training_targets.busy:  # else the lesson ended meanwhile
                 rows["while learning"].append(row)
         if panel.correcting.mask is not None:
             panel.accept()  # the next object is clicked at once, while this one is learned
         if value == values[objects // 2]:
-            wait(lambda: not panel.lessons.busy)
+            wait(lambda: not panel.training_targets.busy)
             panel.learn_form.learn_box.setChecked(False)  # the rest is idle
-    wait(lambda: not panel.lessons.busy)
+    wait(lambda: not panel.training_targets.busy)
     report: dict[str, Any] = {"cpus": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
     for name, found in rows.items():
         report[name] = {"clicks": len(found), **summary(found)}

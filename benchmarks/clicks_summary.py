@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import wilcoxon
 
-from napari_samstar.core.click_simulator import failed, iou_at, noc
+from napari_samstar.core.interactive.simulated_user import failed, iou_at, noc
 
 Traces = list[list[list[float]]]
 

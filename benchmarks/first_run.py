@@ -139,25 +139,25 @@ def walk(image: Path, theme: str, size: str, out: Path | None) -> dict[str, Any]
     w = Walk(image, theme, size, out)
     w.viewer.open(image, plugin="napari")
     segment = w.menu("Segment")
-    desk = segment.desk
+    controller = segment.controller
     w.pause(0.3)
     w.note("1 opened")
-    spent = w.watch(desk.jobs)
+    spent = w.watch(controller.jobs)
     w.press(segment.run_button)
-    w.wait(lambda: desk.session.selection is not None or "color" in segment.message.text())
-    w.note("2 preview", objects=_found(desk), processor_s_of=spent())
+    w.wait(lambda: controller.session.selection is not None or "color" in segment.message.text())
+    w.note("2 preview", objects=_found(controller), processor_s_of=spent())
     tune = w.follow(segment.message, "Tune")
     w.note("3 Tune")
     w.press(tune.run_button)
-    w.wait(lambda: len(desk.session.evaluations) > 0 and not desk.jobs.busy)
+    w.wait(lambda: len(controller.session.trials) > 0 and not controller.jobs.busy)
     front = w.follow(tune.message, "Pareto front")
-    w.note("4 tuned", settings=len(desk.session.evaluations))
-    found = desk.session.front
+    w.note("4 tuned", settings=len(controller.session.trials))
+    found = controller.session.front
     x, y = front._xy(found)
     w.press_point(front.plot, float(x[found.knee]), float(y[found.knee]))
     w.pause(0.3)
-    assert desk.session.chosen is not None, "the click on the point chose nothing"
-    w.note("5 chosen", objects=_found(desk))
+    assert controller.session.chosen is not None, "the click on the point chose nothing"
+    w.note("5 chosen", objects=_found(controller))
     w.press(front.apply_button)
     w.pause(0.3)
     assert any(layer.name.endswith("objects") for layer in w.viewer.layers)
@@ -166,8 +166,8 @@ def walk(image: Path, theme: str, size: str, out: Path | None) -> dict[str, Any]
     return w.steps
 
 
-def _found(desk: Any) -> int:
-    return 0 if desk.session.selection is None else len(desk.session.selection)
+def _found(controller: Any) -> int:
+    return 0 if controller.session.selection is None else len(controller.session.selection)
 
 
 def main(

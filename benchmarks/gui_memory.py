@@ -11,24 +11,24 @@ import psutil
 from benchmarks.gui_rig import Bench, field, settle
 
 
-def memory(bench: Bench, evaluations: int) -> dict[str, Any]:
+def memory(trainer: Bench, trials: int) -> dict[str, Any]:
     """Return MiB; closes the viewer."""
-    bench.job(bench.segment.run)
-    bench.tune.budget_box.setValue(evaluations)
+    trainer.job(trainer.segment.run)
+    trainer.tune.budget_box.setValue(trials)
     after: list[int] = []
     report: dict[str, Any] = {"before": resident(), "after_each_of_ten_tunings": after}
     for seed in range(10):
-        bench.tune.seed_box.setValue(seed)
-        bench.job(bench.tune.run_button.click)
+        trainer.tune.seed_box.setValue(seed)
+        trainer.job(trainer.tune.run_button.click)
         after.append(resident())
     report["grown_from_the_second_to_the_tenth"] = after[-1] - after[1]
-    known = {"bank": bench.session.segmented.bank, "model": bench.session.segmented.model.sam}
+    known = {"bank": trainer.session.segmented.bank, "model": trainer.session.segmented.model.sam}
     held = {name: weakref.ref(thing) for name, thing in known.items()}
     del known
-    _close_image(bench)
+    _close_image(trainer)
     report["after_closing_the_image"] = resident()
-    held |= {"desk": weakref.ref(bench.desk), "viewer": weakref.ref(bench.viewer)}
-    _close_viewer(bench)
+    held |= {"desk": weakref.ref(trainer.controller), "viewer": weakref.ref(trainer.viewer)}
+    _close_viewer(trainer)
     report["after_closing_the_viewer"] = resident()
     report["still_held"] = [name for name, thing in held.items() if thing() is not None]
     return report
@@ -40,23 +40,23 @@ def resident() -> int:
     return int(psutil.Process().memory_info().rss / 2**20)
 
 
-def _close_image(bench: Bench) -> None:
-    bench.viewer.layers.remove(bench.layer)
-    bench.idle()
+def _close_image(trainer: Bench) -> None:
+    trainer.viewer.layers.remove(trainer.layer)
+    trainer.idle()
     settle(0.5)
-    bench.layer = bench.viewer.add_image(field(256), name="small")
+    trainer.layer = trainer.viewer.add_image(field(256), name="small")
     settle(0.5)
 
 
-def _close_viewer(bench: Bench) -> None:
+def _close_viewer(trainer: Bench) -> None:
     for name in ("segment", "tune", "front", "results"):
-        shell = getattr(bench, name).parentWidget()
-        bench.viewer.window.remove_dock_widget(shell)
+        shell = getattr(trainer, name).parentWidget()
+        trainer.viewer.window.remove_dock_widget(shell)
         shell.deleteLater()
-        delattr(bench, name)
+        delattr(trainer, name)
         del shell
-    bench.heart.stop()
-    bench.viewer.close()
+    trainer.heart.stop()
+    trainer.viewer.close()
     for name in ("desk", "session", "jobs", "viewer", "layer"):
-        delattr(bench, name)
+        delattr(trainer, name)
     settle(1)

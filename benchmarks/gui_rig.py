@@ -93,8 +93,8 @@ class Bench:
         """Open the panels one after another, as phases: their first import is part of it."""
         for key, name in (("segment", "Segment"), ("tune", "Tune"), ("front", "Pareto front")):
             self.open(key, name)
-        self.desk = self.segment.desk
-        self.session, self.jobs = self.desk.session, self.desk.jobs
+        self.controller = self.segment.controller
+        self.session, self.jobs = self.controller.session, self.controller.jobs
         self.session.events.segmented.connect(self._on_segmented)
         self.segment.settings.prompts.value = "grid"
         rows = self.segment.settings.rows

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from napari_samstar.core.models import load
+from napari_samstar.core.models.loading import load
 from training import held_out, real
 from training.evaluate import Effort, report
 

@@ -17,7 +17,7 @@ import pstats
 import sys
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
@@ -25,14 +25,18 @@ import typer
 
 from benchmarks.bank import discs
 from napari_samstar import sample_data
-from napari_samstar.core.config import AmgConfig
-from napari_samstar.core.goal import Goal
-from napari_samstar.core.images import Micrograph, prepare
-from napari_samstar.core.models import load
-from napari_samstar.core.pareto import front, hypervolume, hypervolume_after
-from napari_samstar.core.proposals import ProposalBank, run
-from napari_samstar.core.search import Evaluation, Plan, random_search, search
-from napari_samstar.core.tuning import Judge
+from napari_samstar.core.amg.bank import ProposalBank, run
+from napari_samstar.core.amg.config import AmgConfig
+from napari_samstar.core.image.prepare import prepare
+from napari_samstar.core.models.loading import load
+from napari_samstar.core.rewards.goal import Goal
+from napari_samstar.core.tuning.config import StudyConfig, Trial
+from napari_samstar.core.tuning.evaluator import Evaluator
+from napari_samstar.core.tuning.front import front, hypervolume, hypervolume_after
+from napari_samstar.core.tuning.nsga2 import random_search, search
+
+if TYPE_CHECKING:
+    from napari_samstar.core.image.micrograph import Micrograph
 
 app = typer.Typer(add_completion=False)
 
@@ -43,8 +47,8 @@ Images = Annotated[list[str] | None, typer.Option("--image", help="A bundled sam
 def quality(
     image: Images = None,
     seeds: int = 5,
-    evaluations: int = 400,
-    population: int = Plan.population,
+    trials: int = 400,
+    population: int = StudyConfig.population,
     points: int = 16,
     model: str = "pocket",
 ) -> None:
@@ -52,26 +56,26 @@ def quality(
     torch.set_num_threads(1)
     loaded, rows = load(model, "cpu"), []
     for name in image or sample_data.names():
-        judge = _judge(_sample(name), points, loaded)
+        evaluator = _judge(_sample(name), points, loaded)
         for seed in range(seeds):
             base = AmgConfig(points_per_side=points)
-            plan = Plan("filters", evaluations, population, seed, base)
-            rows.append({"image": name, "seed": seed, **_pair(judge, plan)})
+            study_config = StudyConfig("filters", trials, population, seed, base)
+            rows.append({"image": name, "seed": seed, **_pair(evaluator, study_config)})
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-    settings = {"seeds": seeds, "evaluations": evaluations, "population": population,
+    settings = {"seeds": seeds, "evaluations": trials, "population": population,
                 "points_per_side": points, "model": model, "scope": "filters"}  # fmt: skip
     print(json.dumps({"settings": settings, "summary": _summary(rows), "runs": rows}, indent=2))
 
 
-def _pair(judge: Judge, plan: Plan) -> dict[str, Any]:
+def _pair(evaluator: Evaluator, study_config: StudyConfig) -> dict[str, Any]:
     goal = Goal()
-    kinds = {"nsga2": search(judge.evaluate, goal, plan),
-             "random": random_search(judge.evaluate, plan)}  # fmt: skip
+    kinds = {"nsga2": search(evaluator.evaluate, goal, study_config),
+             "random": random_search(evaluator.evaluate, study_config)}  # fmt: skip
     row: dict[str, Any] = {}
     for name, steps in kinds.items():
-        tried = [s for s in steps if isinstance(s, Evaluation)]
+        tried = [s for s in steps if isinstance(s, Trial)]
         found = front(tried, goal)
-        quarter = hypervolume_after(tried, goal, [plan.evaluations // 4])[0]
+        quarter = hypervolume_after(tried, goal, [study_config.trials // 4])[0]
         total = goal.total(tried[found.best].rewards)
         row[name] = {"hypervolume": found.hypervolume, "at_a_quarter": quarter, "total": total,
                      "front": len(found.members)}  # fmt: skip
@@ -119,39 +123,41 @@ def _about(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @app.command()
-def speed(points: int = 32, evaluations: int = 1000, side: int = 1024, image: str = "") -> None:
+def speed(points: int = 32, trials: int = 1000, side: int = 1024, image: str = "") -> None:
     """Time a whole search, once with cold and once with warm measurements; profile pymoo."""
     torch.set_num_threads(1)
     picture = _sample(image) if image else discs((side, side))
     start = time.process_time()
-    judge = _judge(picture, points, load("pocket", "cpu"))
+    evaluator = _judge(picture, points, load("pocket", "cpu"))
     build = time.process_time() - start
-    plan = Plan("filters", evaluations, base=AmgConfig(points_per_side=points))
+    study_config = StudyConfig("filters", trials, base=AmgConfig(points_per_side=points))
     seconds, kept = {}, np.zeros(0)
     for name in ("cold", "warm"):
         start = time.process_time()
-        tried = [s for s in search(judge.evaluate, Goal(), plan) if isinstance(s, Evaluation)]
+        tried = [
+            s for s in search(evaluator.evaluate, Goal(), study_config) if isinstance(s, Trial)
+        ]
         seconds[name] = time.process_time() - start
         kept = np.array([e.n_masks for e in tried])
     start = time.process_time()
     front(tried, Goal())
     about = {
-        "evaluations": evaluations,
-        "candidates": _candidates(judge, plan.base),
+        "evaluations": trials,
+        "candidates": _candidates(evaluator, study_config.base),
         "masks_kept": {"median": float(np.median(kept)), "most": int(kept.max())},
         "build_seconds": build,
         "search_seconds": seconds,
         "front_seconds": time.process_time() - start,
-        "share_of_warm_search": _shares(judge, plan),
+        "share_of_warm_search": _shares(evaluator, study_config),
     }
     print(json.dumps(about, indent=2))
 
 
-def _shares(judge: Judge, plan: Plan) -> dict[str, float]:
+def _shares(evaluator: Evaluator, study_config: StudyConfig) -> dict[str, float]:
     """Return the shares of select, rewards and pymoo in a warm search, by profile."""
     profile = cProfile.Profile()
     profile.enable()
-    for _ in search(judge.evaluate, Goal(), plan):
+    for _ in search(evaluator.evaluate, Goal(), study_config):
         pass
     profile.disable()
     stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]
@@ -172,32 +178,32 @@ def _shares(judge: Judge, plan: Plan) -> dict[str, float]:
 
 
 @app.command()
-def growth(evaluations: int = 60, side: int = 512) -> None:
+def growth(trials: int = 60, side: int = 512) -> None:
     """Cost of an evaluation for grids of 10, 32 and 64 points: 300, 3,072 and 12,288 candidates."""
     torch.set_num_threads(1)
     loaded, rows = load("pocket", "cpu"), []
     for points in (10, 32, 64):
-        judge = _judge(discs((side, side)), points, loaded)
-        plan = Plan("filters", evaluations, base=AmgConfig(points_per_side=points))
-        row = {"candidates": _candidates(judge, plan.base)}
+        evaluator = _judge(discs((side, side)), points, loaded)
+        study_config = StudyConfig("filters", trials, base=AmgConfig(points_per_side=points))
+        row = {"candidates": _candidates(evaluator, study_config.base)}
         for name in ("cold", "warm"):
-            costs = list(_costs(judge, plan))
+            costs = list(_costs(evaluator, study_config))
             row[name] = {"median_ms": 1e3 * float(np.median(costs)), "most_ms": 1e3 * max(costs),
                          "sum_s": float(np.sum(costs))}  # fmt: skip
         rows.append(row)
         print(json.dumps(row), file=sys.stderr, flush=True)
-    print(json.dumps({"evaluations": evaluations, "side": side, "rows": rows}, indent=2))
+    print(json.dumps({"evaluations": trials, "side": side, "rows": rows}, indent=2))
 
 
-def _costs(judge: Judge, plan: Plan) -> Iterator[float]:
-    for step in random_search(lambda c: _timed(judge, c), plan):
-        if isinstance(step, Evaluation):
+def _costs(evaluator: Evaluator, study_config: StudyConfig) -> Iterator[float]:
+    for step in random_search(lambda c: _timed(evaluator, c), study_config):
+        if isinstance(step, Trial):
             yield step.rewards["seconds"]
 
 
-def _timed(judge: Judge, config: AmgConfig) -> Iterator[tuple[dict[str, float], int]]:
+def _timed(evaluator: Evaluator, config: AmgConfig) -> Iterator[tuple[dict[str, float], int]]:
     start = time.process_time()
-    *_, (_, n) = judge.evaluate(config)
+    *_, (_, n) = evaluator.evaluate(config)
     yield {"seconds": time.process_time() - start}, n
 
 
@@ -206,14 +212,14 @@ def _sample(name: str) -> Micrograph:
     return prepare(image[len(image) // 2] if image.ndim == 3 else image, name=name)
 
 
-def _judge(image: Micrograph, points: int, model: Any) -> Judge:
+def _judge(image: Micrograph, points: int, model: Any) -> Evaluator:
     bank = ProposalBank(image, model)
     run(bank.prepare(AmgConfig(points_per_side=points)))
-    return Judge.of(bank)
+    return Evaluator.of(bank)
 
 
-def _candidates(judge: Judge, base: AmgConfig) -> int:
-    return sum(len(table.ids) for table in judge.bank.tables(base))
+def _candidates(evaluator: Evaluator, base: AmgConfig) -> int:
+    return sum(len(table.ids) for table in evaluator.bank.tables(base))
 
 
 if __name__ == "__main__":

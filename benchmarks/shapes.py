@@ -21,22 +21,22 @@ from numpy.typing import NDArray
 from skimage.draw import disk, polygon
 from skimage.filters import gaussian
 
-from napari_samstar.core.config import AmgConfig
-from napari_samstar.core.expectations import Expectations
-from napari_samstar.core.goal import Goal
-from napari_samstar.core.images import prepare
-from napari_samstar.core.labels import paint
-from napari_samstar.core.marks import Marks
-from napari_samstar.core.models import LoadedModel, load
-from napari_samstar.core.pareto import front
-from napari_samstar.core.plan import Evaluation, Plan
-from napari_samstar.core.presets import PRESETS
-from napari_samstar.core.proposals import ProposalBank, run
-from napari_samstar.core.scoring import iou_matrix
-from napari_samstar.core.search import random_search, search
-from napari_samstar.core.select import select
-from napari_samstar.core.shape import shape_of
-from napari_samstar.core.tuning import Judge
+from napari_samstar.core.amg.bank import ProposalBank, run
+from napari_samstar.core.amg.config import AmgConfig
+from napari_samstar.core.amg.select import select
+from napari_samstar.core.image.prepare import prepare
+from napari_samstar.core.masks.labels import paint
+from napari_samstar.core.masks.metrics import iou_matrix
+from napari_samstar.core.masks.shape import shape_of
+from napari_samstar.core.models.loading import LoadedModel, load
+from napari_samstar.core.rewards.expectations import Expectations
+from napari_samstar.core.rewards.goal import Goal
+from napari_samstar.core.rewards.marks import Marks
+from napari_samstar.core.rewards.presets import PRESETS
+from napari_samstar.core.tuning.config import StudyConfig, Trial
+from napari_samstar.core.tuning.evaluator import Evaluator
+from napari_samstar.core.tuning.front import front
+from napari_samstar.core.tuning.nsga2 import random_search, search
 
 SIDE, WIDTH, LENGTH = 512, 16, 72  # px
 
@@ -100,24 +100,24 @@ def rod_score(bank: ProposalBank, config: AmgConfig, labels: Any, rods: set[int]
     }
 
 
-def one(model: LoadedModel, seed: int, evaluations: int) -> dict[str, Any]:
+def one(model: LoadedModel, seed: int, trials: int) -> dict[str, Any]:
     image, labels, rods = scene(seed)
     bank = ProposalBank(prepare(image), model)
     base = AmgConfig(prompts="centres")
     run(bank.prepare(base))
-    judge, plan = Judge.of(bank), Plan(evaluations=evaluations, seed=seed, base=base)
+    evaluator, study_config = Evaluator.of(bank), StudyConfig(trials=trials, seed=seed, base=base)
     out: dict[str, Any] = {"seed": seed, "true_rods": len(rods)}
     tried: dict[str, list[AmgConfig]] = {}
     for name, (goal, expectations, marks) in goals(labels, rods).items():
-        told = judge.told(expectations, marks)
-        knowing = plan.like(told.examples) if name in WITH_LIKENESS else plan
+        inputs = evaluator.inputs(expectations, marks)
+        knowing = study_config.like(inputs.examples) if name in WITH_LIKENESS else study_config
         draw = name.endswith("random")
         steps = (
-            random_search(told.evaluate, knowing)
+            random_search(inputs.evaluate, knowing)
             if draw
-            else search(told.evaluate, goal, plan=knowing)
+            else search(inputs.evaluate, goal, study_config=knowing)
         )
-        found = [step for step in steps if isinstance(step, Evaluation)]
+        found = [step for step in steps if isinstance(step, Trial)]
         tried[name] = [e.config for e in found]
         out[name] = rod_score(bank, found[front(found, goal).best].config, labels, rods)
     for oracle, names in (("oracle_sams_thresholds", OWN_THRESHOLDS), ("oracle", tuple(tried))):
@@ -126,12 +126,12 @@ def one(model: LoadedModel, seed: int, evaluations: int) -> dict[str, Any]:
     return out
 
 
-def main(seeds: int = 8, evaluations: int = 150) -> None:
+def main(seeds: int = 8, trials: int = 150) -> None:
     model = load("pocket", "cpu")
     runs = []
     for seed in range(seeds):
         print(seed, file=sys.stderr, flush=True)
-        runs.append(one(model, seed, evaluations))
+        runs.append(one(model, seed, trials))
     summary = {
         name: {
             key: {"mean": round(float(np.mean(v)), 3), "sd": round(float(np.std(v)), 3)}
@@ -140,7 +140,7 @@ def main(seeds: int = 8, evaluations: int = 150) -> None:
         }
         for name in (*OWN_THRESHOLDS, *WITH_LIKENESS, "oracle_sams_thresholds", "oracle")
     }
-    print(json.dumps({"n": seeds, "evaluations": evaluations, "summary": summary, "runs": runs}))
+    print(json.dumps({"n": seeds, "evaluations": trials, "summary": summary, "runs": runs}))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import numpy as np
 import tifffile
@@ -28,26 +28,28 @@ import torch
 import typer
 
 from napari_samstar import sample_data
-from napari_samstar.core.config import AmgConfig, Scope
-from napari_samstar.core.files import read_image
-from napari_samstar.core.goal import Goal
-from napari_samstar.core.images import Micrograph, prepare
-from napari_samstar.core.labels import paint
-from napari_samstar.core.models import load
-from napari_samstar.core.pareto import Front, front
-from napari_samstar.core.plan import SOUND_STARTS, Evaluation, Plan
-from napari_samstar.core.presets import PRESETS
-from napari_samstar.core.proposals import ProposalBank, run
-from napari_samstar.core.scoring import Score, score
-from napari_samstar.core.search import random_search, search
-from napari_samstar.core.select import select
-from napari_samstar.core.several import Several
-from napari_samstar.core.tuning import Judge
+from napari_samstar.core.amg.bank import ProposalBank, run
+from napari_samstar.core.amg.config import AmgConfig, Scope
+from napari_samstar.core.amg.select import select
+from napari_samstar.core.image.prepare import prepare
+from napari_samstar.core.image.readers.registry import read_image
+from napari_samstar.core.masks.labels import paint
+from napari_samstar.core.masks.metrics import Score, score
+from napari_samstar.core.models.loading import load
+from napari_samstar.core.rewards.goal import Goal
+from napari_samstar.core.rewards.presets import PRESETS
+from napari_samstar.core.tuning.config import WARM_STARTS, StudyConfig, Trial
+from napari_samstar.core.tuning.evaluator import Evaluator, MultiImageEvaluator
+from napari_samstar.core.tuning.front import Front, front
+from napari_samstar.core.tuning.nsga2 import random_search, search
+
+if TYPE_CHECKING:
+    from napari_samstar.core.image.micrograph import Micrograph
 
 SPLITS = Path(__file__).parents[1] / "training" / "splits.json"
 PICKS = ("defaults", "thresholds", "hand", "knee", "best", "preset", "random", "oracle")
 BOUNDS = ("random_oracle", "told")
-HAND = SOUND_STARTS[1]  # the setting by hand, fixed before any image was scored
+HAND = WARM_STARTS[1]  # the setting by hand, fixed before any image was scored
 PRESET_OF = {
     "nuclei": "nuclei",
     "dsb2018": "nuclei",
@@ -66,7 +68,7 @@ class Case:
 
     name: str
     truth: np.ndarray
-    judge: Judge
+    evaluator: Evaluator
 
     @property
     def group(self) -> str:
@@ -75,11 +77,11 @@ class Case:
 
     def score(self, config: AmgConfig, known: dict[bytes, Score]) -> Score:
         """Score what `config` keeps; `known` holds the scores of equal selections."""
-        run(self.judge.bank.prepare(config))
-        ids = select(self.judge.bank, config).ids
+        run(self.evaluator.bank.prepare(config))
+        ids = select(self.evaluator.bank, config).ids
         key = ids.tobytes()
         if key not in known:
-            known[key] = score(self.truth, paint(self.judge.bank.masks, ids))
+            known[key] = score(self.truth, paint(self.evaluator.bank.masks, ids))
         return known[key]
 
 
@@ -88,7 +90,7 @@ def main(
     images: Annotated[int, typer.Option(help="Images of each real set, at most.")] = 2,
     model: str = "pocket",
     points: int = 24,
-    evaluations: int = 300,
+    trials: int = 300,
     seeds: int = 2,
     threads: int = 1,
     samples: bool = True,
@@ -109,25 +111,25 @@ def main(
         print(name, file=sys.stderr, flush=True)
         bank = ProposalBank(image, loaded)
         run(bank.prepare(base))
-        case = Case(name, truth, Judge.of(bank))
+        case = Case(name, truth, Evaluator.of(bank))
         cases.append(case)
         known: dict[bytes, Score] = {}
         for seed in range(seeds):
-            plan = _plan(scope, evaluations, base, seed)
-            rows.append(_row(case, plan, vanilla, known))
-    plan = _plan(scope, evaluations, base)
+            study_config = _study_config(scope, trials, base, seed)
+            rows.append(_row(case, study_config, vanilla, known))
+    study_config = _study_config(scope, trials, base)
     found = {
         "model": model, "prompts": prompts, "scope": scope, "points_per_side": points, "zoom": zoom,
-        "evaluations": evaluations, "seeds": seeds,
-        "summary": _summary(rows), "held_out": _held_out(cases, plan, vanilla), "runs": rows,
+        "evaluations": trials, "seeds": seeds,
+        "summary": _summary(rows), "held_out": _held_out(cases, study_config, vanilla), "runs": rows,
     }  # fmt: skip
     print(json.dumps(found, indent=1))
 
 
-def _plan(scope: str, evaluations: int, base: AmgConfig, seed: int = 0) -> Plan:
+def _study_config(scope: str, trials: int, base: AmgConfig, seed: int = 0) -> StudyConfig:
     if scope not in get_args(Scope):
         raise typer.BadParameter(f"the scopes are {', '.join(get_args(Scope))}, not {scope!r}")
-    return Plan(cast("Scope", scope), evaluations, seed=seed, base=base)
+    return StudyConfig(cast("Scope", scope), trials, seed=seed, base=base)
 
 
 def _images(
@@ -151,32 +153,36 @@ def _images(
                 yield f"{folder}/{stem}", prepare(read.array, rgb=read.rgb), truth
 
 
-def _row(case: Case, plan: Plan, vanilla: AmgConfig, known: dict[bytes, Score]) -> dict[str, Any]:
-    judge, goal = case.judge, Goal()
-    searched = _evaluations(search(judge.evaluate, goal, plan))
-    drawn = _evaluations(random_search(judge.evaluate, plan))
+def _row(
+    case: Case, study_config: StudyConfig, vanilla: AmgConfig, known: dict[bytes, Score]
+) -> dict[str, Any]:
+    evaluator, goal = case.evaluator, Goal()
+    searched = _evaluations(search(evaluator.evaluate, goal, study_config))
+    random_trials = _evaluations(random_search(evaluator.evaluate, study_config))
     preset = next((p for start, p in PRESET_OF.items() if case.name.startswith(start)), "balanced")
     tuned, by_preset = front(searched, goal), front(searched, PRESETS[preset].goal)
     configs = {
         "defaults": vanilla,
         "thresholds": searched[0].config,
-        "hand": plan.base.replace(**HAND),
+        "hand": study_config.base.replace(**HAND),
         "knee": searched[tuned.knee].config,
         "best": searched[tuned.best].config,
         "preset": searched[by_preset.best].config,
-        "random": max(drawn, key=lambda e: goal.total(e.rewards)).config,
+        "random": max(random_trials, key=lambda e: goal.total(e.rewards)).config,
     }
     scores = {name: case.score(config, known) for name, config in configs.items()}
-    every = [case.score(e.config, known) for e in (*searched, *drawn)]
+    every = [case.score(e.config, known) for e in (*searched, *random_trials)]
     scores["oracle"] = max(every, key=lambda s: s.f1)
-    totals = [goal.total(e.rewards) for e in (*searched, *drawn)]
-    by_truth = [case.score(e.config, known) for e in _evaluations(_told(case, plan, known))]
+    totals = [goal.total(e.rewards) for e in (*searched, *random_trials)]
+    by_truth = [
+        case.score(e.config, known) for e in _evaluations(_inputs(case, study_config, known))
+    ]
     scores["random_oracle"] = max(every[len(searched) :], key=lambda s: s.f1)
     scores["told"] = max(by_truth, key=lambda s: s.f1)
     return {
         "image": case.name,
-        "seed": plan.seed,
-        "polarity": judge.features.facts.polarity,
+        "seed": study_config.seed,
+        "polarity": evaluator.features.cues.polarity,
         "preset": preset,
         "agreement": round(_rank_correlation(totals, [s.f1 for s in every]), 3),
         "front": _operating_points(tuned, case, known),
@@ -185,18 +191,18 @@ def _row(case: Case, plan: Plan, vanilla: AmgConfig, known: dict[bytes, Score]) 
     }
 
 
-def _told(case: Case, plan: Plan, known: dict[bytes, Score]) -> Iterator[Any]:
+def _inputs(case: Case, study_config: StudyConfig, known: dict[bytes, Score]) -> Iterator[Any]:
     """Search with F1 against the truth as the only reward."""
 
     def evaluate(config: AmgConfig) -> Iterator[Any]:
         found = case.score(config, known)
         yield {"annotations": found.f1}, found.found
 
-    return search(evaluate, Goal({"annotations": 1.0}), plan)
+    return search(evaluate, Goal({"annotations": 1.0}), study_config)
 
 
 def _operating_points(found: Front, case: Case, known: dict[bytes, Score]) -> list[dict[str, int]]:
-    chosen = [found.evaluations[k] for k in found.members.tolist()]
+    chosen = [found.trials[k] for k in found.members.tolist()]
     return [{"masks": e.n_masks, "true": case.score(e.config, known).matched} for e in chosen]
 
 
@@ -206,8 +212,8 @@ def _rank_correlation(a: list[float], b: list[float]) -> float:
     return float(spearmanr(a, b)[0]) if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
 
 
-def _evaluations(steps: Any) -> list[Evaluation]:
-    return [step for step in steps if isinstance(step, Evaluation)]
+def _evaluations(steps: Any) -> list[Trial]:
+    return [step for step in steps if isinstance(step, Trial)]
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -242,7 +248,9 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def _held_out(cases: list[Case], plan: Plan, vanilla: AmgConfig) -> list[dict[str, Any]]:
+def _held_out(
+    cases: list[Case], study_config: StudyConfig, vanilla: AmgConfig
+) -> list[dict[str, Any]]:
     """Tune on every other image of a set, score on the rest."""
     out = []
     for group in sorted({c.group for c in cases if c.group != "samples"}):
@@ -251,8 +259,8 @@ def _held_out(cases: list[Case], plan: Plan, vanilla: AmgConfig) -> list[dict[st
         if not unseen:
             continue
         print(f"{group}: tuned on {len(seen)}, scored on {len(unseen)}", file=sys.stderr)
-        together = Several(tuple(c.judge for c in seen))
-        searched = _evaluations(search(together.evaluate, Goal(), plan))
+        together = MultiImageEvaluator(tuple(c.evaluator for c in seen))
+        searched = _evaluations(search(together.evaluate, Goal(), study_config))
         best = searched[front(searched, Goal()).best].config
         means = {
             name: {

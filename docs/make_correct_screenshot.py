@@ -32,7 +32,11 @@ def main() -> None:
     segment = viewer.window.add_plugin_dock_widget("napari-samstar", "Segment")[1].finish()
     segment.settings.rows["points_per_side"].value = 12
     segment.run_button.click()
-    wait(lambda: segment.desk.session.segmented is not None and not segment.desk.jobs.busy)
+    wait(
+        lambda: (
+            segment.controller.session.segmented is not None and not segment.controller.jobs.busy
+        )
+    )
     segment_dock = segment.parent().parent()
     panel = viewer.window.add_plugin_dock_widget("napari-samstar", "Correct")[1].finish()
     segment_dock.close()
@@ -55,7 +59,7 @@ def main() -> None:
 
 def correct(panel, layer, truth, most: int) -> None:
     """Click on the worst error, up to `most` times, through the canvas's own callback."""
-    from napari_samstar.core.click_simulator import next_click
+    from napari_samstar.core.interactive.next_click import next_click
 
     for _ in range(most):
         click = next_click(truth, panel.correcting.mask, panel.correcting.clicks)
@@ -71,7 +75,7 @@ def correct(panel, layer, truth, most: int) -> None:
 
 
 def settle(panel) -> None:
-    wait(lambda: not panel.answers.busy and not panel.lessons.busy)
+    wait(lambda: not panel.answers.busy and not panel.training_targets.busy)
 
 
 def wait(until) -> None:

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 
 from napari_samstar import sample_data
-from napari_samstar.core.adapt import Adaptation
-from napari_samstar.core.adapt_lessons import Example
-from napari_samstar.core.click_session import ClickSession
-from napari_samstar.core.click_simulator import iou, noc, simulate
-from napari_samstar.core.encoder import encode
-from napari_samstar.core.images import prepare
-from napari_samstar.core.models import load
+from napari_samstar.core.adaptation.online import Adaptation
+from napari_samstar.core.adaptation.targets import Example
+from napari_samstar.core.image.prepare import prepare
+from napari_samstar.core.interactive.click_session import ClickSession
+from napari_samstar.core.interactive.next_click import iou
+from napari_samstar.core.interactive.simulated_user import noc, simulate
+from napari_samstar.core.models.encoder import encode
+from napari_samstar.core.models.loading import load
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -45,7 +46,7 @@ def main() -> None:
         session = ClickSession(adaptation.begin(), embedding, beside=adaptation.beside)
         session, trace = clicked(session, objects[k])
         if trace[-1] >= TARGET:
-            example = Example(embedding, session.steps, session.step.prediction.mask)
+            example = Example(embedding, session.states, session.state.prediction.mask)
             for _ in adaptation.accept(example):
                 pass
         print(f"object {k}: {len(trace)} clicks; {adaptation.text}")
@@ -74,26 +75,26 @@ def gained(before, after) -> tuple[int, float]:
 def draw(rgb, corrected, before, after, other) -> None:
     (session, trace), shape = corrected
     panels = [
-        (f"One click, a failure: IoU {trace[0]:.2f}", session.steps[0], shape),
-        (f"{len(trace)} clicks: IoU {trace[-1]:.2f}", session.step, shape),
+        (f"One click, a failure: IoU {trace[0]:.2f}", session.states[0], shape),
+        (f"{len(trace)} clicks: IoU {trace[-1]:.2f}", session.state, shape),
     ]
     for words, (clicks, ious) in (("Original", before), ("After learning", after)):
         title = f"{words}, one click: IoU {ious[0]:.2f}\n(to {TARGET}: {noc(ious, TARGET, MOST)})"
-        panels.append((title, clicks.steps[0], other))
+        panels.append((title, clicks.states[0], other))
     figure, axes = plt.subplots(1, 4, figsize=(11, 3.3), layout="constrained")
-    for axis, (title, step, truth) in zip(axes, panels, strict=True):
+    for axis, (title, state, truth) in zip(axes, panels, strict=True):
         middle = np.argwhere(truth).mean(0)
         axis.imshow(rgb)
         axis.contour(truth, [0.5], colors="white", linewidths=1, linestyles="dotted")
-        axis.contour(step.prediction.mask, [0.5], colors="#4fb0c6", linewidths=2)
-        for c in step.prompt.clicks:
+        axis.contour(state.prediction.mask, [0.5], colors="#4fb0c6", linewidths=2)
+        for c in state.prompt.clicks:
             colour = "#5fc36b" if c.positive else "#e0605a"
             axis.plot(c.col, c.row, "o", color=colour, markeredgecolor="white", markersize=7)
         axis.set(xticks=[], yticks=[])
         axis.set_xlim(middle[1] - 60, middle[1] + 60)
         axis.set_ylim(middle[0] + 60, middle[0] - 60)
         axis.set_title(title, fontsize=9)
-    assert iou(before[0].steps[0].prediction.mask, other) == before[1][0]
+    assert iou(before[0].states[0].prediction.mask, other) == before[1][0]
     figure.savefig(OUT, dpi=110)
 
 

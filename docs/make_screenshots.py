@@ -24,7 +24,7 @@ import napari
 from qtpy.QtWidgets import QApplication
 from superqt import QCollapsible
 
-from napari_samstar.widgets._desk import desk_of
+from napari_samstar.widgets.viewer.controller import controller_of
 
 FOLDER = Path(__file__).parent / "images"
 GUIDE = "".join(page.read_text() for page in sorted(FOLDER.parent.glob("*.md")))
@@ -63,7 +63,7 @@ class Walk:
         self.clicks += 1
 
     def idle(self) -> None:
-        jobs = desk_of(self.viewer).jobs
+        jobs = controller_of(self.viewer).jobs
         wait(lambda: not jobs.busy and jobs._running is None)
 
     def shoot(self, name: str) -> None:
@@ -91,7 +91,11 @@ def main() -> None:
     wait(lambda: not segment.image_form.thumbnail.pixmap().isNull())
     walk.shoot("ready")
     walk.click(segment.run_button)
-    wait(lambda: segment.desk.session.segmented is not None or "color" in segment.message.text())
+    wait(
+        lambda: (
+            segment.controller.session.segmented is not None or "color" in segment.message.text()
+        )
+    )
     walk.idle()
     walk.viewer.reset_view()
     print(
@@ -111,7 +115,7 @@ def main() -> None:
 def missing(walk: Walk) -> None:
     """Ask why an object is missing, after a setting was made too strict."""
     why = walk.panel("Why is it missing?")
-    session = why.desk.session
+    session = why.controller.session
     walk.click(why.pick_button)
     session.show(session.config.replace(pred_iou_thresh=0.97))
     pause(0.5)
@@ -125,7 +129,7 @@ def missing(walk: Walk) -> None:
     walk.shoot("why")
     walk.click(why.keep_button)
     pause(0.5)
-    why.desk.history.undo()
+    why.controller.history.undo()
     session.show(session.segmented.selection.config)
     why.pick_button.setChecked(False)
 
@@ -137,13 +141,13 @@ def tuned(walk: Walk) -> None:
     tune.budget_box.setValue(400)
     walk.click(tune.run_button)
     front = walk.panel("Pareto front")
-    wait(lambda: len(tune.desk.session.evaluations) > 150)
+    wait(lambda: len(tune.controller.session.trials) > 150)
     walk.shoot("growing")
     walk.idle()
     walk.click(front.knee_button)
     walk.shoot("front")
-    front.choose(front.desk.session.front.defaults)
-    front.compare(front.desk.session.front.best)
+    front.choose(front.controller.session.front.defaults)
+    front.compare(front.controller.session.front.best)
     walk.shoot("compare")
     walk.click(front.best_button)
 

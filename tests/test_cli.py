@@ -18,15 +18,15 @@ from skimage.draw import disk
 from typer.testing import CliRunner
 
 import napari_samstar
-from napari_samstar.cli import app
-from napari_samstar.core import adapters
-from napari_samstar.core.config import OF_EXAMPLES, SETTINGS
-from napari_samstar.core.files import read_image
-from napari_samstar.core.models import load
-from napari_samstar.core.outputs import NAMES
-from napari_samstar.core.pocket import build_pocket
-from napari_samstar.core.recipe import Recipe
-from napari_samstar.core.registry import REGISTRY
+from napari_samstar.cli.main import app
+from napari_samstar.core.adaptation import weights
+from napari_samstar.core.amg.config import OF_EXAMPLES, SETTINGS
+from napari_samstar.core.image.readers.registry import read_image
+from napari_samstar.core.models.loading import load
+from napari_samstar.core.models.pocket import build_pocket
+from napari_samstar.core.models.registry import REGISTRY
+from napari_samstar.core.results.outputs import NAMES
+from napari_samstar.core.results.recipe import Recipe
 from napari_samstar.core.rewards import REWARDS
 
 QUICK = ("--points-per-side", "4", "--device", "cpu")
@@ -156,9 +156,9 @@ def test_apply_refuses_other_weights(tmp_path, segmented, image):
 
 def test_apply_takes_what_was_learned_from_its_file(tmp_path, segmented, image, model):
     original = load(model, "cpu")
-    learned = adapters.start(original.sam.mask_decoder)
+    learned = weights.start(original.sam.mask_decoder)
     learned.tensors["iou_prediction_head.layers.2.bias"][:] += 0.1
-    saved = adapters.save(learned, original, tmp_path / "learned.safetensors", {})
+    saved = weights.save(learned, original, tmp_path / "learned.safetensors", {})
     recipe = json.loads((segmented[0] / "recipe.samstar.json").read_text())
     recipe["adapter"] = learned.digest()
     (tmp_path / "r.json").write_text(json.dumps(recipe))
@@ -490,7 +490,7 @@ def test_a_defect_is_one_line_and_verbose_has_the_trace(tmp_path, monkeypatch, c
     def broken(path):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("napari_samstar.core.files.read_image", broken)
+    monkeypatch.setattr("napari_samstar.core.image.readers.registry.read_image", broken)
     run = ("segment", "x.tif", "-o", tmp_path / "out")
     assert "ZeroDivisionError: oops" in one_line(samstar(*run, code=1))
     caplog.clear()
@@ -504,7 +504,7 @@ def test_a_defect_is_one_line_and_verbose_has_the_trace(tmp_path, monkeypatch, c
 
 def start(*arguments):
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "napari_samstar.cli", *map(str, arguments)],
+        [sys.executable, "-W", "error", "-m", "napari_samstar.cli.main", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -521,9 +521,9 @@ def test_ctrl_c_leaves_nothing(tmp_path, model, image):
     assert names(tmp_path) == ["new"]
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    told, said = process.communicate(timeout=60)
+    inputs, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert told == ""
+    assert inputs == ""
     assert said.splitlines() == ["Stopped: nothing unfinished was left behind."]
     assert names(tmp_path) == []
 
@@ -531,8 +531,8 @@ def test_ctrl_c_leaves_nothing(tmp_path, model, image):
 def test_a_text_file_through_the_real_command(tmp_path):
     write_text(tmp_path / "bad.tif")
     process = start("segment", tmp_path / "bad.tif", "-o", tmp_path / "out")
-    told, said = process.communicate(timeout=120)
-    assert (process.returncode, told) == (1, "")
+    inputs, said = process.communicate(timeout=120)
+    assert (process.returncode, inputs) == (1, "")
     assert said.startswith("Error: bad.tif")
     assert said.count("\n") == 1
     assert names(tmp_path) == ["bad.tif"]

@@ -17,18 +17,18 @@ import yaml
 
 from docs import fill_tables
 from napari_samstar import sample_data
-from napari_samstar.cli import app
+from napari_samstar.cli.main import app
 from napari_samstar.core import rewards
-from napari_samstar.core.config import SETTINGS, AmgConfig, searched
-from napari_samstar.core.expectations import Expectations
-from napari_samstar.core.facts import image_facts
-from napari_samstar.core.features import Features
-from napari_samstar.core.goal import OBJECTIVES
-from napari_samstar.core.images import Mapping
-from napari_samstar.core.masks import MaskStore
-from napari_samstar.core.recipe import Recipe, make_recipe
-from napari_samstar.core.registry import REGISTRY
+from napari_samstar.core.amg.config import SETTINGS, AmgConfig, searched
+from napari_samstar.core.cues.image_cues import image_cues
+from napari_samstar.core.image.mapping import ImageMapping
+from napari_samstar.core.masks.store import MaskStore
+from napari_samstar.core.models.registry import REGISTRY
+from napari_samstar.core.results.recipe import Recipe, make_recipe
 from napari_samstar.core.rewards import registry
+from napari_samstar.core.rewards.expectations import Expectations
+from napari_samstar.core.rewards.features import Features
+from napari_samstar.core.rewards.goal import OBJECTIVES
 from tests.core.painted import add, disc, gray_of, selection
 
 ROOT = Path(__file__).parents[1]
@@ -180,8 +180,8 @@ def test_menus_are_those_of_the_manifest():
 
 
 def test_choices_in_the_panels_are_in_the_guide():
-    from napari_samstar.widgets._image_form import STRETCHES
-    from napari_samstar.widgets._tune import SCOPES
+    from napari_samstar.widgets.forms.image_form import STRETCHES
+    from napari_samstar.widgets.panels.tune.panel import SCOPES
 
     for name in (*STRETCHES, *SCOPES, *OBJECTIVES):
         assert name in GUIDE
@@ -277,7 +277,7 @@ def test_the_readme_example_finds_objects(ran):
 
 
 def test_the_guide_saves_the_recipe_of_a_layer(ran, tmp_path, monkeypatch):
-    recipe = make_recipe(ran["image"], Mapping(), ran["bank"].model, ran["chosen"].config)
+    recipe = make_recipe(ran["image"], ImageMapping(), ran["bank"].model, ran["chosen"].config)
     layer = SimpleNamespace(metadata={"samstar_recipe": recipe.to_dict()})
     viewer = SimpleNamespace(layers=SimpleNamespace(selection=SimpleNamespace(active=layer)))
     (code,) = blocks(GUIDE, "python")
@@ -299,7 +299,7 @@ def test_the_example_of_a_reward_works(monkeypatch):
     values = []
     for mask in (disc(shape, 48, 48, 20), bar):
         store = MaskStore(shape)
-        features = Features(store, image_facts(gray_of([mask]), "bright"))
+        features = Features(store, image_cues(gray_of([mask]), "bright"))
         chosen = selection(store, add(store, [mask]))
         view = rewards.View(chosen, features, Expectations(small=20, large=50))
         values.append(made(view))

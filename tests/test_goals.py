@@ -8,11 +8,11 @@ import tifffile
 import typer
 from skimage.draw import disk
 
-from napari_samstar._cli.goals import expectations_of, goal_of, parse_expectation
+from napari_samstar.cli.goals import expectations_of, goal_of, parse_expectation
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.goal import Goal
-from napari_samstar.core.presets import PRESETS
-from napari_samstar.core.recipe import Recipe
+from napari_samstar.core.results.recipe import Recipe
+from napari_samstar.core.rewards.goal import Goal
+from napari_samstar.core.rewards.presets import PRESETS
 from tests.test_cli import QUICK, SEARCH, image, model, one_line, samstar
 
 __all__ = ["image", "model"]  # fixtures
@@ -38,8 +38,8 @@ def test_what_is_no_quantity_is_refused(text):
 
 
 def test_expectations_are_put_together():
-    told = expectations_of([("small", 20.0, "nm"), ("count", 150.0, ""), ("spacing", 5.0, "nm")])
-    assert (told.small, told.count, told.spacing, told.unit) == (20, 150, 5, "nm")
+    inputs = expectations_of([("small", 20.0, "nm"), ("count", 150.0, ""), ("spacing", 5.0, "nm")])
+    assert (inputs.small, inputs.count, inputs.spacing, inputs.unit) == (20, 150, 5, "nm")
     assert expectations_of(None).unit == "px"
 
 
@@ -69,11 +69,20 @@ def test_tune_uses_what_it_is_told(tmp_path, model, image):
     labels[disk((20, 22), 9)] = 1
     marks = tmp_path / "good.tif"
     tifffile.imwrite(marks, labels)
-    told = ("--expect", "small=15nm", "--expect", "count=4", "--pixel-size", "0.5", "--unit", "nm")
+    inputs = (
+        "--expect",
+        "small=15nm",
+        "--expect",
+        "count=4",
+        "--pixel-size",
+        "0.5",
+        "--unit",
+        "nm",
+    )
     marked = ("--examples", marks, "--annotations", marks, "--preset", "nuclei")
     weights = [o for w in ("count=1", "shape_prior=2", "annotations=1") for o in ("--weight", w)]
-    told = (*told, *marked, *weights)
-    samstar("tune", image, "-o", tmp_path / "out", "--model", model, *QUICK, *SEARCH, *told)
+    inputs = (*inputs, *marked, *weights)
+    samstar("tune", image, "-o", tmp_path / "out", "--model", model, *QUICK, *SEARCH, *inputs)
     tuning = Recipe.load(tmp_path / "out" / "recipe.samstar.json").tuning
     assert tuning["expectations_px"]["small"] == 30
     assert tuning["expectations_px"]["count"] == 4
@@ -105,9 +114,9 @@ def test_examples_are_what_tune_goes_after_and_the_recipe_repeats_it(tmp_path, i
     tifffile.imwrite(tmp_path / "good.tif", labels)
     other = tmp_path / "other.tif"
     tifffile.imwrite(other, tifffile.imread(image)[::-1].copy())
-    told = ("--examples", tmp_path / "good.tif", "--pick", "best")
+    inputs = ("--examples", tmp_path / "good.tif", "--pick", "best")
     out = tmp_path / "out"
-    samstar("tune", image, other, "-o", out, *QUICK, *SEARCH, *told)
+    samstar("tune", image, other, "-o", out, *QUICK, *SEARCH, *inputs)
     recipe = Recipe.load(out / "recipe.samstar.json")
     assert recipe.tuning["goal"]["weights"] == PRESETS["like_examples"].goal.weights
     assert len(recipe.config.examples) == 1

@@ -15,7 +15,7 @@ import napari_samstar.core as core
 
 names = [m.name for m in pkgutil.walk_packages(core.__path__, "napari_samstar.core.")]
 leaks = {{}}
-for name in [*names, "napari_samstar.session", "napari_samstar.sample_data"]:
+for name in [*names, "napari_samstar.app.session", "napari_samstar.sample_data"]:
     importlib.import_module(name)
     loaded = {{module.partition(".")[0] for module in sys.modules}} & set({GUI!r})
     if loaded:

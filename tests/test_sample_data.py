@@ -11,7 +11,7 @@ from napari.layers import Image, Labels, Layer
 
 from napari_samstar import sample_data
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.files import read_image
+from napari_samstar.core.image.readers.registry import read_image
 
 NAMES = sample_data.names()
 

@@ -5,10 +5,10 @@ import pytest
 import tifffile
 import typer
 
-from napari_samstar._cli.inputs import Calibration
-from napari_samstar._cli.targets import open_targets, parse_planes, with_truth
+from napari_samstar.cli.inputs import Calibration
+from napari_samstar.cli.targets import open_targets, parse_planes, with_truth
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.images import Mapping
+from napari_samstar.core.image.mapping import ImageMapping
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def stack(tmp_path):
 
 def targets(folder, planes=(), held_planes=(), held=()):
     files = [folder / "stack.tif"]
-    return open_targets(files, held, planes, held_planes, Mapping(), Calibration())
+    return open_targets(files, held, planes, held_planes, ImageMapping(), Calibration())
 
 
 def test_the_truth_of_a_stack_is_that_of_the_plane(stack):

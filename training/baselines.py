@@ -13,12 +13,12 @@ import numpy as np
 from scipy import ndimage as ndi
 from skimage import feature, filters, segmentation, transform
 
-from napari_samstar.core.facts import image_facts
+from napari_samstar.core.cues.image_cues import image_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_samstar.core.facts import ImageFacts
+    from napari_samstar.core.cues.image_cues import ImageFacts
 
 LEAST_AREA = 16  # px
 DISTANCE = 7  # px, least distance of two markers in the distance transform

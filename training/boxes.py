@@ -14,8 +14,8 @@ from training.everything import Workplace
 if TYPE_CHECKING:
     from segment_anything import SamPredictor
 
-    from napari_samstar.core.config import AmgConfig
-    from napari_samstar.core.models import LoadedModel
+    from napari_samstar.core.amg.config import AmgConfig
+    from napari_samstar.core.models.loading import LoadedModel
     from training.held_out import Boxed
 
 

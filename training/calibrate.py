@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from torchvision.ops import nms
 
-from napari_samstar.core.centres import peaks
-from napari_samstar.core.pocket import FINE_STRIDE, IMAGE_SIZE, Pocket
+from napari_samstar.core.models.pocket import FINE_STRIDE, IMAGE_SIZE, Pocket
+from napari_samstar.core.prompts.centres import peaks
 from training import held_out, real, scoring
 from training.train import export, uncalibrate
 
@@ -61,7 +61,7 @@ def candidates(model: Pocket, source: real.Micrograph, side: int | None) -> Cand
 
 
 def _seen(model: Pocket, embedding: torch.Tensor, shape: tuple[int, int]) -> np.ndarray:
-    """Centres (n, 2) in (x, y) px of the frame, as `napari_samstar.core.centres` has them."""
+    """Centres (n, 2) in (x, y) px of the frame, as `napari_samstar.core.prompts.centres` has them."""
     seen = model.dense_maps(embedding).centre[0].cpu().numpy()
     rows, cols = (-(-side // FINE_STRIDE) for side in shape)
     return (peaks(seen[:rows, :cols])[:, ::-1] + 0.5) * FINE_STRIDE - 0.5

@@ -18,9 +18,9 @@ import torch
 from PIL import Image
 from skimage.segmentation import find_boundaries
 
-from napari_samstar.core.config import AmgConfig
-from napari_samstar.core.models import LoadedModel, load
-from napari_samstar.core.scoring import score
+from napari_samstar.core.amg.config import AmgConfig
+from napari_samstar.core.masks.metrics import score
+from napari_samstar.core.models.loading import LoadedModel, load
 from training import held_out, synth
 from training.everything import Workplace
 
@@ -78,7 +78,7 @@ def _panel(one: Shown, side: int) -> np.ndarray:
 
 def _matched(one: Shown) -> np.ndarray:
     """For each label (index 0 is background): whether it agrees with an object at IoU 0.5."""
-    from napari_samstar.core.scoring import iou_matrix
+    from napari_samstar.core.masks.metrics import iou_matrix
 
     out = np.zeros(one.labels.max() + 1, bool)
     ious = iou_matrix(one.truth, one.labels)

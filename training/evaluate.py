@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from napari_samstar.core.centres import sees_centres
-from napari_samstar.core.config import AmgConfig, Prompts
+from napari_samstar.core.amg.config import AmgConfig, Prompts
+from napari_samstar.core.prompts.centres import sees_centres
 from training import baselines
 from training.boxes import on_boxes
 from training.everything import CENTRES, DEFAULTS, TRIED, Asked, Filters, Workplace, asked
@@ -22,8 +22,8 @@ from training.held_out import BOXED
 from training.prompting import Prompted, prompted
 
 if TYPE_CHECKING:
-    from napari_samstar.core.models import LoadedModel
-    from napari_samstar.core.scoring import Score
+    from napari_samstar.core.masks.metrics import Score
+    from napari_samstar.core.models.loading import LoadedModel
     from training.held_out import Boxed
     from training.real import Micrograph
 
@@ -83,7 +83,7 @@ class SetResult:
 
 def measure(model: LoadedModel, sources: list[Micrograph], effort: Effort) -> SetResult:
     """Measure one set."""
-    from napari_samstar.core.scoring import score
+    from napari_samstar.core.masks.metrics import score
 
     out = SetResult(images=len(sources))
     tried = tuple(dict.fromkeys((DEFAULTS, *effort.tried)))

@@ -7,20 +7,20 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_samstar.core.centres import sees_centres
-from napari_samstar.core.config import AmgConfig
-from napari_samstar.core.encoder import EmbeddingCache
-from napari_samstar.core.images import Micrograph
-from napari_samstar.core.labels import paint
-from napari_samstar.core.proposals import ProposalBank, run
-from napari_samstar.core.scoring import Score, score
-from napari_samstar.core.select import select
+from napari_samstar.core.amg.bank import ProposalBank, run
+from napari_samstar.core.amg.config import AmgConfig
+from napari_samstar.core.amg.select import select
+from napari_samstar.core.image.micrograph import Micrograph
+from napari_samstar.core.masks.labels import paint
+from napari_samstar.core.masks.metrics import Score, score
+from napari_samstar.core.models.encoder import EmbeddingCache
+from napari_samstar.core.prompts.centres import sees_centres
 from training import scoring
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from napari_samstar.core.models import LoadedModel
+    from napari_samstar.core.models.loading import LoadedModel
 
 CENTRES = "centres"
 Filters = tuple[float, float, float]  # predicted IoU, stability, NMS

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from skimage import io
 
-from napari_samstar.core.pocket import IMAGE_SIZE
+from napari_samstar.core.models.pocket import IMAGE_SIZE
 from training import real, scoring, synth
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from napari_samstar.core.pocket import Pocket, build_pocket
+from napari_samstar.core.models.pocket import Pocket, build_pocket
 
 if TYPE_CHECKING:
     from pathlib import Path

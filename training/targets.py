@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from napari_samstar.core.pocket import FINE_STRIDE, SIZE_UNIT
+from napari_samstar.core.models.pocket import FINE_STRIDE, SIZE_UNIT
 
 CHANNELS = 7  # foreground, edge, heat, offset row, offset col, log size, weight of the offsets
 

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from napari_samstar.core.pocket import IMAGE_SIZE, STRIDE, Pocket, build_pocket, unpack
+from napari_samstar.core.models.pocket import IMAGE_SIZE, STRIDE, Pocket, build_pocket, unpack
 from training import losses, real
 from training.data import Batches, Plan
 from training.prompts import BACKGROUND, BOX, error_click

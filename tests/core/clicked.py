@@ -16,8 +16,8 @@ from segment_anything.modeling import (
     TwoWayTransformer,
 )
 
-from napari_samstar.core.encoder import Embedding, encode
-from napari_samstar.core.models import LoadedModel, load
+from napari_samstar.core.models.encoder import Embedding, encode
+from napari_samstar.core.models.loading import LoadedModel, load
 
 SHAPE = (120, 200)
 DISCS = ((40, 40, 16), (60, 100, 20), (80, 165, 14))

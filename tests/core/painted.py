@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_samstar.core.config import AmgConfig
-from napari_samstar.core.masks import Bool, MaskStore, Packed
-from napari_samstar.core.select import Selection
+from napari_samstar.core.amg.config import AmgConfig
+from napari_samstar.core.amg.selection import Selection
+from napari_samstar.core.masks.store import Bool, MaskStore, PackedMask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ def gray_of(masks: Sequence[Bool], level: int = 170, ground: int = 60) -> NDArra
 
 def add(store: MaskStore, masks: Sequence[Bool]) -> NDArray[np.int64]:
     """Store whole-image masks and return their ids."""
-    return np.array(store.extend([Packed.tight(m, 0, 0) for m in masks]), dtype=np.int64)
+    return np.array(store.extend([PackedMask.tight(m, 0, 0) for m in masks]), dtype=np.int64)
 
 
 def selection(store: MaskStore, ids: Sequence[int] | NDArray[np.int64]) -> Selection:

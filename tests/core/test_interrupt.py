@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from benchmarks.bank import discs
-from napari_samstar.core.config import AmgConfig
-from napari_samstar.core.encoder import EmbeddingCache, encode
-from napari_samstar.core.facts import image_facts
+from napari_samstar.core.amg.bank import ProposalBank, run
+from napari_samstar.core.amg.config import AmgConfig
+from napari_samstar.core.amg.select import select
+from napari_samstar.core.cues.image_cues import image_cues
 from napari_samstar.core.interrupt import Interrupted, check, stoppable
-from napari_samstar.core.proposals import ProposalBank, run
-from napari_samstar.core.select import select
+from napari_samstar.core.models.encoder import EmbeddingCache, encode
 from tests.core.tiny import tiny_model
 
 CONFIG = AmgConfig(points_per_side=4, points_per_batch=8)
@@ -86,4 +86,4 @@ def test_only_the_thread_that_watches_is_stopped():
 
 def test_looking_at_an_image_stops_in_the_middle():
     with pytest.raises(Interrupted), stoppable(after(5)):
-        image_facts(discs((48, 64)).rgb)
+        image_cues(discs((48, 64)).rgb)

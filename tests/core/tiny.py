@@ -11,7 +11,7 @@ from segment_anything.modeling import ImageEncoderViT, PromptEncoder, Sam
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_samstar.core.models import LoadedModel
+from napari_samstar.core.models.loading import LoadedModel
 
 SIDE = 256
 WIDTH = 64

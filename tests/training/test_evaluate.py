@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_samstar.core.models import LoadedModel, load
+from napari_samstar.core.models.loading import LoadedModel, load
 from training import baselines, boxes, card, everything, held_out, prompting, real
 from training.evaluate import Effort, best_filters, measure, report, set_table
 

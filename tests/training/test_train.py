@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_samstar.core.pocket import build_pocket
+from napari_samstar.core.models.pocket import build_pocket
 from training import losses, prompts, real, scoring, train
 from training.calibrate import Candidates, select, set_calibration
 from training.data import Plan, batch, flip

@@ -15,9 +15,9 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit
 from skimage.draw import disk
 from skimage.filters import gaussian
 
-from napari_samstar.widgets._front import FrontPanel
-from napari_samstar.widgets._segment import SegmentPanel
-from napari_samstar.widgets._tune import TunePanel
+from napari_samstar.widgets.panels.front.panel import FrontPanel
+from napari_samstar.widgets.panels.segment.panel import SegmentPanel
+from napari_samstar.widgets.panels.tune.panel import TunePanel
 
 GRID = 8
 
@@ -61,7 +61,7 @@ def segmented(panels: Panels, qtbot: Any) -> Panels:
     """The panels after a press on Segment."""
     panels.segment.run_button.click()
     wait_until_idle(panels, qtbot)
-    assert panels.segment.desk.session.segmented is not None, panels.segment.message.text()
+    assert panels.segment.controller.session.segmented is not None, panels.segment.message.text()
     return panels
 
 
@@ -85,5 +85,5 @@ def type_into_dialog(path: Path | None) -> None:
 
 
 def wait_until_idle(panels: Panels, qtbot: Any) -> None:
-    jobs = panels.segment.desk.jobs
+    jobs = panels.segment.controller.jobs
     qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)

@@ -14,8 +14,8 @@ from napari.utils import progress
 from qtpy.QtWidgets import QApplication
 
 from napari_samstar.core.progress import Progress
-from napari_samstar.widgets._activity import Activity
-from napari_samstar.widgets._jobs import Job, Jobs
+from napari_samstar.widgets.jobs.activity import Activity
+from napari_samstar.widgets.jobs.jobs import Job, Jobs
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_samstar.core import unfinished
-from napari_samstar.core.outlines import rim
-from napari_samstar.widgets._correct import NEW, CorrectPanel
-from napari_samstar.widgets._keeping import POOL
-from napari_samstar.widgets._lane import Lane
-from napari_samstar.widgets._writer import OUTLINE_NAME, OUTLINE_WIDTH
+from napari_samstar.core.interactive import unfinished
+from napari_samstar.core.masks.outlines import rim
+from napari_samstar.widgets.jobs.task_queue import TaskQueue
+from napari_samstar.widgets.panels.correct.panel import NEW, CorrectPanel
+from napari_samstar.widgets.viewer.autosave_tasks import POOL
+from napari_samstar.widgets.viewer.layer_writer import OUTLINE_NAME, OUTLINE_WIDTH
 from tests.widgets.conftest import discs, type_into_dialog, wait_until_idle
 from tests.widgets.hand import CONTROL, RIGHT, SHIFT, Hand, camera_of
 
@@ -47,7 +47,9 @@ def hand(correct: CorrectPanel, qtbot: Any) -> Hand:
 
 
 def settle(panel: CorrectPanel, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: not panel.answers.busy and not panel.lessons.busy, timeout=LONG)
+    qtbot.waitUntil(
+        lambda: not panel.answers.busy and not panel.training_targets.busy, timeout=LONG
+    )
 
 
 def test_a_click_shows_an_outline_that_undo_and_redo_follow(correct, hand, qtbot):
@@ -65,12 +67,12 @@ def test_a_click_shows_an_outline_that_undo_and_redo_follow(correct, hand, qtbot
     correct.redo_button.click()
     assert not correct.correcting.mask[90, 40]
     correct.skip_button.click()
-    assert correct.correcting.step is None
-    assert correct.desk.layers.temporary(OUTLINE_NAME) is None
+    assert correct.correcting.state is None
+    assert correct.controller.layers.temporary(OUTLINE_NAME) is None
 
 
 def test_accepting_writes_a_layer_teaches_sam_and_can_be_undone_and_reset(correct, hand, qtbot):
-    desk = correct.desk
+    controller = correct.controller
     for at in (DISC, OTHER):
         hand.click(at)
         correct.accept_button.click()
@@ -81,10 +83,10 @@ def test_accepting_writes_a_layer_teaches_sam_and_can_be_undone_and_reset(correc
         "2 objects" in correct.learn_form.state.text()
         or "taken back" in correct.learn_form.state.text()
     )
-    original = desk.session.segmented.model
+    original = controller.session.segmented.model
     if correct.correcting.adaptation.learned is not None:
         assert correct.correcting.adaptation.model is not original
-    desk.history.undo()
+    controller.history.undo()
     assert sorted(np.unique(layer.data)) == [0, 1]
     correct.learn_form.reset_button.click()
     assert correct.correcting.adaptation.model is original
@@ -92,8 +94,8 @@ def test_accepting_writes_a_layer_teaches_sam_and_can_be_undone_and_reset(correc
 
 
 def test_an_object_of_a_layer_is_picked_up_refined_and_its_neighbours_stay(correct, hand, qtbot):
-    desk = correct.desk
-    layer = desk.apply()
+    controller = correct.controller
+    layer = controller.apply()
     layer.data[80:100, 30:50] = 77  # half of a disc, badly drawn
     layer.data[60:70, 100:110] = 78
     layer.data[75:105, 50:75] = 0
@@ -108,13 +110,13 @@ def test_an_object_of_a_layer_is_picked_up_refined_and_its_neighbours_stay(corre
     assert (layer.data == 77).sum() != (before == 77).sum()
     others = (before != 0) & (before != 77)
     np.testing.assert_array_equal(layer.data[others], before[others])
-    desk.history.undo()
+    controller.history.undo()
     np.testing.assert_array_equal(layer.data, before)
 
 
 def test_a_box_and_control_click(correct, hand):
     hand.drag((70, 30), (110, 70), SHIFT)
-    assert correct.correcting.step.prompt.box.row1 == 110
+    assert correct.correcting.state.prompt.box.row1 == 110
     assert correct.correcting.mask[DISC]
     hand.click((90, 40), held=CONTROL)
     assert not correct.correcting.clicks[0].positive
@@ -144,10 +146,10 @@ def test_keys_on_the_canvas_work_whichever_layer_is_chosen(correct, hand, qtbot)
     hand.click(DISC)
     assert correct.correcting.label == 1
     hand.press(Qt.Key.Key_Escape)
-    assert correct.correcting.step is None
+    assert correct.correcting.state is None
     hand.press(Qt.Key.Key_N)
     settle(correct, qtbot)
-    assert correct.correcting.step is not None
+    assert correct.correcting.state is not None
     assert not earlier
     correct.start_button.setChecked(False)
     hand.press(Qt.Key.Key_N)
@@ -160,17 +162,17 @@ def test_the_image_can_be_dragged_and_a_brush_paints_alone(correct, hand, qtbot)
     before = camera_of(viewer).center
     hand.drag((60, 40), (70, 80))
     qtbot.waitUntil(lambda: not np.allclose(camera_of(viewer).center, before), timeout=5_000)
-    assert correct.correcting.step is None
+    assert correct.correcting.state is None
     viewer.reset_view()
-    labels = correct.desk.apply()
+    labels = correct.controller.apply()
     viewer.layers.selection.active = labels
     labels.mode, labels.selected_label = "paint", 50
     hand.click(DISC)
     assert labels.data[DISC] == 50
-    assert correct.correcting.step is None
+    assert correct.correcting.state is None
     labels.mode = "pan_zoom"
     hand.click((60, 80))
-    assert correct.correcting.step is not None
+    assert correct.correcting.state is not None
 
 
 def test_where_clicks_mean_nothing_it_says_so(panels, qtbot):
@@ -191,7 +193,7 @@ def test_where_clicks_mean_nothing_it_says_so(panels, qtbot):
     viewer.dims.ndisplay = 3
     hand.click((2, *DISC))
     assert "Switch the viewer to 2D" in panel.message.text()
-    assert panel.correcting.step is None
+    assert panel.correcting.state is None
     viewer.dims.ndisplay = 2
     viewer.dims.set_current_step(0, 1)
     hand.click((1, *DISC))
@@ -235,8 +237,8 @@ def test_the_least_certain_object_comes_first(correct, qtbot):
 def test_all_objects_are_found_again_with_what_was_learned(
     correct, hand, qtbot, segmented, tmp_path
 ):
-    desk = correct.desk
-    bank = desk.session.segmented.bank
+    controller = correct.controller
+    bank = controller.session.segmented.bank
     hand.click(DISC)
     correct.accept()
     settle(correct, qtbot)
@@ -244,7 +246,7 @@ def test_all_objects_are_found_again_with_what_was_learned(
     correct.learn_form.save(tmp_path / "learned.safetensors")
     correct.learn_form.find_all()
     wait_until_idle(segmented, qtbot)
-    again = desk.session.segmented
+    again = controller.session.segmented
     assert again.bank is not bank
     assert again.model is learned.model
     assert correct.correcting.segmented is again
@@ -263,12 +265,12 @@ def test_without_an_image_it_says_what_to_do(panels):
 
 
 def test_a_lane_keeps_order_and_newer_tasks_replace_waiting_ones(qtbot):
-    lane, seen = Lane(), []
+    task_queue, seen = TaskQueue(), []
     for k in range(3):
-        lane.add(lambda k=k: k, seen.append)
-    lane.add(lambda: "old", seen.append, "kind")
-    lane.add(lambda: "new", seen.append, "kind")
-    qtbot.waitUntil(lambda: not lane.busy, timeout=LONG)
+        task_queue.add(lambda k=k: k, seen.append)
+    task_queue.add(lambda: "old", seen.append, "kind")
+    task_queue.add(lambda: "new", seen.append, "kind")
+    qtbot.waitUntil(lambda: not task_queue.busy, timeout=LONG)
     assert seen == [0, 1, 2, "new"]
 
 
@@ -281,12 +283,12 @@ def test_clicks_on_an_unfinished_object_survive_the_panel_and_the_session(
     mask, clicks = correct.correcting.mask, correct.correcting.clicks
     correct.correcting.learning = False
     correct.start_button.setChecked(False)  # as hiding the panel does
-    assert correct.correcting.step is None
+    assert correct.correcting.state is None
     assert "2 clicks" in correct.unfinished.text.text()
     POOL.submit(int).result()
 
     correct.correcting.open(None)  # as in a new session
-    correct.correcting.open(correct.desk.session.segmented)
+    correct.correcting.open(correct.controller.session.segmented)
     assert not correct.unfinished.isHidden()
     correct.unfinished.button.click()
     settle(correct, qtbot)
@@ -295,5 +297,5 @@ def test_clicks_on_an_unfinished_object_survive_the_panel_and_the_session(
     assert correct.unfinished.isHidden()
     correct.skip()
     POOL.submit(int).result()
-    assert unfinished.find(correct.desk.session.segmented.image.key) is None
+    assert unfinished.find(correct.controller.session.segmented.image.key) is None
     assert correct.unfinished.isHidden()

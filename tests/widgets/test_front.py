@@ -11,10 +11,10 @@ import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtTest import QTest
 
-from napari_samstar.core.pareto import hypervolume_by_generation
 from napari_samstar.core.rewards import REWARDS
-from napari_samstar.widgets._front_words import values
-from napari_samstar.widgets._writer import COMPARISON_NAME, PREVIEW_NAME
+from napari_samstar.core.tuning.front import hypervolume_by_generation
+from napari_samstar.widgets.panels.front.words import values
+from napari_samstar.widgets.viewer.layer_writer import COMPARISON_NAME, PREVIEW_NAME
 from tests.widgets.conftest import type_into_dialog
 
 
@@ -23,12 +23,12 @@ def tuned(segmented: Any, qtbot: Any) -> Any:
     segmented.tune.budget_box.setValue(64)
     segmented.tune.run_button.click()
     _idle(segmented, qtbot)
-    assert len(segmented.tune.desk.session.evaluations) == 64, segmented.tune.message.text()
+    assert len(segmented.tune.controller.session.trials) == 64, segmented.tune.message.text()
     return segmented
 
 
 def _idle(panels: Any, qtbot: Any) -> None:
-    jobs = panels.tune.desk.jobs
+    jobs = panels.tune.controller.jobs
     qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
 
 
@@ -38,7 +38,7 @@ def _click(plot: Any, at: QPoint, held: Any = Qt.KeyboardModifier.NoModifier) ->
 
 def _spot(panel: Any, position: int) -> QPoint:
     """Where an evaluation lies on the plot."""
-    x, y = (values(panel.desk.session.front, box.currentData())[position]
+    x, y = (values(panel.controller.session.front, box.currentData())[position]
             for box in (panel.x_box, panel.y_box))  # fmt: skip
     return panel.plot.mapFromScene(panel.plot.getViewBox().mapViewToScene(QPointF(x, y)))
 
@@ -48,16 +48,16 @@ def _in_view(plot: Any, at: QPoint) -> bool:
 
 
 def test_front_axes_comparison_and_export(tuned: Any, qtbot: Any, tmp_path: Any) -> None:
-    panel, session = tuned.front, tuned.front.desk.session
+    panel, session = tuned.front, tuned.front.controller.session
     front = session.front
     panel.x_box.setCurrentIndex(panel.x_box.findData("coverage"))
     x, _ = panel.plot.tried.getData()
-    np.testing.assert_allclose(x, [e.rewards["coverage"] for e in front.evaluations])
+    np.testing.assert_allclose(x, [e.rewards["coverage"] for e in front.trials])
     assert panel.plot.getAxis("bottom").labelText == REWARDS["coverage"].label
     assert len(panel.plot.line.getData()[0] or []) == 0
 
     click = partial(_click, panel.plot.viewport())
-    counts = [e.n_masks for e in front.evaluations]
+    counts = [e.n_masks for e in front.trials]
     panel.x_box.setCurrentIndex(0)
     at = partial(_spot, panel)
     click(at(front.best))
@@ -68,13 +68,13 @@ def test_front_axes_comparison_and_export(tuned: Any, qtbot: Any, tmp_path: Any)
     click(at(many), Qt.KeyboardModifier.ShiftModifier)
     many = panel._compared
     assert session.chosen == few, "comparing must not choose"
-    assert panel.desk.layers.temporary(COMPARISON_NAME) is not None
+    assert panel.controller.layers.temporary(COMPARISON_NAME) is not None
     assert not tuned.viewer.layers[PREVIEW_NAME].visible
     for word in ("gained", "lost", "changed", "same"):
         assert word in panel.details.text()
     click(at(many))
     assert session.chosen == many
-    assert panel.desk.layers.temporary(COMPARISON_NAME) is None
+    assert panel.controller.layers.temporary(COMPARISON_NAME) is None
     assert tuned.viewer.layers[PREVIEW_NAME].visible
     assert len(panel.plot.other.points()) == 0
 
@@ -88,7 +88,7 @@ def test_front_axes_comparison_and_export(tuned: Any, qtbot: Any, tmp_path: Any)
     panel.curve_drawer.expand(animate=False)
     panel._draw_curve()
     np.testing.assert_allclose(
-        panel.curve.curve.getData()[1], hypervolume_by_generation(front.evaluations, front.goal)
+        panel.curve.curve.getData()[1], hypervolume_by_generation(front.trials, front.goal)
     )
     for act, name in zip(panel.export_button.menu().actions(), ("f.csv", "f.png"), strict=True):
         type_into_dialog(tmp_path / "f")
@@ -103,16 +103,16 @@ def test_front_axes_comparison_and_export(tuned: Any, qtbot: Any, tmp_path: Any)
 
 def test_a_search_goes_on_where_it_was(tuned: Any, qtbot: Any) -> None:
     """After more budget, and after the image was closed and opened again."""
-    tune, session = tuned.tune, tuned.tune.desk.session
-    first = session.evaluations
+    tune, session = tuned.tune, tuned.tune.controller.session
+    first = session.trials
     tune.budget_box.setValue(32)
     tune.continue_button.click()
     _idle(tuned, qtbot)
-    assert session.evaluations[:64] == first
-    assert len(session.evaluations) == 96
+    assert session.trials[:64] == first
+    assert len(session.trials) == 96
 
     image = tuned.viewer.layers["discs"]
-    everything = session.evaluations
+    everything = session.trials
     tuned.viewer.layers.remove(image)
     assert session.segmented is None, "the bank of a closed image is still held"
     assert session.front is None
@@ -124,7 +124,7 @@ def test_a_search_goes_on_where_it_was(tuned: Any, qtbot: Any) -> None:
     assert "tuned this image before" in tune.message.text()
     tune.continue_button.click()
     _idle(tuned, qtbot)
-    assert session.evaluations[:96] == everything
+    assert session.trials[:96] == everything
 
 
 def test_a_weight_of_a_hidden_reward_counts_and_the_drawer_tells_how_many(panels: Any) -> None:
@@ -136,12 +136,12 @@ def test_a_weight_of_a_hidden_reward_counts_and_the_drawer_tells_how_many(panels
     form.show_goal(type(goal)({"coverage": 2.0}, goal.objectives))
     assert f"({len(REWARDS) - 1})" in form._drawer.text()
     form.weights["boundary"].setValue(1.5)
-    assert panels.tune.desk.session.goal.weights["boundary"] == 1.5
+    assert panels.tune.controller.session.goal.weights["boundary"] == 1.5
 
 
 def test_a_point_within_the_ring_of_the_chosen_one_can_be_clicked(tuned: Any) -> None:
-    panel, front = tuned.front, tuned.tune.desk.session.front
-    rows = len(front.evaluations)
+    panel, front = tuned.front, tuned.tune.controller.session.front
+    rows = len(front.trials)
     important = {front.knee, front.best, front.defaults, *front.members.tolist()}
     one, other = [k for k in range(rows) if k not in important][:2]
     x, y = np.zeros(rows), np.zeros(rows)
@@ -161,9 +161,9 @@ def test_a_point_within_the_ring_of_the_chosen_one_can_be_clicked(tuned: Any) ->
 
 
 def test_the_legend_hides_none_of_the_points_that_it_names(tuned: Any, qtbot: Any) -> None:
-    front = tuned.tune.desk.session.front
+    front = tuned.tune.controller.session.front
     plot = tuned.front.plot
-    rows = len(front.evaluations)
+    rows = len(front.trials)
     named = [front.knee, front.best, front.defaults]
     for corner in ((1, 1), (0, 1), (1, 0), (0, 0)):
         x, y = np.full(rows, 0.5), np.full(rows, 0.5)

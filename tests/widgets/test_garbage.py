@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from napari_samstar.widgets._garbage import no_collections, quick_collections
+from napari_samstar.widgets.shell.garbage import no_collections, quick_collections
 
 
 class Knot:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_samstar.widgets._history import DEPTH, Action, Edit, History
+from napari_samstar.widgets.viewer.history import DEPTH, Action, Edit, History
 
 
 @pytest.fixture

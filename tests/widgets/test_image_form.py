@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_samstar.core.images import Mapping
-from napari_samstar.widgets._segment import SegmentPanel
+from napari_samstar.core.image.mapping import ImageMapping
+from napari_samstar.widgets.panels.segment.panel import SegmentPanel
 
 LONG = "a very long name of an image layer as microscopes like to make them 2026-11-21_001"
 
@@ -68,13 +68,13 @@ def test_a_colour_layer_offers_its_colours_and_a_recipe_is_shown(panel: Any) -> 
     viewer.add_image(rgb, name="colours")
     assert form._form.isRowVisible(form.channel_box)
     assert not form._form.isRowVisible(form.plane_box)
-    wanted = Mapping(stretch="limits", limits=(10, 90), invert=True, channel=1, low=1, high=99)
+    wanted = ImageMapping(stretch="limits", limits=(10, 90), invert=True, channel=1, low=1, high=99)
     form.show_mapping(wanted)
     assert form.mapping() == wanted
     form.stretch_box.setCurrentIndex(0)
     form.channel_box.setCurrentIndex(0)
     form.invert_box.setChecked(False)
-    assert form.mapping() == Mapping()
+    assert form.mapping() == ImageMapping()
 
 
 def test_the_device_is_named_with_its_reason(panel: Any, qtbot: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.progress import Progress
-from napari_samstar.widgets._jobs import Job, Jobs
+from napari_samstar.widgets.jobs.jobs import Job, Jobs
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_a_failure_is_one_sentence(
     jobs: Jobs, qtbot: Any, error: Exception, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     popups: list[str] = []
-    monkeypatch.setattr("napari_samstar.widgets._jobs.show_error", popups.append)
+    monkeypatch.setattr("napari_samstar.widgets.jobs.jobs.show_error", popups.append)
     said: list[str] = []
     jobs.failed.connect(said.append)
 

@@ -10,21 +10,21 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
-from napari_samstar.core.images import Mapping
-from napari_samstar.widgets._history import History
-from napari_samstar.widgets._layers import (
-    Placement,
-    image_layers,
-    pixel_size,
-    shown_plane,
-    source_of,
-)
-from napari_samstar.widgets._writer import (
+from napari_samstar.core.image.mapping import ImageMapping
+from napari_samstar.widgets.viewer.history import History
+from napari_samstar.widgets.viewer.layer_writer import (
     COMPARISON_NAME,
     OUTLINE_NAME,
     PREVIEW_NAME,
     RECIPE_KEY,
     LayerWriter,
+)
+from napari_samstar.widgets.viewer.layers import (
+    Placement,
+    image_layers,
+    pixel_size,
+    shown_plane,
+    source_of,
 )
 
 
@@ -78,7 +78,7 @@ def test_source_takes_units_and_the_mapping_as_it_is(viewer: Any) -> None:
         np.arange(100.0).reshape(10, 10), contrast_limits=(0, 99),
         scale=(2, 2), units=("um", "um"),
     )  # fmt: skip
-    source = source_of(layer, (), Mapping(stretch="limits", limits=(20, 60)))
+    source = source_of(layer, (), ImageMapping(stretch="limits", limits=(20, 60)))
     assert source.mapping.limits == (20, 60)
     assert pixel_size(layer) == ((2.0, 2.0), "µm")
     image = source.read()
@@ -97,7 +97,7 @@ def test_every_kind_of_layer_can_be_read(viewer: Any, kind: str) -> None:
         "dask": lambda: viewer.add_image(da.from_array(gray, chunks=16)),
         "bool": lambda: viewer.add_image(gray > 0.5),
     }[kind]()
-    image = source_of(layer, (), Mapping()).read()
+    image = source_of(layer, (), ImageMapping()).read()
     assert image.shape == (32, 48)
     assert np.ptp(image.rgb) == 255
 

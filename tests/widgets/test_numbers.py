@@ -10,10 +10,10 @@ from qtpy.QtCore import QLocale, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDoubleSpinBox, QLineEdit
 
-from napari_samstar.core.config import AmgConfig
-from napari_samstar.widgets._goal_form import GoalForm
-from napari_samstar.widgets._numbers import plain_numbers
-from napari_samstar.widgets._settings import SettingsForm
+from napari_samstar.core.amg.config import AmgConfig
+from napari_samstar.widgets.forms.goal_form import GoalForm
+from napari_samstar.widgets.forms.numbers import plain_numbers
+from napari_samstar.widgets.forms.settings_form import SettingsForm
 
 
 @pytest.fixture(params=["en_US", "de_DE"])

@@ -11,13 +11,14 @@ import pytest
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 
-from napari_samstar.core.config import AmgConfig
-from napari_samstar.core.encoder import EmbeddingCache
-from napari_samstar.core.images import Mapping, Micrograph
-from napari_samstar.core.models import load
-from napari_samstar.core.recipe import Recipe, make_recipe
-from napari_samstar.core.source import ModelChoice, Source
-from napari_samstar.widgets._writer import PREVIEW_NAME, RECIPE_KEY
+from napari_samstar.core.amg.config import AmgConfig
+from napari_samstar.core.image.mapping import ImageMapping
+from napari_samstar.core.image.micrograph import Micrograph
+from napari_samstar.core.image.source import ModelChoice, Source
+from napari_samstar.core.models.encoder import EmbeddingCache
+from napari_samstar.core.models.loading import load
+from napari_samstar.core.results.recipe import Recipe, make_recipe
+from napari_samstar.widgets.viewer.layer_writer import PREVIEW_NAME, RECIPE_KEY
 from tests.widgets.conftest import GRID, discs, wait_until_idle
 
 
@@ -27,17 +28,17 @@ def _labels(viewer: Any, name: str) -> Labels:
     return layer
 
 
-def _tune(panels: Any, qtbot: Any, evaluations: int = 64) -> None:
-    panels.tune.budget_box.setValue(evaluations)
+def _tune(panels: Any, qtbot: Any, trials: int = 64) -> None:
+    panels.tune.budget_box.setValue(trials)
     panels.tune.run_button.click()
-    jobs = panels.tune.desk.jobs
+    jobs = panels.tune.controller.jobs
     qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
-    assert len(panels.tune.desk.session.evaluations) == evaluations, panels.tune.message.text()
+    assert len(panels.tune.controller.session.trials) == trials, panels.tune.message.text()
 
 
 def test_segment_previews_the_objects(segmented: Any) -> None:
     preview = _labels(segmented.viewer, PREVIEW_NAME)
-    selection = segmented.segment.desk.session.selection
+    selection = segmented.segment.controller.session.selection
     assert len(selection) > 0
     assert preview.data.shape == (128, 160)
     np.testing.assert_allclose(preview.scale, (0.5, 0.5))
@@ -46,7 +47,7 @@ def test_segment_previews_the_objects(segmented: Any) -> None:
 
 
 def test_a_slider_selects_anew_without_sam(segmented: Any) -> None:
-    session = segmented.segment.desk.session
+    session = segmented.segment.controller.session
     before = len(session.selection)
     rows = segmented.segment.settings.rows
     rows["pred_iou_thresh"].value = 0.9
@@ -72,7 +73,7 @@ def test_the_bundled_model_is_asked_at_centres(panels: Any, qtbot: Any) -> None:
     assert not settings.rows["points_per_side"].enabled
     panels.segment.run_button.click()
     wait_until_idle(panels, qtbot)
-    segmented = panels.segment.desk.session.segmented
+    segmented = panels.segment.controller.session.segmented
     assert segmented.selection.config.prompts == "centres"
     assert 0 < segmented.bank.tables(segmented.selection.config)[0].n_points < GRID**2
     assert len(segmented.selection) >= 4
@@ -88,19 +89,19 @@ def test_a_model_without_centres_is_asked_on_a_grid(panels: Any) -> None:
     )
     models.show_model("pocket")
     assert settings.config().prompts == "centres"
-    panels.segment.desk.load(_recipe_on_a_grid())
+    panels.segment.controller.load(_recipe_on_a_grid())
     assert settings.config().prompts == "grid"
 
 
 def _recipe_on_a_grid() -> Any:
     image = Micrograph(np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2))
-    return make_recipe(image, Mapping(), load("pocket", "cpu"), AmgConfig(points_per_side=9))
+    return make_recipe(image, ImageMapping(), load("pocket", "cpu"), AmgConfig(points_per_side=9))
 
 
 def test_tune_grows_a_front_and_a_click_previews(segmented: Any, qtbot: Any) -> None:
     sizes: list[int] = []
-    session = segmented.tune.desk.session
-    session.events.evaluations.connect(lambda new: sizes.append(len(new)))
+    session = segmented.tune.controller.session
+    session.events.trials.connect(lambda new: sizes.append(len(new)))
     _tune(segmented, qtbot)
     assert sizes == sorted(sizes)
     assert len(sizes) > 1, "the front did not grow while the search ran"
@@ -111,7 +112,7 @@ def test_tune_grows_a_front_and_a_click_previews(segmented: Any, qtbot: Any) -> 
     spot = segmented.front.plot.members.points()[0]
     segmented.front.plot.members.sigClicked.emit(segmented.front.plot.members, [spot], None)
     assert session.chosen == front.members[0] == spot.data()
-    assert len(session.selection) == front.evaluations[session.chosen].n_masks
+    assert len(session.selection) == front.trials[session.chosen].n_masks
     shown = _labels(segmented.viewer, PREVIEW_NAME).data
     assert (shown.max() > 0) == (len(session.selection) > 0)
     assert f"{len(session.selection)} objects" in segmented.front.details.text()
@@ -119,7 +120,7 @@ def test_tune_grows_a_front_and_a_click_previews(segmented: Any, qtbot: Any) -> 
 
 def test_arrow_keys_walk_the_front(segmented: Any, qtbot: Any) -> None:
     _tune(segmented, qtbot)
-    session = segmented.front.desk.session
+    session = segmented.front.controller.session
     members = session.front.members.tolist()
     segmented.front.choose(members[0])
     qtbot.keyClick(segmented.front, Qt.Key.Key_Right)
@@ -130,12 +131,12 @@ def test_arrow_keys_walk_the_front(segmented: Any, qtbot: Any) -> None:
 
 def test_moving_a_weight_moves_the_front_without_sam(segmented: Any, qtbot: Any) -> None:
     _tune(segmented, qtbot)
-    session = segmented.tune.desk.session
+    session = segmented.tune.controller.session
     before = session.front
     segmented.tune.goal_form.weights["coverage"].setValue(0)
     segmented.tune.goal_form.weights["small_objects"].setValue(0)
     assert session.front is not before
-    assert session.front.evaluations == before.evaluations
+    assert session.front.trials == before.trials
     assert not np.array_equal(session.front.points, before.points)
     for slider in segmented.tune.goal_form.weights.values():
         slider.setValue(0)
@@ -143,11 +144,11 @@ def test_moving_a_weight_moves_the_front_without_sam(segmented: Any, qtbot: Any)
 
 
 def test_apply_adds_a_layer_whose_recipe_repeats_it(segmented: Any, qtbot: Any) -> None:
-    from napari_samstar.core.workflow import segment
+    from napari_samstar.core.tuning.workflow import segment
 
     _tune(segmented, qtbot)
     segmented.front.best_button.click()
-    assert len(segmented.front.desk.session.selection) > 0
+    assert len(segmented.front.controller.session.selection) > 0
     segmented.front.apply_button.click()
     layer = segmented.viewer.layers["discs objects"]
     np.testing.assert_allclose(layer.scale, (0.5, 0.5))
@@ -172,44 +173,44 @@ def test_apply_never_overwrites(segmented: Any) -> None:
 
 
 def test_stop_is_immediate_and_keeps_what_was_found(segmented: Any, qtbot: Any) -> None:
-    session, jobs = segmented.tune.desk.session, segmented.tune.desk.jobs
+    session, jobs = segmented.tune.controller.session, segmented.tune.controller.jobs
     segmented.tune.budget_box.setValue(10_000)
     segmented.tune.run_button.click()
-    qtbot.waitUntil(lambda: len(session.evaluations) > 20, timeout=60_000)
+    qtbot.waitUntil(lambda: len(session.trials) > 20, timeout=60_000)
     start = time.monotonic()
     segmented.tune.job_bar.stop.click()
     assert not jobs.busy
-    found = session.evaluations
+    found = session.trials
     qtbot.waitUntil(lambda: jobs._running is None, timeout=10_000)
     assert time.monotonic() - start < 1
-    assert session.evaluations == found
+    assert session.trials == found
     assert session.front is not None
 
 
 def test_closing_a_panel_mid_run_does_not_stop_the_run(segmented: Any, qtbot: Any) -> None:
-    session = segmented.tune.desk.session
+    session = segmented.tune.controller.session
     segmented.tune.budget_box.setValue(600)
     segmented.tune.run_button.click()
-    qtbot.waitUntil(lambda: len(session.evaluations) > 10, timeout=60_000)
-    viewer, jobs = segmented.viewer, segmented.front.desk.jobs
+    qtbot.waitUntil(lambda: len(session.trials) > 10, timeout=60_000)
+    viewer, jobs = segmented.viewer, segmented.front.controller.jobs
     viewer.window.remove_dock_widget(segmented.tune)
     segmented.tune.deleteLater()
     viewer.window.remove_dock_widget(segmented.front)
     segmented.front.deleteLater()
     qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
-    assert len(session.evaluations) == 600
+    assert len(session.trials) == 600
 
 
 def test_closing_the_viewer_mid_run_is_safe(segmented: Any, qtbot: Any) -> None:
-    jobs, session = segmented.tune.desk.jobs, segmented.tune.desk.session
+    jobs, session = segmented.tune.controller.jobs, segmented.tune.controller.session
     segmented.tune.budget_box.setValue(5_000)
     segmented.tune.run_button.click()
-    qtbot.waitUntil(lambda: len(session.evaluations) > 10, timeout=60_000)
+    qtbot.waitUntil(lambda: len(session.trials) > 10, timeout=60_000)
     segmented.viewer.close()
     jobs.stop()
     qtbot.waitUntil(lambda: jobs._running is None, timeout=20_000)
     assert session.segmented is None, "the bank of a closed viewer is still held"
-    assert session.evaluations == ()
+    assert session.trials == ()
 
 
 def test_panels_of_one_viewer_share_a_desk_and_two_viewers_do_not(
@@ -217,11 +218,11 @@ def test_panels_of_one_viewer_share_a_desk_and_two_viewers_do_not(
 ) -> None:
     from napari.utils._proxies import PublicOnlyProxy
 
-    from napari_samstar.widgets._desk import desk_of
+    from napari_samstar.widgets.viewer.controller import controller_of
 
-    assert panels.segment.desk is panels.front.desk
-    assert desk_of(PublicOnlyProxy(panels.viewer)) is panels.tune.desk
-    assert desk_of(make_napari_viewer()) is not panels.tune.desk
+    assert panels.segment.controller is panels.front.controller
+    assert controller_of(PublicOnlyProxy(panels.viewer)) is panels.tune.controller
+    assert controller_of(make_napari_viewer()) is not panels.tune.controller
 
 
 def test_without_an_image_the_panel_says_what_to_do(panels: Any) -> None:
@@ -258,12 +259,12 @@ def test_a_stack_is_segmented_where_the_viewer_stands(panels: Any, qtbot: Any) -
     panels.viewer.dims.set_current_step(0, 1)
     assert "Plane 1" in panels.segment.image_form.plane_note.text()
     panels.segment.run_button.click()
-    jobs = panels.segment.desk.jobs
+    jobs = panels.segment.controller.jobs
     qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
     preview = _labels(panels.viewer, PREVIEW_NAME)
     assert preview.data.shape == (1, 128, 160)
     np.testing.assert_allclose(preview.translate, (2, 0, 0))
-    assert panels.segment.desk.session.segmented.mapping.plane == (1,)
+    assert panels.segment.controller.session.segmented.mapping.plane == (1,)
 
 
 def _returned(steps: Any) -> Any:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_samstar.widgets._layers import pixel_size
-from napari_samstar.widgets._segment import SegmentPanel
+from napari_samstar.widgets.panels.segment.panel import SegmentPanel
+from napari_samstar.widgets.viewer.layers import pixel_size
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_what_the_file_says_is_used_with_one_click_and_can_be_undone(panel: Any)
         assert pixel_size(layer) == ((0.16, 0.32), "nm")
     np.testing.assert_allclose(mine.translate, (2, 0, 0))
     assert row.isHidden()
-    panel.desk.history.undo()
+    panel.controller.history.undo()
     for layer in (image, mine):
         assert pixel_size(layer) == (None, "px")
     assert not row.isHidden()

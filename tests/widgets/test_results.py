@@ -12,11 +12,11 @@ import tifffile
 from qtpy.QtCore import Qt
 from roifile import roiread
 
-from napari_samstar.core.outlines import rim
-from napari_samstar.core.recipe import Recipe
-from napari_samstar.widgets._exports import EXPORTS
-from napari_samstar.widgets._results import ResultsPanel
-from napari_samstar.widgets._writer import OUTLINE_NAME, OUTLINE_WIDTH
+from napari_samstar.core.masks.outlines import rim
+from napari_samstar.core.results.recipe import Recipe
+from napari_samstar.widgets.panels.results.exports import EXPORTS
+from napari_samstar.widgets.panels.results.panel import ResultsPanel
+from napari_samstar.widgets.viewer.layer_writer import OUTLINE_NAME, OUTLINE_WIDTH
 from tests.widgets.conftest import discs, type_into_dialog
 from tests.widgets.hand import Hand, camera_of
 
@@ -53,7 +53,7 @@ def test_rows_and_objects_find_each_other(results: ResultsPanel, qtbot: Any) -> 
     assert layer.selected_label == 4
     assert OUTLINE_NAME in viewer.layers
     hand.click((55, 5))
-    assert results.desk.layers.temporary(OUTLINE_NAME) is None, "a click beside all objects"
+    assert results.controller.layers.temporary(OUTLINE_NAME) is None, "a click beside all objects"
 
 
 def test_an_edit_is_measured_anew(results: ResultsPanel, qtbot: Any) -> None:
@@ -103,9 +103,9 @@ def test_a_stack_has_a_column_for_the_plane(results: ResultsPanel, qtbot: Any) -
 def test_a_recipe_is_saved_and_dropped_on_napari(segmented: Any, tmp_path: Any, qtbot: Any) -> None:
     segmented.segment.image_form.invert_box.setChecked(True)
     segmented.segment.run_button.click()
-    jobs = segmented.segment.desk.jobs
+    jobs = segmented.segment.controller.jobs
     qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
-    session = segmented.segment.desk.session
+    session = segmented.segment.controller.session
     session.show(session.config.replace(pred_iou_thresh=0.41, stability_score_thresh=0.2))
     segmented.segment.apply_button.click()
     results = ResultsPanel(segmented.viewer)
@@ -132,7 +132,7 @@ def test_all_planes_become_one_layer_and_stop_keeps_what_is_done(panels: Any, qt
     panels.viewer.layers.clear()
     stack = np.stack([discs(), np.full_like(discs(), 7), discs()[::-1], discs()])
     panels.viewer.add_image(stack, name="stack", scale=(2, 0.5, 0.5), units=("nm",) * 3)
-    segment, jobs = panels.segment, panels.segment.desk.jobs
+    segment, jobs = panels.segment, panels.segment.controller.jobs
     assert not segment.stack_button.isHidden()
     panels.viewer.dims.set_current_step(0, 0)
     segment.run_button.click()
@@ -142,7 +142,7 @@ def test_all_planes_become_one_layer_and_stop_keeps_what_is_done(panels: Any, qt
     layer = panels.viewer.layers["stack objects"]
     qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
     assert layer.data.shape == stack.shape
-    np.testing.assert_array_equal(layer.data[0], segment.desk.session.segmented.labels)
+    np.testing.assert_array_equal(layer.data[0], segment.controller.session.segmented.labels)
     assert not layer.data[1].any(), "a constant plane has no objects"
     assert layer.data[2].max() > layer.data[0].max()
     assert set(np.unique(layer.data[3])) & set(np.unique(layer.data[0])) == {0}
@@ -153,13 +153,13 @@ def test_all_planes_become_one_layer_and_stop_keeps_what_is_done(panels: Any, qt
     jobs.stop()
     qtbot.waitUntil(lambda: jobs._running is None, timeout=120_000)
     assert panels.viewer.layers["stack objects [1]"].data[0].any()
-    segment.desk.history.undo()
+    segment.controller.history.undo()
     assert "stack objects [1]" not in panels.viewer.layers
 
 
 def test_objects_become_good_examples_and_are_taken_back(results: ResultsPanel) -> None:
     viewer, layer, row = results.viewer(), results.layer(), results.examples
-    history = results.desk.history
+    history = results.controller.history
     assert not row.button.isEnabled(), "no object is on show"
     for n, label in enumerate((2, 4), start=1):
         results.choose(label)

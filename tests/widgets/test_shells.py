@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from napari_samstar.widgets._buttons import Drawer
-from napari_samstar.widgets._shells import ALL, SegmentShell, Shell
+from napari_samstar.widgets.forms.buttons import Drawer
+from napari_samstar.widgets.shell.shells import ALL, SegmentShell, Shell
 
 HEAVY = ["pyqtgraph", "pandas", "tifffile", "torch", "napari", "magicgui"]
 

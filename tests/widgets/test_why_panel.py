@@ -8,14 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_samstar.core.encoder import EmbeddingCache
-from napari_samstar.core.outlines import rim
-from napari_samstar.core.proposals import ProposalBank, run
-from napari_samstar.core.recipe import Recipe
-from napari_samstar.core.rescue import of_recipe
-from napari_samstar.core.select import select
-from napari_samstar.widgets._why import WhyPanel
-from napari_samstar.widgets._writer import OUTLINE_NAME, OUTLINE_WIDTH, PREVIEW_NAME, RECIPE_KEY
+from napari_samstar.core.amg.bank import ProposalBank, run
+from napari_samstar.core.amg.pinned import of_recipe
+from napari_samstar.core.amg.select import select
+from napari_samstar.core.masks.outlines import rim
+from napari_samstar.core.models.encoder import EmbeddingCache
+from napari_samstar.core.results.recipe import Recipe
+from napari_samstar.widgets.panels.why.panel import WhyPanel
+from napari_samstar.widgets.viewer.layer_writer import (
+    OUTLINE_NAME,
+    OUTLINE_WIDTH,
+    PREVIEW_NAME,
+    RECIPE_KEY,
+)
 from tests.widgets.hand import Hand
 
 
@@ -24,7 +29,7 @@ def why(segmented: Any) -> WhyPanel:
     """The panel, with a setting so strict that the first object is missing."""
     panel = WhyPanel(segmented.viewer)
     segmented.viewer.window.add_dock_widget(panel)
-    session = panel.desk.session
+    session = panel.controller.session
     panel.lost = session.segmented.selection.candidates[0]
     rating = float(session.segmented.selection.predicted_iou[0])
     session.show(session.config.replace(pred_iou_thresh=min(1.0, round(rating + 0.02, 2))))
@@ -34,7 +39,7 @@ def why(segmented: Any) -> WhyPanel:
 
 def _ask(why: WhyPanel, qtbot: Any) -> None:
     """Click on the canvas in the middle of the missing object."""
-    mask = why.desk.session.segmented.bank.masks.dense(int(why.lost))
+    mask = why.controller.session.segmented.bank.masks.dense(int(why.lost))
     row, col = np.argwhere(mask)[mask.sum() // 2].tolist()
     viewer = why.viewer()
     why.pick_button.setChecked(True)
@@ -50,40 +55,40 @@ def test_loosening_the_named_setting_brings_the_object_back(why: WhyPanel, qtbot
     assert "Predicted quality" in why.details.text()
     assert "would keep it" in why.details.text()
     outline = why.viewer().layers[OUTLINE_NAME]
-    mask = why.desk.session.segmented.bank.masks.dense(int(why.lost))
+    mask = why.controller.session.segmented.bank.masks.dense(int(why.lost))
     np.testing.assert_array_equal(outline.data, rim(mask, OUTLINE_WIDTH))
     why.loosen_button.click()
-    assert why.lost in why.desk.session.selection.candidates
+    assert why.lost in why.controller.session.selection.candidates
     qtbot.waitUntil(
         lambda: any(f.kept and f.mask_id == why.lost for f in why.findings), timeout=120_000
     )
 
 
 def test_an_object_is_kept_undone_and_remembered(why: WhyPanel, qtbot: Any) -> None:
-    desk = why.desk
+    controller = why.controller
     _ask(why, qtbot)
-    applied = desk.apply() if len(desk.session.selection) else None
+    applied = controller.apply() if len(controller.session.selection) else None
     why.keep_button.click()
-    mask = desk.session.segmented.bank.masks.dense(int(why.lost))
+    mask = controller.session.segmented.bank.masks.dense(int(why.lost))
     preview = why.viewer().layers[PREVIEW_NAME].data
     assert (preview[mask] == preview.max()).all()
     if applied is not None:
         assert len(set(applied.data[mask].tolist())) == 1
         assert len(applied.metadata[RECIPE_KEY]["rescued"]) == 1
     assert not why.keep_button.isEnabled()
-    recipe = Recipe.from_dict(json.loads(json.dumps(desk.session.recipe().to_dict())))
+    recipe = Recipe.from_dict(json.loads(json.dumps(controller.session.recipe().to_dict())))
     bank = ProposalBank(
-        desk.session.segmented.image, desk.session.segmented.model, EmbeddingCache()
+        controller.session.segmented.image, controller.session.segmented.model, EmbeddingCache()
     )
     run(bank.prepare(recipe.config))
     (again,) = of_recipe(recipe, bank.image, bank.masks)
     np.testing.assert_array_equal(bank.masks.dense(again), mask)
-    assert len(select(bank, recipe.config)) == len(desk.session.selection)
-    desk.history.undo()
-    assert desk.session.rescued == ()
+    assert len(select(bank, recipe.config)) == len(controller.session.selection)
+    controller.history.undo()
+    assert controller.session.pinned == ()
     assert (why.viewer().layers[PREVIEW_NAME].data[mask] == 0).any()
-    desk.history.redo()
-    assert desk.session.rescued == (why.lost,)
+    controller.history.redo()
+    assert controller.session.pinned == (why.lost,)
 
 
 def test_where_there_is_nothing_it_says_what_to_do(why: WhyPanel, qtbot: Any) -> None:
@@ -93,7 +98,7 @@ def test_where_there_is_nothing_it_says_what_to_do(why: WhyPanel, qtbot: Any) ->
     assert not why.keep_button.isEnabled()
     why.hide()
     assert not why.pick_button.isChecked()
-    assert why.desk.layers.temporary(OUTLINE_NAME) is None
+    assert why.controller.layers.temporary(OUTLINE_NAME) is None
 
 
 def test_without_candidates_it_says_where_to_start(panels: Any) -> None:

@@ -26,12 +26,12 @@ from napari_samstar.core.rewards.registry import (
     load_user_rewards,
     reward,
 )
-from napari_samstar.core.rewards.view import Reach, View
+from napari_samstar.core.rewards.view import AttainableLevels, View
 
 __all__ = [
     "GROUP",
     "REWARDS",
-    "Reach",
+    "AttainableLevels",
     "Reward",
     "View",
     "annotated",

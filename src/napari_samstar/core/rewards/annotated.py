@@ -12,7 +12,7 @@ from napari_samstar.core.rewards.registry import reward
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_samstar.core.masks import Bool
+    from napari_samstar.core.masks.store import Bool
     from napari_samstar.core.rewards.view import View
 
 AGREEING_IOU = 0.5

@@ -8,7 +8,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from napari_samstar.core.masks import count as pixels
+from napari_samstar.core.masks.store import count as pixels
 from napari_samstar.core.rewards.registry import reward
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ def likely_objects(view: View) -> float:
     `coverage` weighs objects by their area, each counts alike here. Ours, from the expected F
     measure (Lipton et al., ECML 2014).
     """
-    return view.objects / (len(view.ids) + view.reach.objects)
+    return view.objects / (len(view.ids) + view.attainable.objects)
 
 
 def _has_small_spots(view: View) -> bool:
     small = view.expectations.small or 0.0
-    return bool((view.facts.blobs[:, 2] < small).any())
+    return bool((view.cues.blobs[:, 2] < small).any())
 
 
 @reward(
@@ -69,7 +69,7 @@ def small_objects(view: View) -> float:
     reward: arXiv 2404.14146.
     """
     limit = view.expectations.small or 0.0
-    blobs = view.facts.blobs
+    blobs = view.cues.blobs
     blobs = blobs[blobs[:, 2] < limit]
     small = view.diameters < limit
     found = _matches(blobs, view.centres[small])
@@ -118,9 +118,9 @@ def _matches(blobs: NDArray[np.float64], centres: NDArray[np.float64]) -> int:
     """Return how many blobs pair off with a centre, each used once, nearest first."""
     if not len(centres):
         return 0
-    reach = blobs[:, 2] / 2
+    radius = blobs[:, 2] / 2
     tree = scipy.spatial.KDTree(centres)
-    near = tree.query_ball_point(blobs[:, :2], reach)
+    near = tree.query_ball_point(blobs[:, :2], radius)
     blob = np.repeat(np.arange(len(blobs)), [len(n) for n in near])
     centre = np.array([c for n in near for c in n], dtype=np.int64)
     gap = np.linalg.norm(blobs[blob, :2] - centres[centre], axis=1)

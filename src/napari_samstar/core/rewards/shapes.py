@@ -75,7 +75,7 @@ def shape_prior(view: View) -> float:
     zoom, or the number of examples where that is higher. A mean over masks is won by deleting all
     but one; this is not. Ours: mean shape objectives collapsed in SAM* (arXiv 2509.07047).
     """
-    return view.alike / (len(view.ids) + max(view.reach.alike, len(view.marks.shapes)))
+    return view.alike / (len(view.ids) + max(view.attainable.alike, len(view.marks.shapes)))
 
 
 def _mean_nearness(view: View, column: int, target: float | None) -> float:

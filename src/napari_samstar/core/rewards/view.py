@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_samstar.core.marks import NO_MARKS, Marks
-from napari_samstar.core.masks import count
+from napari_samstar.core.masks.store import count
+from napari_samstar.core.rewards.marks import NO_MARKS, Marks
 
 if TYPE_CHECKING:
-    from napari_samstar.core.expectations import Expectations
-    from napari_samstar.core.facts import ImageFacts
-    from napari_samstar.core.features import Features
-    from napari_samstar.core.select import Selection
+    from napari_samstar.core.amg.selection import Selection
+    from napari_samstar.core.cues.image_cues import ImageCues
+    from napari_samstar.core.rewards.expectations import Expectations
+    from napari_samstar.core.rewards.features import Features
 
 DUPLICATE_IOU = 0.6
 """Above this two masks show the same object; below, an occluded neighbour."""
@@ -48,8 +48,8 @@ is reached (Lipton, Elkan and Naryanaswamy, ECML 2014): at that threshold, where
 
 
 @dataclass(frozen=True)
-class Reach:
-    """What SAM can be expected to find on an image; see `tuning.Judge.reach`.
+class AttainableLevels:
+    """What SAM can be expected to find on an image; see `tuning.Evaluator.attainable`.
 
     Attributes
     ----------
@@ -77,14 +77,14 @@ class View:
     expectations : Expectations
         In px, with `small` and `large` given.
     marks : Marks
-    reach : Reach
+    attainable : AttainableLevels
     """
 
     selection: Selection
     features: Features
     expectations: Expectations
     marks: Marks = NO_MARKS
-    reach: Reach = Reach()
+    attainable: AttainableLevels = AttainableLevels()
 
     @property
     def ids(self) -> NDArray[np.int64]:
@@ -92,9 +92,9 @@ class View:
         return self.selection.ids
 
     @property
-    def facts(self) -> ImageFacts:
+    def cues(self) -> ImageCues:
         """What is known of the image without SAM."""
-        return self.features.facts
+        return self.features.cues
 
     @cached_property
     def areas(self) -> NDArray[np.float64]:
@@ -180,7 +180,7 @@ class View:
         R is the coverage within reach. Coverage itself cannot be 1 where the foreground estimate
         is poor: paired with it, every reward would measure little else.
         """
-        enough = min(1.0, self.coverage / (ENOUGH * self.reach.coverage))
+        enough = min(1.0, self.coverage / (ENOUGH * self.attainable.coverage))
         total = share + enough
         return 2 * share * enough / total if total > 0 else 0.0
 

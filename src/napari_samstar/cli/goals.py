@@ -1,0 +1,182 @@
+"""What the user asks of the rewards: presets, weights, expectations, marked objects."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_samstar.cli.targets import read_truth
+from napari_samstar.core.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_samstar.cli.targets import Target
+    from napari_samstar.core.rewards.expectations import Expectations
+    from napari_samstar.core.rewards.goal import Goal
+    from napari_samstar.core.rewards.marks import Marks
+    from napari_samstar.core.tuning.ground_truth import Truth
+
+GOAL = "What matters"
+_QUANTITY = re.compile(r"\s*([-+0-9.eE]+)\s*(px|nm|µm|um|μm)?\s*")
+
+
+def parse_weight(text: str) -> tuple[str, float]:
+    """Return (name, weight) from 'name=2'."""
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise typer.BadParameter(
+            f"write it as name=number, such as coverage=2, not {text!r}"
+        ) from None
+
+
+def parse_expectation(text: str) -> tuple[str, float, str]:
+    """Return (name, value, unit) from 'small=20nm'; the unit is empty where none is given."""
+    name, _, quantity = text.partition("=")
+    found = _QUANTITY.fullmatch(quantity)
+    try:
+        if found is None:
+            raise ValueError
+        unit = (found[2] or "").replace("um", "µm").replace("\u03bcm", "µm")
+        return name.strip(), float(found[1]), unit
+    except ValueError:
+        raise typer.BadParameter(
+            f"write it as name=number and unit, such as small=20nm, not {text!r}"
+        ) from None
+
+
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=GOAL,
+        help="A goal in words: balanced, small_particles, large_aggregates, touching_particles, "
+        "nuclei, count_only or like_examples. (default: balanced; like_examples with --examples)",
+    ),
+]
+Weights = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "--weight",
+        parser=parse_weight,
+        metavar="REWARD=W",
+        rich_help_panel=GOAL,
+        help="Weight of a reward, 0 or more; repeat for others. The rest keep the preset's.",
+    ),
+]
+Expect = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "--expect",
+        parser=parse_expectation,
+        metavar="NAME=VALUE",
+        rich_help_panel=GOAL,
+        help="What you know about the objects, such as small=20nm or count=150; repeat for others.",
+    ),
+]
+Examples = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--examples",
+        rich_help_panel=GOAL,
+        help="Labels of a few good objects, one file for each image in the same order: only "
+        "objects of their shape and size are looked for.",
+    ),
+]
+Annotations = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--annotations",
+        rich_help_panel=GOAL,
+        help="Labels of some true objects, one file for each image in the same order, for the "
+        "reward annotations.",
+    ),
+]
+
+
+def goal_of(
+    weights: Sequence[tuple[str, float]] | None,
+    preset: str | None = None,
+    *,
+    examples: bool = False,
+) -> Goal:
+    """Return the goal of a preset with some weights changed.
+
+    Without a preset, that for `examples` where there are some, or else the balanced one.
+    """
+    from napari_samstar.core.rewards.goal import Goal
+    from napari_samstar.core.rewards.presets import PRESETS
+
+    preset = preset or ("like_examples" if examples else "balanced")
+    if preset not in PRESETS:
+        raise UserError(f"There is no preset {preset!r}: choose one of {', '.join(PRESETS)}.")
+    return Goal({**PRESETS[preset].goal.weights, **dict(weights or ())})
+
+
+def expectations_of(given: Sequence[tuple[str, float, str]] | None) -> Expectations:
+    """Put expectations together; all lengths in one unit.
+
+    Raises
+    ------
+    UserError
+        Where a name is unknown, a number is given a unit, or lengths differ in unit.
+    """
+    from napari_samstar.core.rewards.expectations import EXPECTED, Expectations
+
+    values: dict[str, float] = {}
+    units: dict[str, str] = {}
+    for name, value, unit in given or ():
+        if name not in EXPECTED:
+            raise UserError(f"Unknown expectation {name!r}: choose from {', '.join(EXPECTED)}.")
+        if EXPECTED[name].kind == "length":
+            units[name] = unit or "px"
+        elif unit:
+            raise UserError(f"{name} has no unit: write {name}={value:g}.")
+        values[name] = value
+    if len(set(units.values())) > 1:
+        shown = ", ".join(f"{n} in {u}" for n, u in units.items())
+        raise UserError(f"Give all lengths in one unit ({shown}).")
+    return Expectations(**values, unit=next(iter(units.values()), "px"))
+
+
+def marks_of(
+    targets: Sequence[Target],
+    images: Sequence[Path],
+    examples: Sequence[Path] | None,
+    annotations: Sequence[Path] | None,
+) -> list[Marks]:
+    """Read the marked objects of each target; files belong to `images` in order.
+
+    What is marked as good on one image is looked for on all of them.
+    """
+    from napari_samstar.core.rewards.marks import Marks
+
+    files = {"examples": examples or (), "annotations": annotations or ()}
+    for option, some in files.items():
+        if len(some) > len(images):
+            raise UserError(
+                f"There are {len(some)} --{option} for {len(images)} images: "
+                "give at most one for each."
+            )
+    good, true = (dict(zip(images, some, strict=False)) for some in files.values())
+    found = [
+        Marks(
+            examples=_marked(good, target, "file of examples"),
+            annotations=_marked(true, target, "file of annotations"),
+        )
+        for target in targets
+    ]
+    every = [row for marks in found for row in marks.shapes]
+    return [
+        replace(marks, elsewhere=tuple(row for row in every if row not in marks.shapes))
+        for marks in found
+    ]
+
+
+def _marked(files: dict[Path, Path], target: Target, what: str) -> Truth | None:
+    return read_truth(files[target.path], target, what) if target.path in files else None

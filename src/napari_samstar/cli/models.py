@@ -1,0 +1,69 @@
+"""`samstar models`: what there is to choose from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from napari_samstar.cli import options  # noqa: TC001 - typer reads annotations
+from napari_samstar.cli.console import download_bar, emit, out, say
+from napari_samstar.core.models.registry import REGISTRY, ModelInfo
+
+
+def models(
+    *,
+    download: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Fetch a model for later use, offline too.")
+    ] = None,
+    as_json: options.AsJson = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """List the models that have a name, or download one."""
+    from napari_samstar.core.models.downloads import fetch
+
+    if download is not None:
+        with download_bar(f"Downloading {download}") as report:
+            path = fetch(download, report)
+        say(f"{download} is ready: {path}")
+    listed = [_about(info) for info in REGISTRY.values()]
+    if as_json:
+        emit({"command": "models", "models": listed})
+    else:
+        _show(listed)
+
+
+def _about(info: ModelInfo) -> dict[str, Any]:
+    from napari_samstar.core.models.downloads import local_file
+
+    path = local_file(info)
+    present = path.is_file()
+    return {
+        "name": info.name,
+        "size_bytes": path.stat().st_size if present else info.size_bytes,
+        "licence": info.licence,
+        "present": present,
+        "bundled": info.url is None,
+        "advice": info.advice,
+        "path": str(path),
+        "url": info.url,
+        "sha256": info.sha256,
+    }
+
+
+def _show(listed: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table(title="Models", title_justify="left", title_style="bold")
+    for name in ("Name", "Size", "Licence", "Here"):
+        table.add_column(name, justify="right" if name == "Size" else "left", no_wrap=True)
+    table.add_column("When to choose it", overflow="fold")
+    for about in listed:
+        size = f"{about['size_bytes'] / 2**20:,.0f} MiB"
+        here = "yes" if about["present"] else "missing" if about["bundled"] else "no"
+        table.add_row(about["name"], size, about["licence"], here, about["advice"])
+    out.print(table)
+    typer.echo(
+        "A model that is not here is downloaded when it is first used. "
+        "The path of any SAM checkpoint works in place of a name."
+    )

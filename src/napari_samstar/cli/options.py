@@ -1,0 +1,187 @@
+"""Options that commands share. SAM's settings come from `config.SETTINGS`, declared once there."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from napari_samstar.cli.errors import set_verbose
+from napari_samstar.core.amg.config import OF_EXAMPLES, SETTINGS, AmgConfig, Setting
+from napari_samstar.core.errors import UserError
+from napari_samstar.core.models.registry import REGISTRY
+
+SAM = "SAM's settings"
+IMAGE = "The image"
+
+
+class Device(StrEnum):
+    """Where the model runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Prompts(StrEnum):
+    """Where SAM is asked."""
+
+    auto = "auto"
+    grid = "grid"
+    centres = "centres"
+
+
+class Projection(StrEnum):
+    """How a stack becomes one plane."""
+
+    none = "none"
+    max = "max"
+    mean = "mean"
+
+
+def parse_plane(text: str) -> tuple[int, ...]:
+    """Return the indices in '3' or '0,12'."""
+    try:
+        return tuple(int(i) for i in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"give whole numbers such as 3 or 0,12, not {text!r}") from None
+
+
+def parse_pixel_size(text: str) -> tuple[float, float]:
+    """Return (row, col) from '0.5' or '0.5,0.6'."""
+    try:
+        values = [float(v) for v in text.split(",")]
+        row, col = values * 2 if len(values) == 1 else values
+    except ValueError:
+        raise typer.BadParameter(
+            f"give one number, or two for row and column such as 0.5,0.6, not {text!r}"
+        ) from None
+    return row, col
+
+
+Out = Annotated[
+    Path,
+    typer.Option("--out", "-o", help="Folder for the result; an earlier result in it is replaced."),
+]
+Model = Annotated[
+    str, typer.Option("--model", help="A name from 'samstar models', or a checkpoint file.")
+]
+OnDevice = Annotated[Device, typer.Option("--device", help="Where the model runs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", help="Log details, those of errors too.", callback=set_verbose),
+]
+Plane = Annotated[
+    Any,
+    typer.Option(
+        "--plane", parser=parse_plane, metavar="I[,J...]", rich_help_panel=IMAGE,
+        help="Index along each axis before rows and columns. (default: the middle)",
+    ),
+]  # fmt: skip
+Channel = Annotated[
+    int | None,
+    typer.Option(min=0, rich_help_panel=IMAGE, help="Channel to use; of a colour image 0, 1 or 2."),
+]
+Project = Annotated[
+    Projection,
+    typer.Option("--projection", rich_help_panel=IMAGE, help="Project the first axis of a stack."),
+]
+Invert = Annotated[
+    bool, typer.Option("--invert", rich_help_panel=IMAGE, help="Make bright what is dark.")
+]
+PixelSize = Annotated[
+    Any,
+    typer.Option(
+        "--pixel-size", parser=parse_pixel_size, metavar="SIZE[,SIZE]", rich_help_panel=IMAGE,
+        help="Size of a pixel (row, column). (default: as the file says)",
+    ),
+]  # fmt: skip
+Unit = Annotated[
+    str | None, typer.Option(rich_help_panel=IMAGE, help="Unit of --pixel-size, such as nm.")
+]
+
+AskedAt = Annotated[
+    Prompts,
+    typer.Option(
+        "--prompts",
+        rich_help_panel=SAM,
+        help="Ask SAM on its grid of points, or only where the model sees centres of objects. "
+        "'auto' is centres with 'pocket', which is quicker and usually better, and the grid with "
+        "other models, with --points-per-side and with --scope grids.",
+    ),
+]
+
+Command = Callable[..., None]
+
+
+def with_settings(chosen: Callable[[Setting], bool]) -> Callable[[Command], Command]:
+    """Give a command an option for each of SAM's settings that `chosen` accepts.
+
+    Those of examples need some, which only a search is given.
+
+    The command receives them as `settings`, an `AmgConfig`.
+    """
+    names = [n for n, s in SETTINGS.items() if chosen(s) and n not in OF_EXAMPLES]
+    defaults = {f.name: f.default for f in fields(AmgConfig)}
+
+    def decorate(command: Command) -> Command:
+        def wrapped(**values: Any) -> None:
+            given = {name: values.pop(name) for name in names}
+            given = {name: value for name, value in given.items() if value is not None}
+            on_grid = "points_per_side" in given or values.get("scope") == "grids"
+            prompts = prompts_for(values.pop("prompts"), values["model"], on_grid=on_grid)
+            command(**values, settings=AmgConfig(prompts=prompts, **given))
+
+        signature = inspect.signature(command, eval_str=True)
+        own = [p for p in signature.parameters.values() if p.name != "settings"]
+        added = [_prompts(), *(_option(name, SETTINGS[name], defaults[name]) for name in names)]
+        wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
+        wrapped.__signature__ = signature.replace(parameters=own + added)  # type: ignore[attr-defined]
+        return wrapped
+
+    return decorate
+
+
+def prompts_for(asked: Prompts, model: str, *, on_grid: bool) -> Literal["grid", "centres"]:
+    """Return where to ask a model, by name; `on_grid` where a grid's density is given or sought."""
+    if asked is Prompts.centres and on_grid:
+        raise UserError(
+            "--prompts centres has no grid whose density could be set or searched: leave out "
+            "--points-per-side and --scope grids, or use --prompts grid."
+        )
+    if asked is Prompts.auto and not on_grid:
+        known = REGISTRY.get(model)
+        return "centres" if known is not None and known.architecture == "pocket" else "grid"
+    return "centres" if asked is Prompts.centres else "grid"
+
+
+def _prompts() -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter("prompts", kind, default=Prompts.auto, annotation=AskedAt)
+
+
+def _option(name: str, setting: Setting, default: Any) -> inspect.Parameter:
+    kind = int if setting.step == 1 else float
+    unit = f" In {setting.unit}." if setting.unit else ""
+    option = typer.Option(
+        "--" + name.replace("_", "-"),
+        min=kind(setting.low),
+        max=kind(setting.high),
+        help=f"{setting.help}{unit} (default: {default:g})",
+        rich_help_panel=SAM,
+        metavar=f"{setting.low:g}..{setting.high:g}",
+        show_default=False,
+    )
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, option],
+    )

@@ -1,0 +1,108 @@
+"""`samstar segment`: one configuration on one image."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_samstar.cli import options
+from napari_samstar.cli.console import Tracker, emit, show, show_files, table, tracked
+from napari_samstar.cli.inputs import Calibration, open_bank, open_image, open_model
+from napari_samstar.core.amg.config import AmgConfig  # noqa: TC001 - typer reads annotations
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_samstar.core.amg.bank import ProposalBank
+    from napari_samstar.core.results.outputs import Result
+
+
+@options.with_settings(lambda setting: True)
+def segment(
+    image: Annotated[Path, typer.Argument(help="TIFF, PNG, JPEG or BMP.", show_default=False)],
+    *,
+    out: options.Out,
+    settings: AmgConfig,
+    model: options.Model = "pocket",
+    device: options.OnDevice = options.Device.auto,
+    as_json: options.AsJson = False,
+    verbose: options.Verbose = False,
+    plane: options.Plane = None,
+    channel: options.Channel = None,
+    projection: options.Project = options.Projection.none,
+    invert: options.Invert = False,
+    pixel_size: options.PixelSize = None,
+    unit: options.Unit = None,
+) -> None:
+    """Segment an image with one set of SAM's settings.
+
+    Writes recipe, labels, measurements and an overlay picture.
+    """
+    from napari_samstar.core.image.mapping import ImageMapping
+    from napari_samstar.core.results.outputs import Result, staged, write_result
+    from napari_samstar.core.results.recipe import make_recipe
+
+    start = time.perf_counter()
+    mapping = ImageMapping(plane=plane, projection=projection.value, channel=channel, invert=invert)
+    with staged(out) as folder:
+        micrograph = open_image(image, mapping, Calibration(pixel_size, unit))
+        bank = open_bank(micrograph, open_model(model, device.value))
+        with tracked() as tracker:
+            labels = labels_of(bank, settings, tracker)
+        recipe = make_recipe(micrograph, mapping, bank.model, settings)
+        result = Result(micrograph, labels, recipe)
+        files = write_result(result, folder)
+    about = summary(result, out, files, time.perf_counter() - start)
+    if as_json:
+        emit({"command": "segment", **about})
+        return
+    show_summary(about)
+    show_files(out, files)
+
+
+def labels_of(
+    bank: ProposalBank, config: AmgConfig, tracker: Tracker, pinned: Sequence[int] = ()
+) -> Any:
+    """Return the int32 label image of one configuration, decoding what it needs first.
+
+    `pinned` are the ids of masks that are kept whatever the settings say.
+    """
+    from napari_samstar.core.amg.select import select
+    from napari_samstar.core.masks.labels import paint
+
+    tracker.run(bank.prepare(config))
+    return paint(bank.masks, select(bank, config).ids, pinned)
+
+
+def summary(result: Result, out: Path, files: list[str], seconds: float) -> dict[str, Any]:
+    """Return what is said about a result, ready for JSON."""
+    import numpy as np
+
+    image, recipe = result.image, result.recipe
+    diameters = result.table[f"diameter_{image.unit}"]
+    return {
+        "image": {**recipe.image, "notes": list(image.notes)},
+        "model": {"name": recipe.model, "sha256": recipe.model_sha256},
+        "device": recipe.software["device"],
+        "settings": recipe.config.to_dict(),
+        "objects": int(result.labels.max(initial=0)),
+        "median_diameter": float(np.median(diameters)) if len(diameters) else None,
+        "unit": image.unit,
+        "seconds": round(seconds, 2),
+        "folder": str(out),
+        "files": files,
+    }
+
+
+def show_summary(about: dict[str, Any]) -> None:
+    """Print how many objects there are and how large."""
+    rows = table(about["image"]["name"], "", "")
+    rows.show_header = False
+    rows.add_row("Objects", str(about["objects"]))
+    if about["median_diameter"] is not None:
+        rows.add_row("Median diameter", f"{about['median_diameter']:.4g} {about['unit']}")
+    rows.add_row("Time", f"{about['seconds']:.1f} s")
+    show(rows)

@@ -1,0 +1,219 @@
+"""`samstar tune`: search SAM's settings for one image."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_samstar.cli import goals, options
+from napari_samstar.cli.console import emit, show, show_files, tracked
+from napari_samstar.cli.inputs import Calibration, open_model
+from napari_samstar.cli.segment import summary
+from napari_samstar.cli.tables import tables
+from napari_samstar.cli.targets import look, open_targets, parse_planes, with_truth
+from napari_samstar.core.amg.config import AmgConfig  # noqa: TC001 - typer reads annotations
+
+if TYPE_CHECKING:
+    from napari_samstar.cli.searching import Tuned
+    from napari_samstar.core.tuning.front import Front
+
+SEARCH, CHECKS = "The search", "Checks"
+
+
+class Scope(StrEnum):
+    """Which settings the search may change."""
+
+    filters = "filters"
+    zoom = "zoom"
+    grids = "grids"
+    everything = "everything"
+
+
+class Pick(StrEnum):
+    """Which point of the front is used."""
+
+    knee = "knee"
+    best = "best"
+
+
+Planes = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "--plane", parser=parse_planes, metavar="I[,J...]", rich_help_panel=options.IMAGE,
+        help="Index along each axis before rows and columns; repeat it, or give ranges such as "
+        "0:20:4, to tune on several planes. (default: the middle)",
+    ),
+]  # fmt: skip
+HoldOutPlanes = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "--hold-out-plane", parser=parse_planes, metavar="I[,J...]", rich_help_panel=CHECKS,
+        help="Planes of the same images that the search does not see, to check the choice.",
+    ),
+]  # fmt: skip
+HoldOut = Annotated[
+    list[Path] | None,
+    typer.Option(
+        rich_help_panel=CHECKS,
+        help="An image that the search does not see, to check the choice; repeat for others.",
+    ),
+]
+Truths = Annotated[
+    list[Path] | None,
+    typer.Option(
+        rich_help_panel=CHECKS,
+        help="Labels to score against afterwards, one for each image in the same order, held-out "
+        "ones last. The search never sees them.",
+    ),
+]
+
+
+@options.with_settings(lambda setting: setting.reruns != "nothing")
+def tune(
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            help="TIFF, PNG, JPEG or BMP; several are tuned together.", show_default=False
+        ),
+    ],
+    *,
+    out: options.Out,
+    settings: AmgConfig,
+    model: options.Model = "pocket",
+    device: options.OnDevice = options.Device.auto,
+    as_json: options.AsJson = False,
+    verbose: options.Verbose = False,
+    scope: Annotated[
+        Scope,
+        typer.Option(
+            rich_help_panel=SEARCH,
+            help="What may change: thresholds only, also one zoom level, point grids, or all.",
+        ),
+    ] = Scope.filters,
+    trials: Annotated[
+        int, typer.Option(min=1, rich_help_panel=SEARCH, help="Configurations to try.")
+    ] = 400,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.01, rich_help_panel=SEARCH, help="Stop searching after so long."),
+    ] = None,
+    population: Annotated[
+        int, typer.Option(min=1, rich_help_panel=SEARCH, help="Configurations per generation.")
+    ] = 24,
+    seed: Annotated[
+        int, typer.Option(min=0, rich_help_panel=SEARCH, help="Same seed, same result.")
+    ] = 0,
+    preset: goals.Preset = None,
+    weight: goals.Weights = None,
+    expect: goals.Expect = None,
+    examples: goals.Examples = None,
+    annotations: goals.Annotations = None,
+    pick: Annotated[
+        Pick,
+        typer.Option(
+            rich_help_panel=SEARCH,
+            help="Best balance of the objectives, or highest weighted mean of all rewards.",
+        ),
+    ] = Pick.knee,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--continue",
+            rich_help_panel=SEARCH,
+            help="Go on with an earlier run on the same images: an interrupted one, or one with "
+            "fewer evaluations or other weights.",
+        ),
+    ] = False,
+    hold_out: HoldOut = None,
+    hold_out_plane: HoldOutPlanes = None,
+    against_random: Annotated[
+        bool,
+        typer.Option(
+            "--against-random",
+            rich_help_panel=CHECKS,
+            help="Also run random search with the same budget, and compare.",
+        ),
+    ] = False,
+    truth: Truths = None,
+    report: Annotated[
+        bool,
+        typer.Option("--report", rich_help_panel=CHECKS, help="Also write one page of HTML."),
+    ] = False,
+    plane: Planes = None,
+    channel: options.Channel = None,
+    projection: options.Project = options.Projection.none,
+    invert: options.Invert = False,
+    pixel_size: options.PixelSize = None,
+    unit: options.Unit = None,
+) -> None:
+    """Search SAM's settings for images by what a good segmentation is, without labels.
+
+    Writes recipe, Pareto front (CSV, PNG), labels, measurements and an overlay picture. SAM's
+    settings below are those the search starts from; its scope may change them.
+    """
+    from napari_samstar.cli.searching import Request, search_settings, write_tuned
+    from napari_samstar.core.image.mapping import ImageMapping
+    from napari_samstar.core.results.outputs import check_images_folder, staged
+    from napari_samstar.core.tuning.config import StudyConfig
+
+    start = time.perf_counter()
+    request = Request(
+        goal=goals.goal_of(weight, preset, examples=bool(examples)),
+        study_config=StudyConfig(scope.value, trials, population, seed, settings),
+        rule=pick.value,
+        minutes=minutes,
+        resume=resume,
+        against_random=against_random,
+    )
+    inputs = goals.expectations_of(expect)
+    mapping = ImageMapping(projection=projection.value, channel=channel, invert=invert)
+    held = hold_out or []
+    with staged(out) as folder:
+        targets = open_targets(images, held, plane or [], hold_out_plane or [], mapping,
+                               Calibration(pixel_size, unit))  # fmt: skip
+        targets = with_truth(targets, truth or [], [*images, *held])
+        if len(targets) > 1:
+            check_images_folder(out)
+        marks = goals.marks_of(targets, [*images, *held], examples, annotations)
+        judged = look(targets, open_model(model, device.value), inputs, marks)
+        for one in judged:
+            if not one.target.held_out:
+                one.evaluator.check(request.goal)
+        with tracked() as tracker:
+            tuned = search_settings(judged, request, tracker)
+            files = write_tuned(tuned, folder, tracker, report=report)
+    about = summary(tuned.result, out, files, time.perf_counter() - start) | about_search(tuned)
+    if as_json:
+        emit({"command": "tune", **about})
+        return
+    for rows in tables(tuned):
+        show(rows)
+    show_files(out, files)
+
+
+def about_search(tuned: Tuned) -> dict[str, Any]:
+    """Return what is said about the search, ready for JSON."""
+    from napari_samstar.core.tuning.front import hypervolume_by_generation
+
+    outcome, found = tuned.outcome, tuned.outcome.front
+    return {
+        "tuning": tuned.result.recipe.tuning,
+        "picked": _described(found, outcome.picked),
+        "defaults": None if found.defaults is None else _described(found, found.defaults),
+        "front": {
+            "objectives": list(found.goal.names),
+            "members": found.members.tolist(),
+            "hypervolume_by_generation": hypervolume_by_generation(found.trials, found.goal),
+        },
+        **outcome.to_dict(),
+    }
+
+
+def _described(found: Front, position: int) -> dict[str, Any]:
+    objectives = dict(zip(found.goal.names, found.points[position].tolist(), strict=True))
+    trial = found.trials[position].to_dict()
+    return {"evaluation": position, **trial, "objectives": objectives}

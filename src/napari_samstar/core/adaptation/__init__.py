@@ -1,0 +1,1 @@
+"""A mask decoder that learns from accepted objects."""

@@ -1,0 +1,181 @@
+"""What a mask decoder learned: kept apart from the original weights, saved, loaded, compared."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast, get_args
+
+import safetensors
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from napari_samstar.core.atomic import write_atomic
+from napari_samstar.core.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_samstar.core.models.loading import LoadedModel
+
+FORMAT = "samstar-adapter"
+VERSION = "1"
+ATTENTION = ("q_proj.weight", "k_proj.weight", "v_proj.weight", "out_proj.weight")
+
+Kind = Literal["decoder", "low-rank"]
+Weights = Mapping[str, Tensor]
+
+_DOWN, _UP = ".down", ".up"
+
+
+@dataclass(frozen=True, eq=False)
+class WeightDelta:
+    """A decoder's weights as far as they differ from the original's.
+
+    Attributes
+    ----------
+    kind : {"decoder", "low-rank"}
+        "decoder" holds whole weights by their names; "low-rank" holds, for each attention matrix
+        W of shape (o, i), a pair `name.up` (o, r) and `name.down` (r, i), and means W + up @ down.
+    tensors : dict of Tensor
+        Empty where nothing was learned.
+    """
+
+    kind: Kind
+    tensors: dict[str, Tensor]
+
+    def applied(self, original: Weights) -> dict[str, Tensor]:
+        """Return the decoder's changed weights by name; gradients reach `tensors`."""
+        if self.kind == "decoder":
+            return dict(self.tensors)
+        ups = {n.removesuffix(_UP): t for n, t in self.tensors.items() if n.endswith(_UP)}
+        return {n: original[n] + up @ self.tensors[n + _DOWN] for n, up in ups.items()}
+
+    def detached(self) -> WeightDelta:
+        """Return a copy that shares no memory and asks for no gradient."""
+        return WeightDelta(self.kind, {n: t.detach().clone() for n, t in self.tensors.items()})
+
+    def digest(self) -> str:
+        """Return a hex digest of all values."""
+        digest = hashlib.sha256(self.kind.encode())
+        for name, tensor in sorted(self.tensors.items()):
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def start(decoder: nn.Module, kind: Kind = "decoder", rank: int = 4, seed: int = 0) -> WeightDelta:
+    """Return what is about to learn: copies of all weights, or low-rank pairs that change nothing.
+
+    Parameters
+    ----------
+    rank : int
+        Of the low-rank pairs; `down` starts random, `up` at zero (Hu et al., arXiv 2106.09685).
+    """
+    named = dict(decoder.named_parameters())
+    if kind == "decoder":
+        return WeightDelta(kind, {n: p.detach().clone() for n, p in named.items()})
+    if kind not in get_args(Kind):
+        raise UserError(f"The decoder adapts as 'decoder' or 'low-rank', not as {kind!r}.")
+    chance = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for name, weight in named.items():
+        if name.endswith(ATTENTION):
+            rows, cols = weight.shape
+            down = torch.randn(rank, cols, generator=chance) / cols**0.5
+            tensors[name + _DOWN] = down.to(weight)
+            tensors[name + _UP] = weight.new_zeros(rows, rank)
+    if not tensors:
+        raise UserError("This model's decoder has no attention to adapt: choose 'decoder'.")
+    return WeightDelta(kind, tensors)
+
+
+def adapted(model: LoadedModel, learned: WeightDelta | None) -> LoadedModel:
+    """Return the model with a decoder of its own; encoder and prompt encoder are shared.
+
+    `model` itself is left alone, so that who predicts with it meanwhile is not disturbed. With
+    nothing learned it is `model` again.
+    """
+    if learned is None or not learned.tensors:
+        return model
+    original = dict(model.sam.mask_decoder.named_parameters())
+    decoder = copy.deepcopy(model.sam.mask_decoder)
+    values = learned.applied(original)
+    with torch.no_grad():
+        for name, parameter in decoder.named_parameters():
+            if name in values:
+                parameter.copy_(values[name])
+    sam = copy.copy(model.sam)
+    sam._modules = {**model.sam._modules, "mask_decoder": decoder.requires_grad_(False).eval()}
+    return dataclasses.replace(model, sam=sam, adapter=learned.digest())
+
+
+def save(
+    learned: WeightDelta, model: LoadedModel, path: str | Path, about: Mapping[str, str]
+) -> Path:
+    """Write what was learned as safetensors, with the digest of the weights it belongs to.
+
+    Parameters
+    ----------
+    model : LoadedModel
+        The original.
+    about : mapping of str
+        Further words for the file's metadata, such as how many objects it learned from.
+    """
+    metadata = {
+        **about,
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": learned.kind,
+        "base": model.name,
+        "base_sha256": model.sha256,
+    }
+    tensors = {n: t.detach().cpu().contiguous() for n, t in learned.tensors.items()}
+    with write_atomic(path) as part:
+        save_file(tensors, part, metadata)
+    return Path(path)
+
+
+def load(path: str | Path, model: LoadedModel) -> tuple[WeightDelta, dict[str, str]]:
+    """Read an adapter file for `model`; returns what was learned and the file's metadata.
+
+    Raises
+    ------
+    UserError
+        Where the file is missing, of another kind, damaged, or belongs to other weights.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise UserError(f"There is no adapter file {path}: check its name.")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {n: file.get_tensor(n) for n in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(f"{path.name} is no readable adapter: save it again.") from error
+    if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
+        raise UserError(f"{path.name} is no adapter: choose a file that the Correct panel saved.")
+    if metadata.get("base_sha256") != model.sha256:
+        raise UserError(
+            f"{path.name} was learned on {metadata.get('base', 'another model')}, not on "
+            f"{model.name} as loaded here: load that model first."
+        )
+    kind = metadata.get("kind")
+    learned = WeightDelta(cast("Kind", kind), {n: t.to(model.device) for n, t in tensors.items()})
+    if kind not in get_args(Kind) or not _fits(learned, model.sam.mask_decoder):
+        raise UserError(f"{path.name} does not fit {model.name}'s decoder: save it again.")
+    return learned, metadata
+
+
+def _fits(learned: WeightDelta, decoder: nn.Module) -> bool:
+    named = dict(decoder.named_parameters())
+    try:
+        values = learned.applied(named)
+    except (KeyError, RuntimeError):
+        return False
+    return all(
+        name in named and value.shape == named[name].shape and bool(torch.isfinite(value).all())
+        for name, value in values.items()
+    )

@@ -1,0 +1,1 @@
+"""The automatic mask generator: candidates decoded once, selected many times."""

@@ -1,0 +1,270 @@
+"""The proposal bank: every candidate mask SAM can offer for an image, decoded once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+from segment_anything.utils.amg import build_point_grid, generate_crop_boxes
+
+from napari_samstar.core.amg.decode import decode_grid
+from napari_samstar.core.errors import UserError
+from napari_samstar.core.masks.cleanup import Cleaner
+from napari_samstar.core.masks.shape import Measured
+from napari_samstar.core.masks.store import MaskStore
+from napari_samstar.core.models.encoder import EmbeddingCache
+from napari_samstar.core.progress import Progress
+from napari_samstar.core.prompts.centres import centres
+
+if TYPE_CHECKING:
+    from napari_samstar.core.amg.candidates import Candidates, CropBox
+    from napari_samstar.core.amg.config import AmgConfig
+    from napari_samstar.core.image.micrograph import Micrograph
+    from napari_samstar.core.masks.shape import Shapes
+    from napari_samstar.core.models.encoder import Embedding
+    from napari_samstar.core.models.loading import LoadedModel
+
+MASK_SHARE = 0.12
+"""Mean share of the image that a candidate's box covers, for the memory estimate."""
+
+AT_ONCE = 128
+"""Shapes measured between two reports of progress; some 0.1 s."""
+
+USUAL_CENTRES = 200
+"""Centres per crop, for estimates of time and memory before the crop is encoded."""
+
+Grid: TypeAlias = int | tuple[tuple[float, float], ...] | Literal["centres"]
+
+
+class ImpossibleConfig(UserError):
+    """A configuration for which SAM has nothing to do on this image, as upstream would crash."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One crop and one grid of prompts: the unit in which a bank decodes and keeps.
+
+    Attributes
+    ----------
+    crop_box : (x0, y0, x1, y1)
+        px of the image.
+    grid : int or tuple of (x, y) or "centres"
+        Points per side, explicit points as fractions of the crop, or where the model sees centres.
+    points_per_batch : int
+    """
+
+    crop_box: CropBox
+    grid: Grid
+    points_per_batch: int
+
+    @property
+    def n_points(self) -> int:
+        """Number of prompts; of centres, which are not known yet, what is usual."""
+        if isinstance(self.grid, int):
+            return self.grid**2
+        return USUAL_CENTRES if self.grid == "centres" else len(self.grid)
+
+    def points(self, model: LoadedModel, embedding: Embedding) -> NDArray[np.float64]:
+        """Return the prompts as fractions (x, y) of the crop, shape (n, 2)."""
+        if isinstance(self.grid, int):
+            return np.asarray(build_point_grid(self.grid))
+        if self.grid == "centres":
+            return centres(model, embedding)
+        return np.asarray(self.grid, dtype=np.float64).reshape(-1, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The candidates of one part, the ids of their masks in the bank, and the number of prompts."""
+
+    candidates: Candidates
+    ids: NDArray[np.int64]
+    n_points: int
+
+
+@dataclass(frozen=True)
+class PendingWork:
+    """What is still to be done: crops to encode, prompts to decode and shapes to measure."""
+
+    crops: int
+    prompts: int
+    shapes: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.crops or self.prompts or self.shapes)
+
+
+class ProposalBank:
+    """Candidates of one image and one model, decoded part by part and kept.
+
+    It only ever grows: what was once decoded stays, so results derived from it stay valid.
+
+    Parameters
+    ----------
+    image : Micrograph
+    model : LoadedModel
+    cache : EmbeddingCache, optional
+        Shared between banks; by default one of its own, in memory.
+    """
+
+    def __init__(
+        self, image: Micrograph, model: LoadedModel, cache: EmbeddingCache | None = None
+    ) -> None:
+        self.image = image
+        self.model = model
+        self.masks = MaskStore(self.shape)
+        self.cleaner = Cleaner(self.masks)
+        self.shapes = Measured(self.masks)
+        self._cache = cache or EmbeddingCache()
+        self._tables: dict[Part, Table] = {}
+        self._likeness: dict[tuple[Table, Shapes], NDArray[np.float64]] = {}
+        self._encoded: set[CropBox] = set()
+        self._seconds = {"crops": 0.0, "prompts": 0.0}
+        self._counts = {"crops": 0, "prompts": 0}
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the image, px."""
+        rows, cols = self.image.rgb.shape[:2]
+        return int(rows), int(cols)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held by masks and scores."""
+        tables = (t.candidates for t in self._tables.values())
+        return self.masks.nbytes + sum(c.stability.nelement() * 4 for c in tables)
+
+    def parts(self, config: AmgConfig) -> list[Part]:
+        """Return the parts that `config` uses, in upstream's order."""
+        boxes, layers = generate_crop_boxes(
+            self.shape, config.crop_n_layers, config.crop_overlap_ratio
+        )
+        grids = [_grid(config, layer) for layer in range(config.crop_n_layers + 1)]
+        parts = []
+        for (x0, y0, x1, y1), layer in zip(boxes, layers, strict=True):
+            if x0 >= x1 or y0 >= y1:
+                raise ImpossibleConfig("The image is too small for so many zoom levels: use fewer.")
+            parts.append(Part((x0, y0, x1, y1), grids[layer], config.points_per_batch))
+        return parts
+
+    def tables(self, config: AmgConfig) -> list[Table]:
+        """Return the tables that `config` uses; KeyError where `prepare` was not run first."""
+        return [self._tables[part] for part in self.parts(config)]
+
+    def missing(self, configs: Sequence[AmgConfig]) -> PendingWork:
+        """Return what `prepare` would have to do for all `configs` together."""
+        parts = {p for config in configs for p in self.parts(config)} - self._tables.keys()
+        crops = {p.crop_box for p in parts} - self._encoded
+        shapes = {i for c in configs for i in self._unmeasured(c)}
+        return PendingWork(len(crops), sum(p.n_points for p in parts), len(shapes))
+
+    def likeness(self, table: Table, examples: Shapes) -> NDArray[np.float64]:
+        """Return how like the `examples` a table's masks are, shape (n,); see `shape.closeness`."""
+        known = self._likeness.get((table, examples))
+        if known is None:
+            known = self._likeness[table, examples] = self.shapes.likeness(table.ids, examples)
+        return known
+
+    def seconds(self, work: PendingWork) -> float | None:
+        """Return the expected time of `work` from this bank's own pace; None before any."""
+        if not self._counts["prompts"]:
+            return None
+        pace = {k: self._seconds[k] / max(1, n) for k, n in self._counts.items()}
+        return work.crops * pace["crops"] + work.prompts * pace["prompts"]
+
+    def prepare(self, config: AmgConfig) -> Iterator[Progress]:
+        """Encode and decode what `config` needs and the bank lacks; yields progress in prompts.
+
+        Where examples are given, the shapes of all candidates are measured too, so that `select`
+        need not. A part joins the bank when it is complete: stopped half-way, the bank is as
+        before it.
+
+        Raises
+        ------
+        UserError
+            Where the candidates would not fit in memory.
+        """
+        todo = [part for part in dict.fromkeys(self.parts(config)) if part not in self._tables]
+        self._check_memory(todo)
+        total = sum(part.n_points for part in todo)
+        done = 0
+        for part in todo:
+            yield Progress(done, total, "Encoding the image")
+            for points in self._decode(part):
+                yield Progress(
+                    done + min(points, part.n_points), total, "Asking SAM for candidates"
+                )
+            done += part.n_points
+        unmeasured = self._unmeasured(config)
+        for k in range(0, len(unmeasured), AT_ONCE):
+            yield Progress(k, len(unmeasured), "Measuring the shapes of candidates")
+            self.shapes.shape(unmeasured[k : k + AT_ONCE])
+
+    def _unmeasured(self, config: AmgConfig) -> NDArray[np.int64]:
+        """Return the candidates at hand whose shapes `config` asks for and nobody measured."""
+        tables = [self._tables[p] for p in self.parts(config) if p in self._tables]
+        if not config.examples or not tables:
+            return np.zeros(0, dtype=np.int64)
+        return self.shapes.missing(np.concatenate([t.ids for t in tables]))
+
+    def _decode(self, part: Part) -> Iterator[int]:
+        x0, y0, x1, y1 = part.crop_box
+        start = time.perf_counter()
+        crop = self.image.rgb[y0:y1, x0:x1]
+        embedding = self._cache.encode(self.model, crop)
+        if part.crop_box not in self._encoded:
+            self._encoded.add(part.crop_box)
+            self._note("crops", 1, start)
+        start = time.perf_counter()
+        points = part.points(self.model, embedding)
+        candidates = yield from decode_grid(
+            self.model, embedding, part.crop_box, self.shape, points, part.points_per_batch
+        )
+        self._note("prompts", len(points), start)
+        ids = np.array(self.masks.extend(candidates.masks), dtype=np.int64)
+        self._tables[part] = Table(candidates, ids, len(points))
+
+    def _note(self, kind: str, n: int, start: float) -> None:
+        self._seconds[kind] += time.perf_counter() - start
+        self._counts[kind] += n
+
+    def _check_memory(self, todo: Sequence[Part]) -> None:
+        rows, cols = self.shape
+        need = sum(3 * p.n_points for p in todo) * rows * cols / 8 * MASK_SHARE
+        free = psutil.virtual_memory().available
+        if need > 0.8 * free:
+            raise UserError(
+                f"The candidates would need about {need / 2**30:.1f} GB of memory and "
+                f"{free / 2**30:.1f} GB are free: lower 'Points per side' or 'Zoom levels', "
+                "or crop the image."
+            )
+
+
+def _grid(config: AmgConfig, layer: int) -> Grid:
+    if config.prompts == "centres":
+        return "centres"
+    if config.point_grids is not None:
+        if layer >= len(config.point_grids):
+            raise UserError("point_grids needs one grid for each zoom level and one for the image.")
+        if not config.point_grids[layer]:
+            raise ImpossibleConfig("point_grids holds an empty grid: give it at least one point.")
+        return config.point_grids[layer]
+    assert config.points_per_side is not None
+    n = int(config.points_per_side / config.crop_n_points_downscale_factor**layer)
+    if n < 1:
+        raise ImpossibleConfig(
+            "No prompts are left in the smallest crops: raise 'Points per side' or lower "
+            "'Fewer points in crops'."
+        )
+    return n
+
+
+def run(work: Iterator[Any]) -> None:
+    """Run a generator to its end, for callers that show no progress."""
+    for _ in work:
+        pass

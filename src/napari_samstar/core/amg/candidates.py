@@ -1,0 +1,51 @@
+"""Every mask that SAM proposes for one crop and one set of prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from napari_samstar.core.masks.store import PackedMask
+
+CropBox = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Every mask that SAM proposes for one crop and one grid of points; n = 3 per point.
+
+    Tensors lie on the model's device, in upstream's order, frame and dtype, because exactness
+    rests on comparing the same numbers in the same type.
+
+    Attributes
+    ----------
+    crop_box : (x0, y0, x1, y1)
+        The crop, px of the image.
+    masks : tuple of PackedMask, length n
+        In the frame of the image.
+    points : Tensor, float64, shape (n, 2)
+        Prompts (x, y), px of the crop.
+    predicted_iou : Tensor, float32, shape (n,)
+    stability : Tensor, float32, shape (N_OFFSETS, n)
+        Stability score at each rung of the ladder; NaN where a mask is empty.
+    boxes : Tensor, int64, shape (n, 4)
+        (x0, y0, x1, y1), inclusive, px of the crop; zeros for an empty mask.
+    near_edge : Tensor, bool, shape (n,)
+        The box touches the crop's edge where that is not the image's.
+    batch : Tensor, int64, shape (n,)
+        The decoder batch a candidate came from.
+    n_batches : int
+    """
+
+    crop_box: CropBox
+    masks: tuple[PackedMask, ...]
+    points: torch.Tensor
+    predicted_iou: torch.Tensor
+    stability: torch.Tensor
+    boxes: torch.Tensor
+    near_edge: torch.Tensor
+    batch: torch.Tensor
+    n_batches: int

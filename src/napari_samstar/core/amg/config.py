@@ -1,0 +1,271 @@
+"""The 13 settings of SAM's automatic mask generator and one of ours, declared once."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from napari_samstar.core.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_samstar.core.masks.shape import Shapes
+
+Reruns = Literal["nothing", "decoder", "encoder"]
+Scope = Literal["filters", "zoom", "grids", "everything"]
+Prompts = Literal["grid", "centres"]
+
+OFFSET_STEP = 0.05
+"""Step of the ladder on which stability is stored; see `AmgConfig.stability_score_offset`."""
+
+OF_GRIDS = ("points_per_side", "crop_n_points_downscale_factor")
+"""Settings without effect where SAM is asked at centres."""
+
+OF_EXAMPLES = ("min_likeness",)
+"""Settings without effect where no good objects are marked."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a person, a slider and the search need to know about one setting."""
+
+    label: str
+    help: str
+    low: float
+    high: float
+    step: float
+    reruns: Reruns
+    search_low: float | None = None
+    search_high: float | None = None
+    choices: tuple[float, ...] = ()  # a short ladder, where new values cost new decoding
+    unit: str = ""
+
+
+def _setting(default: Any, **about: Any) -> Any:
+    return field(default=default, metadata={"setting": Setting(**about)})
+
+
+@dataclass(frozen=True)
+class AmgConfig:
+    """One configuration of `segment_anything.SamAutomaticMaskGenerator`.
+
+    Names, defaults and meaning are upstream's, but for `prompts`, `min_likeness` and `examples`,
+    which are ours. Each searchable field carries a `Setting` in its metadata; the others are
+    settable but not searched.
+
+    Attributes
+    ----------
+    prompts : {"grid", "centres"}
+        Where SAM is asked: on upstream's grid, or where a model with a dense head sees the centres
+        of objects (see `centres`), anew for each image and crop; `points_per_side` then has no
+        effect.
+    points_per_side : int
+        Prompts along each side of the image.
+    points_per_batch : int
+        Prompts decoded at once; changes speed and memory, and the last bits of the scores.
+    point_grids : tuple of tuple of (float, float), optional
+        Explicit prompts instead of a grid, per crop layer, as (x, y) fractions of the crop, the
+        frame upstream uses. Set exactly one of this and `points_per_side`.
+    min_likeness : float
+        Least likeness to the `examples`, see `shape.closeness`; asked before duplicates are
+        removed, as upstream asks for quality and stability. 0 keeps every shape.
+    examples : tuple of (float, float, float, float)
+        Shapes of good objects: log diameter (px), log aspect ratio, circularity, solidity.
+    """
+
+    prompts: Prompts = "grid"
+    points_per_side: int | None = _setting(
+        32,
+        label="Points per side",
+        help="How densely SAM is asked. More points find smaller objects and cost time.",
+        low=4, high=96, step=1, reruns="decoder", choices=(12, 16, 24, 32, 48, 64),
+    )  # fmt: skip
+    points_per_batch: int = 64
+    pred_iou_thresh: float = _setting(
+        0.88,
+        label="Predicted quality",
+        help="Drop masks that SAM itself rates lower than this. Lower finds more objects, "
+        "also worse ones.",
+        low=0.0, high=1.0, step=0.01, reruns="nothing", search_low=0.5, search_high=0.98,
+    )  # fmt: skip
+    stability_score_thresh: float = _setting(
+        0.95,
+        label="Stability",
+        help="Drop masks whose outline moves when the cut-off moves. Lower keeps blurred objects.",
+        low=0.0, high=1.0, step=0.01, reruns="nothing", search_low=0.5, search_high=0.98,
+    )  # fmt: skip
+    stability_score_offset: float = _setting(
+        1.0,
+        label="Stability shift",
+        help="How far the cut-off is moved for the stability test. Smaller is more forgiving.",
+        low=OFFSET_STEP, high=2.0, step=OFFSET_STEP, reruns="nothing",
+        search_low=0.5, search_high=1.5,
+    )  # fmt: skip
+    box_nms_thresh: float = _setting(
+        0.7,
+        label="Allowed overlap",
+        help="Of two objects whose boxes overlap more than this, the worse one goes. "
+        "Higher keeps touching and overlapping objects, lower removes duplicates.",
+        low=0.0, high=1.0, step=0.01, reruns="nothing", search_low=0.1, search_high=0.95,
+    )  # fmt: skip
+    crop_n_layers: int = _setting(
+        0,
+        label="Zoom levels",
+        help="Also run SAM on enlarged crops: 1 adds 4 crops, 2 adds 16 more. "
+        "Finds small objects; each crop costs a full run of SAM.",
+        low=0, high=2, step=1, reruns="encoder", choices=(0, 1, 2),
+    )  # fmt: skip
+    crop_nms_thresh: float = _setting(
+        0.7,
+        label="Allowed overlap between zooms",
+        help="As 'Allowed overlap', for objects found in different crops.",
+        low=0.0, high=1.0, step=0.01, reruns="nothing", search_low=0.1, search_high=0.95,
+    )  # fmt: skip
+    crop_overlap_ratio: float = _setting(
+        512 / 1500,
+        label="Overlap of crops",
+        help="How far neighbouring crops overlap, as a share of the image's short side.",
+        low=0.0, high=0.9, step=0.01, reruns="encoder", choices=(0.1, 0.2, 512 / 1500, 0.5),
+    )  # fmt: skip
+    crop_n_points_downscale_factor: int = _setting(
+        1,
+        label="Fewer points in crops",
+        help="Divide 'Points per side' by this in each zoom level. 2 saves most of the time.",
+        low=1, high=4, step=1, reruns="decoder", choices=(1, 2, 3, 4),
+    )  # fmt: skip
+    point_grids: tuple[tuple[tuple[float, float], ...], ...] | None = None
+    min_mask_region_area: int = _setting(
+        0,
+        label="Smallest region",
+        help="Fill holes and remove specks smaller than this area, then drop new duplicates.",
+        low=0, high=100_000, step=1, reruns="nothing", search_low=0, search_high=200, unit="px",
+    )  # fmt: skip
+    min_likeness: float = _setting(
+        0.0,
+        label="Like my examples",
+        help="Drop masks whose shape and size are less like the good examples than this. "
+        "0 keeps every shape.",
+        low=0.0, high=1.0, step=0.01, reruns="nothing", search_low=0.0, search_high=0.9,
+    )  # fmt: skip
+    examples: tuple[tuple[float, ...], ...] = ()
+    output_mode: Literal["binary_mask", "uncompressed_rle", "coco_rle"] = "binary_mask"
+
+    def __post_init__(self) -> None:
+        for name, about in SETTINGS.items() if SETTINGS else ():
+            self._check(name, getattr(self, name), about)
+        if (self.points_per_side is None) == (self.point_grids is None):
+            raise UserError("Give either points_per_side or point_grids, not both and not neither.")
+        if self.prompts not in get_args(Prompts):
+            raise UserError(f"prompts must be 'grid' or 'centres', not {self.prompts!r}.")
+        if self.prompts == "centres" and self.point_grids is not None:
+            raise UserError("Give either point_grids or prompts='centres', not both.")
+        if self.min_likeness > 0 and not self.examples:
+            raise UserError("min_likeness needs examples: mark a few good objects.")
+        if any(len(row) != 4 or not all(map(math.isfinite, row)) for row in self.examples):
+            raise UserError("examples must be rows of four finite numbers.")
+        if self.points_per_batch < 1:
+            raise UserError("points_per_batch must be at least 1.")
+        snapped = round(round(self.stability_score_offset / OFFSET_STEP) * OFFSET_STEP, 10)
+        if abs(snapped - self.stability_score_offset) > 1e-9:
+            raise UserError(
+                f"stability_score_offset must be a multiple of {OFFSET_STEP}: use {snapped:g} "
+                f"instead of {self.stability_score_offset:g}."
+            )
+
+    @staticmethod
+    def _check(name: str, value: Any, about: Setting) -> None:
+        if value is None and name == "points_per_side":
+            return
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise UserError(f"{name} must be a number, not {value!r}.")
+        if not about.low <= value <= about.high:
+            raise UserError(
+                f"{name} must lie between {about.low:g} and {about.high:g}, not {value!r}."
+            )
+
+    def replace(self, **changes: Any) -> AmgConfig:
+        """Return a copy with `changes` applied, checked."""
+        return dataclasses.replace(self, **changes)
+
+    def like(self, examples: Shapes) -> AmgConfig:
+        """Return a copy that knows these examples; without any, every shape is kept."""
+        return self.replace(examples=examples, min_likeness=self.min_likeness if examples else 0.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON-ready values, every field by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> AmgConfig:
+        """Build from `to_dict` output; an unknown name is an error that lists the known ones."""
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise UserError(
+                f"Unknown setting {unknown[0]!r}; the settings are {', '.join(sorted(known))}."
+            )
+        values = dict(values)
+        if values.get("point_grids") is not None:
+            values["point_grids"] = tuple(
+                tuple((float(x), float(y)) for x, y in grid) for grid in values["point_grids"]
+            )
+        shapes = values.get("examples", ())
+        values["examples"] = tuple(tuple(float(x) for x in row) for row in shapes)
+        for name, about in SETTINGS.items():
+            if name in values and values[name] is not None and about.step == 1:
+                values[name] = _whole(name, values[name])
+        return cls(**values)
+
+    def generator_kwargs(self) -> dict[str, Any]:
+        """Return the keyword arguments for `SamAutomaticMaskGenerator(model, **kwargs)`.
+
+        Raises
+        ------
+        UserError
+            With ``prompts="centres"`` or `min_likeness`, which upstream does not have.
+        """
+        import numpy as np
+
+        values = self.to_dict()
+        if values.pop("prompts") != "grid":
+            raise UserError("SAM's own generator only asks on a grid: use prompts='grid' for it.")
+        del values["examples"]
+        if values.pop("min_likeness") > 0:
+            raise UserError("SAM's own generator knows no shapes: use min_likeness=0 for it.")
+        if self.point_grids is not None:
+            values["point_grids"] = [
+                np.asarray(g, dtype=float).reshape(-1, 2) for g in self.point_grids
+            ]
+        return values
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        raise UserError(f"{name} must be a whole number, not {value!r}.")
+    return int(value)
+
+
+SETTINGS: dict[str, Setting] = {}
+SETTINGS.update(
+    {f.name: f.metadata["setting"] for f in fields(AmgConfig) if "setting" in f.metadata}
+)
+
+_SCOPE_RERUNS: dict[Scope, tuple[Reruns, ...]] = {
+    "filters": ("nothing",),
+    "zoom": ("nothing",),
+    "grids": ("nothing", "decoder"),
+    "everything": ("nothing", "decoder", "encoder"),
+}
+
+_ONE_ZOOM = (0, 1)
+"""Zoom levels of the scope "zoom": a second one costs four times as much again."""
+
+
+def searched(scope: Scope) -> dict[str, Setting]:
+    """Return the settings that a search of this `scope` may change, in declaration order."""
+    settings = dict(SETTINGS)
+    if scope == "zoom":
+        about = SETTINGS["crop_n_layers"]
+        settings["crop_n_layers"] = dataclasses.replace(about, choices=_ONE_ZOOM, reruns="nothing")
+    return {name: s for name, s in settings.items() if s.reruns in _SCOPE_RERUNS[scope]}

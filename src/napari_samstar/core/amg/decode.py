@@ -1,0 +1,213 @@
+"""Embedding + point grid -> every candidate mask, unfiltered."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from segment_anything.utils.amg import batch_iterator, is_box_near_crop_edge
+
+from napari_samstar.core import interrupt
+from napari_samstar.core.amg.candidates import Candidates, CropBox
+from napari_samstar.core.amg.config import OFFSET_STEP, SETTINGS
+from napari_samstar.core.errors import UserError
+from napari_samstar.core.masks.store import PackedMask
+
+if TYPE_CHECKING:
+    from segment_anything import SamPredictor
+
+    from napari_samstar.core.models.encoder import Embedding
+    from napari_samstar.core.models.loading import LoadedModel
+
+N_OFFSETS = round(SETTINGS["stability_score_offset"].high / OFFSET_STEP)
+"""Rungs of the stability ladder: OFFSET_STEP, 2 OFFSET_STEP, ..."""
+
+CHUNK_PIXELS = 2**24
+"""Full-size logits held at once: 64 MB of float32, whatever the image's size."""
+
+
+@dataclass
+class _Batch:
+    masks: list[PackedMask]
+    predicted_iou: torch.Tensor
+    stability: torch.Tensor
+    boxes: torch.Tensor
+
+
+def decode_grid(
+    model: LoadedModel,
+    embedding: Embedding,
+    crop_box: CropBox,
+    image_shape: tuple[int, int],
+    grid: NDArray[np.float64],
+    points_per_batch: int,
+) -> Generator[int, None, Candidates]:
+    """Decode all points of `grid`; yields the number of points done after each batch.
+
+    Parameters
+    ----------
+    grid : ndarray of float, shape (n, 2)
+        (x, y) as fractions of the crop, as `build_point_grid` of segment_anything gives them.
+    points_per_batch : int
+        As upstream's. On a GPU that runs out of memory the batch is halved and decoding goes on;
+        the last bits of the scores may then differ.
+
+    Returns
+    -------
+    Candidates
+    """
+    predictor = embedding.predictor(model)
+    points = grid * np.array(embedding.original_size)[None, ::-1]
+    batches: list[_Batch] = []
+    done = 0
+    for (some,) in batch_iterator(points_per_batch, points):
+        with interrupt.checked():
+            batches.append(_decode_batch(predictor, some, crop_box))
+        done += len(some)
+        yield done
+    boxes = torch.cat([b.boxes for b in batches])
+    rows, cols = image_shape
+    near_edge = is_box_near_crop_edge(boxes, list(crop_box), [0, 0, cols, rows])
+    sizes = torch.tensor([len(b.masks) for b in batches], device=boxes.device)
+    return Candidates(
+        crop_box=crop_box,
+        masks=tuple(mask for b in batches for mask in b.masks),
+        points=torch.as_tensor(points.repeat(3, axis=0)),
+        predicted_iou=torch.cat([b.predicted_iou for b in batches]),
+        stability=torch.cat([b.stability for b in batches], dim=1),
+        boxes=boxes,
+        near_edge=near_edge,
+        batch=torch.arange(len(batches), device=boxes.device).repeat_interleave(sizes),
+        n_batches=len(batches),
+    )
+
+
+def _decode_batch(
+    predictor: SamPredictor, points: NDArray[np.float64], crop_box: CropBox
+) -> _Batch:
+    low_res, predicted_iou = _low_res(predictor, points)
+    parts = [_measure(predictor, part, crop_box) for part in _chunks(predictor, low_res)]
+    return _Batch(
+        masks=[mask for part in parts for mask in part.masks],
+        predicted_iou=predicted_iou.flatten(0, 1),
+        stability=torch.cat([part.stability for part in parts], dim=1),
+        boxes=torch.cat([part.boxes for part in parts]),
+    )
+
+
+@torch.no_grad()
+def _low_res(
+    predictor: SamPredictor, points: NDArray[np.float64]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return low-resolution logits (B, 3, h, w) and predicted IoU (B, 3) of (x, y) `points`."""
+    sam = predictor.model
+    coords = predictor.transform.apply_coords(points, predictor.original_size)
+    # MPS has no float64; upstream fails there, we round the prompt instead.
+    dtype = torch.float32 if sam.device.type == "mps" else torch.float64
+    xy = torch.as_tensor(coords, dtype=dtype, device=sam.device)
+    labels = torch.ones(len(xy), dtype=torch.int, device=sam.device)
+    try:
+        sparse, dense = sam.prompt_encoder(
+            points=(xy[:, None, :], labels[:, None]), boxes=None, masks=None
+        )
+        low_res, predicted_iou = sam.mask_decoder(
+            image_embeddings=predictor.features,
+            image_pe=sam.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+        )
+    except torch.OutOfMemoryError as error:
+        if len(points) == 1:
+            raise UserError(
+                "The GPU has too little memory for even one prompt: "
+                "choose a smaller model, or the CPU as device."
+            ) from error
+        half = len(points) // 2
+        parts = [_low_res(predictor, points[:half]), _low_res(predictor, points[half:])]
+        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+    return low_res, predicted_iou
+
+
+def _chunks(predictor: SamPredictor, low_res: torch.Tensor) -> list[torch.Tensor]:
+    """Split (B, 3, h, w) so that each part's full-size logits stay below CHUNK_PIXELS."""
+    rows, cols = predictor.original_size
+    side = predictor.model.image_encoder.img_size
+    pixels = low_res.shape[1] * max(rows * cols, side * side)
+    return list(torch.split(low_res, max(1, CHUNK_PIXELS // pixels)))
+
+
+@torch.no_grad()
+def _measure(predictor: SamPredictor, low_res: torch.Tensor, crop_box: CropBox) -> _Batch:
+    sam = predictor.model
+    cut = float(sam.mask_threshold)
+    logits = sam.postprocess_masks(low_res, predictor.input_size, predictor.original_size)
+    logits = logits.flatten(0, 1)
+    rungs = _rungs(cut)
+    counts = np.empty((len(logits), len(rungs)), dtype=np.int32)
+    masks = []
+    for k, (x0, y0, x1, y1) in enumerate(_reach(logits, float(rungs[0])).tolist()):
+        interrupt.check()
+        # NumPy, not torch: thousands of small steps, for which waking threads costs the most
+        window = logits[k, y0 : y1 + 1, x0 : x1 + 1].cpu().numpy()
+        counts[k] = _clearing(window, rungs)
+        masks.append(PackedMask.tight(window > cut, crop_box[1] + y0, crop_box[0] + x0))
+    return _Batch(
+        masks=masks,
+        predicted_iou=low_res.new_empty(0),
+        stability=_stability(counts).to(logits.device),
+        boxes=_boxes(masks, crop_box).to(logits.device),
+    )
+
+
+def _rungs(cut: float) -> NDArray[np.float32]:
+    """Return the cut-offs of the stability ladder below and above `cut`, ascending."""
+    steps = np.arange(1, N_OFFSETS + 1) * OFFSET_STEP
+    return np.concatenate([cut - steps[::-1], cut + steps]).astype(np.float32)
+
+
+def _reach(logits: torch.Tensor, lowest: float) -> torch.Tensor:
+    """Return inclusive boxes (x0, y0, x1, y1) of all logits (n, H, W) above `lowest`.
+
+    int64, shape (n, 4); the upper left pixel where there is none.
+    """
+    edges = []
+    for highest in (logits.amax(dim=1), logits.amax(dim=2)):
+        above = (highest > lowest).to(torch.uint8)
+        last = (above.shape[1] - 1 - above.flip(1).argmax(1)) * above.amax(1)
+        edges.append((above.argmax(1), last))
+    (left, right), (top, bottom) = edges
+    return torch.stack([left, top, right, bottom], dim=-1)
+
+
+def _clearing(logits: NDArray[np.float32], rungs: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return how many logits lie above each rung; only those between the outer rungs are sorted."""
+    above = np.count_nonzero(logits > rungs[-1])
+    band = np.sort(logits[(logits > rungs[0]) & (logits <= rungs[-1])])
+    return np.asarray(above + len(band) - np.searchsorted(band, rungs, side="right"))
+
+
+def _stability(counts: NDArray[np.int32]) -> torch.Tensor:
+    """Return the stability scores (N_OFFSETS, n) from counts (n, 2 N_OFFSETS) above each rung.
+
+    Upstream's score at offset t is #(logits > cut + t) / #(logits > cut - t), in its own types.
+    """
+    above = torch.from_numpy(counts)
+    high, low = above[:, N_OFFSETS:], above[:, :N_OFFSETS].flip(1)
+    return (high / low).T.contiguous()
+
+
+def _boxes(masks: list[PackedMask], crop_box: CropBox) -> torch.Tensor:
+    """Return what upstream's `batched_mask_to_box` does, int64 (n, 4), in the crop's frame."""
+    x, y, _, _ = crop_box
+    boxes = [
+        (mask.box[1] - x, mask.box[0] - y, mask.box[3] - x - 1, mask.box[2] - y - 1)
+        if mask.area
+        else (0, 0, 0, 0)
+        for mask in masks
+    ]
+    return torch.tensor(boxes, dtype=torch.int64).reshape(-1, 4)

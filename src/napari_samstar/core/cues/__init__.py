@@ -1,0 +1,1 @@
+"""What is known of an image without SAM: foreground, edges, blobs."""

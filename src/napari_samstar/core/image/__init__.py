@@ -1,0 +1,1 @@
+"""From a file or a layer to the image that SAM sees."""

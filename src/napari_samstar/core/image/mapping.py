@@ -1,0 +1,110 @@
+"""How one plane is taken out of an array, and how its intensities become 8-bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from napari_samstar.core.errors import UserError
+
+Projection = Literal["none", "max", "mean"]
+Stretch = Literal["percentile", "limits", "none"]
+
+
+@dataclass(frozen=True)
+class ImageMapping:
+    """How one plane is taken out of an array and how its intensities become 8-bit.
+
+    Attributes
+    ----------
+    plane : tuple of int, optional
+        One index per axis before (row, col), colours not counted. None takes the middle of each.
+    projection : {"none", "max", "mean"}
+        Reduces the *first* of those axes instead of indexing it (its number in `plane` is then
+        ignored). NaN and infinity do not take part.
+    channel : int, optional
+        In a colour image 0, 1 or 2 shows red, green or blue alone as grey; None keeps the colours.
+        In any other image an index along the *last* axis before (row, col), the channel axis of
+        TZCYX; it overrides that entry of `plane`.
+    stretch : {"percentile", "limits", "none"}
+        What becomes 0 and what becomes 255, linear in between and clipped outside:
+
+        - ``"percentile"``: the `low` and `high` percentiles of the plane's finite values, so an
+          8-bit image that already fills 0..255 changes by the clipped 0.2 % only. Where the two
+          coincide (an almost empty image) minimum and maximum are used.
+        - ``"limits"``: the two `limits`, such as the layer's contrast limits.
+        - ``"none"``: uint8 as it is; bool as 0 and 255; other integers from the full range of
+          their type; floats from 0..1.
+
+        A colour image is stretched jointly: its three channels share one pair of bounds.
+    low, high : float
+        Percentiles, 0 <= low < high <= 100.
+    limits : tuple of float, optional
+        (black, white) in the array's own intensities, for ``"limits"``.
+    invert : bool
+        Replace v by 255 - v at the end (bright objects from dark ones).
+    """
+
+    plane: tuple[int, ...] | None = None
+    projection: Projection = "none"
+    channel: int | None = None
+    stretch: Stretch = "percentile"
+    low: float = 0.1
+    high: float = 99.9
+    limits: tuple[float, float] | None = None
+    invert: bool = False
+
+    def __post_init__(self) -> None:
+        for name, choices in (("projection", Projection), ("stretch", Stretch)):
+            if getattr(self, name) not in get_args(choices):
+                listed = ", ".join(get_args(choices))
+                raise UserError(f"{name} must be one of {listed}, not {getattr(self, name)!r}.")
+        if not 0 <= self.low < self.high <= 100:
+            raise UserError(
+                f"The percentiles must satisfy 0 <= low < high <= 100, not {self.low:g} and "
+                f"{self.high:g}."
+            )
+        if self.stretch == "limits" and self.limits is None:
+            raise UserError("The stretch 'limits' needs two limits: give them or use 'percentile'.")
+        if self.limits is not None:
+            black, white = self.limits
+            if not (math.isfinite(white - black) and black < white):
+                raise UserError(
+                    f"The limits must be two finite numbers, the smaller first, not {black:g} and "
+                    f"{white:g}."
+                )
+
+    def replace(self, **changes: Any) -> ImageMapping:
+        """Return a copy with `changes` applied, checked."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON-ready values, every field by name."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name in ("plane", "limits"):
+            values[name] = None if values[name] is None else list(values[name])
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ImageMapping:
+        """Build from `to_dict` output; an unknown name or a wrong type is an error."""
+        known = sorted(f.name for f in fields(cls))
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise UserError(
+                f"Unknown image setting {unknown[0]!r}; the settings are {', '.join(known)}."
+            )
+        values = dict(values)
+        try:
+            if values.get("plane") is not None:
+                values["plane"] = tuple(int(i) for i in values["plane"])
+            if values.get("limits") is not None:
+                black, white = values["limits"]
+                values["limits"] = (float(black), float(white))
+            if values.get("channel") is not None:
+                values["channel"] = int(values["channel"])
+            return cls(**values)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"An image setting has the wrong type ({error}): correct it.") from None

@@ -1,0 +1,40 @@
+"""PNG, JPEG and BMP files."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+
+from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.calibration import UNKNOWN
+from napari_samstar.core.image.readers.tiff import MOST_PIXELS, damaged
+
+
+def _read_plain(path: Path) -> Any:
+    try:
+        # Pillow warns at a size that is ordinary here; above twice that it refuses.
+        with warnings.catch_warnings(), iio.imopen(path, "r", plugin="pillow") as file:
+            warnings.simplefilter("ignore")
+            rows, cols = file.properties().shape[:2]
+            if rows * cols > MOST_PIXELS:
+                raise _too_large(path)
+            cmyk = file.metadata(index=0).get("mode") == "CMYK"
+            array = np.asarray(file.read(index=0, mode="RGB" if cmyk else None))
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds
+        if type(error).__name__ == "DecompressionBombError":
+            raise _too_large(path) from error
+        raise damaged(path, error) from error
+    if array.ndim == 3 and array.shape[2] == 2:  # grey with transparency
+        return array[..., 0], False, "YX", UNKNOWN, ("Its transparency was ignored.",)
+    rgb = array.ndim == 3
+    return array, rgb, "YXS" if rgb else "YX", UNKNOWN, ()
+
+
+def _too_large(path: Path) -> UserError:
+    return UserError(f"{path.name} has too many pixels for one image: crop it or save it as TIFF.")

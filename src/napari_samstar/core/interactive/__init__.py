@@ -1,0 +1,1 @@
+"""Clicks on one object, and the mask that agrees with them."""

@@ -1,0 +1,83 @@
+"""Clicks and a box on one image -> the mask SAM makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_samstar.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Click:
+    """One click, px of the image: inside the object, or outside of it."""
+
+    row: float
+    col: float
+    positive: bool = True
+
+
+@dataclass(frozen=True)
+class BoxPrompt:
+    """A box around the object, px of the image, edges included."""
+
+    row0: float
+    col0: float
+    row1: float
+    col1: float
+
+    def __post_init__(self) -> None:
+        """Refuse a box without area."""
+        if self.row1 <= self.row0 or self.col1 <= self.col0:
+            raise UserError("The box has no area: drag it from corner to corner of the object.")
+
+
+@dataclass(frozen=True)
+class ClickPrompt:
+    """What was pointed at so far."""
+
+    clicks: tuple[Click, ...] = ()
+    box: BoxPrompt | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.clicks) or self.box is not None
+
+    def add(self, click: Click) -> ClickPrompt:
+        """Return the prompt with one more click."""
+        return replace(self, clicks=(*self.clicks, click))
+
+    @property
+    def first(self) -> bool:
+        """Whether it is one click alone, which SAM answers with three masks."""
+        return len(self.clicks) == 1 and self.box is None
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A mask for a prompt.
+
+    Attributes
+    ----------
+    mask : ndarray of bool, shape (H, W)
+        In the image's frame.
+    low_res : ndarray of float32, shape (h, w)
+        Logits in the model's low-resolution frame, padding included: the next mask prompt.
+    predicted_iou : float
+    """
+
+    mask: NDArray[np.bool_]
+    low_res: NDArray[np.float32]
+    predicted_iou: float
+
+
+MOST_COVERED = 0.5
+"""A mask above this share of the image is no candidate while there is another."""
+
+
+def pixel(click: Click, shape: Sequence[int]) -> tuple[int, int]:
+    """Return the pixel (row, col) that a click hits; outside of the image the nearest one."""
+    row = int(np.clip(round(click.row), 0, shape[0] - 1))
+    return row, int(np.clip(round(click.col), 0, shape[1] - 1))

@@ -1,0 +1,1 @@
+"""Binary masks of one image: storage, shape, labels, comparison."""

@@ -1,0 +1,193 @@
+"""Checkpoints from the network into the user's cache folder, whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import platformdirs
+
+import napari_samstar
+from napari_samstar.core.errors import UserError
+from napari_samstar.core.models.registry import REGISTRY, ModelInfo
+
+Report = Callable[[int, int], None]
+"""Called with (bytes so far, bytes in all)."""
+
+Cancelled = Callable[[], bool]
+
+_CHUNK = 256 * 1024
+_TIMEOUT_S = 15
+
+
+class DownloadCancelled(UserError):
+    """The user stopped a download; nothing of it was kept."""
+
+
+def models_folder() -> Path:
+    """Return where checkpoints are kept: `SAMSTAR_CACHE` or the user's cache, plus "models"."""
+    root = os.environ.get("SAMSTAR_CACHE") or platformdirs.user_cache_dir("napari-samstar")
+    return Path(root).expanduser() / "models"
+
+
+def local_file(info: ModelInfo) -> Path:
+    """Return where the file of a model lies, or would lie after its download."""
+    if info.url is None:
+        return Path(napari_samstar.__file__).parent / "weights" / info.file
+    return models_folder() / info.file
+
+
+def fetch(
+    name: str,
+    progress: Report | None = None,
+    cancelled: Cancelled | None = None,
+    *,
+    base_url: str | None = None,
+    registry: dict[str, ModelInfo] = REGISTRY,
+) -> Path:
+    """Return the checkpoint of a named model, downloading it if need be.
+
+    A file that is already there is used when its SHA-256 is the registry's; otherwise it is
+    downloaded again. A download arrives under a temporary name and gets its own only when it is
+    complete and its SHA-256 is right, so a broken or stopped one is never mistaken for a model.
+
+    Parameters
+    ----------
+    name : str
+        A key of `registry`.
+    progress : callable, optional
+        Called with (bytes so far, bytes in all) after every 256 KiB.
+    cancelled : callable, optional
+        Asked as often; True stops the download.
+    base_url : str, optional
+        A mirror that holds the same file names.
+
+    Raises
+    ------
+    DownloadCancelled
+        When `cancelled` returned True.
+    UserError
+        When the server cannot be reached or lacks the file, the download is cut off or has the
+        wrong content, or the disk is full or closed. It names the file to fetch by hand.
+    """
+    info = _known(name, registry)
+    path = local_file(info)
+    if info.url is None:
+        if not path.is_file():
+            raise UserError(
+                f"The bundled model {name} is missing from this installation: "
+                "reinstall napari-samstar."
+            )
+        return path
+    if base_url is not None:
+        info = replace(info, url=f"{base_url.rstrip('/')}/{info.file}")
+    _make_room(info, path)
+    _download(info, path, _Progress(info.size_bytes, progress, cancelled))
+    return path
+
+
+def _known(name: str, registry: dict[str, ModelInfo]) -> ModelInfo:
+    if name not in registry:
+        raise UserError(
+            f"There is no model {name!r}: choose one of {', '.join(registry)}, "
+            "or give the path of a checkpoint."
+        )
+    return registry[name]
+
+
+def _make_room(info: ModelInfo, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _closed(path, error) from None
+    if not path.exists() and shutil.disk_usage(path.parent).free < info.size_bytes:
+        raise UserError(
+            f"{info.name} needs {info.size_bytes / 2**20:.0f} MiB in {path.parent}: free some "
+            "space, or set SAMSTAR_CACHE to a folder on another disk."
+        )
+
+
+def _download(info: ModelInfo, path: Path, bar: _Progress) -> None:
+    # Imported here: a panel needs the names of the files only, and the import would hold it up.
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel(logging.WARNING)  # it would print to the terminal
+    # A web cache may send the file compressed; then its length would not be the file's.
+    headers = {"Accept-Encoding": "identity"}
+    get = pooch.HTTPDownloader(
+        progressbar=bar, chunk_size=_CHUNK, timeout=_TIMEOUT_S, headers=headers
+    )
+    by_hand = f"download {info.url} by hand into {path.parent}, or give its path instead of a name"
+    try:
+        pooch.retrieve(
+            info.url,
+            known_hash=info.sha256 and f"sha256:{info.sha256}",
+            fname=path.name,
+            path=path.parent,
+            downloader=get,
+        )
+    except requests.HTTPError as error:
+        status = error.response.status_code if error.response is not None else "with an error"
+        raise UserError(f"The server answered {status} for {info.file}: {by_hand}.") from error
+    except (requests.ConnectionError, requests.Timeout) as error:
+        if bar.done:
+            raise UserError(_cut_off(info, bar, by_hand)) from error
+        host = urlsplit(info.url or "").netloc
+        raise UserError(f"{host} cannot be reached from here: {by_hand}.") from error
+    except requests.RequestException as error:
+        raise UserError(_cut_off(info, bar, by_hand)) from error
+    except ValueError as error:  # pooch: the hash is not the known one
+        raise UserError(
+            f"What was downloaded as {info.file} is not that model (its SHA-256 is wrong) and was "
+            f"deleted: try again, or {by_hand}."
+        ) from error
+    except OSError as error:
+        raise _closed(path, error) from error
+
+
+def _cut_off(info: ModelInfo, bar: _Progress, by_hand: str) -> str:
+    return (
+        f"The download of {info.file} broke off after {bar.done / 2**20:.1f} of "
+        f"{bar.total / 2**20:.1f} MiB and was deleted: try again, or {by_hand}."
+    )
+
+
+def _closed(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{path.parent} cannot be written to ({error.strerror or error}): "
+        "set SAMSTAR_CACHE to a folder of yours."
+    )
+
+
+class _Progress:
+    """The progress bar that pooch drives; raises out of the download when it is cancelled."""
+
+    def __init__(self, total: int, report: Report | None, cancelled: Cancelled | None) -> None:
+        self.total = total
+        self.done = 0
+        self._expected = total
+        self._report = report
+        self._cancelled = cancelled
+
+    def update(self, n_bytes: int) -> None:
+        # pooch counts whole chunks and repeats the total at the end.
+        self.total = self.total or self._expected
+        self.done = min(self.done + n_bytes, self.total)
+        if self._report is not None:
+            self._report(self.done, self.total)
+        if self._cancelled is not None and self._cancelled():
+            raise DownloadCancelled(
+                "The download was stopped and nothing of it was kept: start it again any time."
+            )
+
+    def reset(self) -> None:
+        self.done = 0
+
+    def close(self) -> None:
+        """Nothing to release; pooch asks for it."""

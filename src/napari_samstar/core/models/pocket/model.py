@@ -1,0 +1,31 @@
+"""The pocket model as a whole."""
+
+from __future__ import annotations
+
+import torch
+from segment_anything.modeling import Sam
+from torch import Tensor
+
+from napari_samstar.core.models.pocket.decoder import PocketMaskDecoder
+from napari_samstar.core.models.pocket.encoder import PocketEncoder
+from napari_samstar.core.models.pocket.layout import DenseMaps, unpack
+from napari_samstar.core.models.pocket.prompts import PocketPromptEncoder
+
+
+class Pocket(Sam):  # type: ignore[misc]
+    """SAM with the small encoder; everything else as in `segment_anything`."""
+
+    def dense_maps(self, features: Tensor) -> DenseMaps:
+        """Prompt-free maps from an image embedding (as `SamPredictor.features`).
+
+        Centres of objects are local maxima of `centre`, in cells of 4 px of the 512 px frame.
+        """
+        foreground, edge, centre = torch.sigmoid(unpack(features)[1][:, :3]).unbind(1)
+        return DenseMaps(foreground, edge, centre)
+
+
+def build_pocket() -> Pocket:
+    """Build the pocket model with random weights, in eval mode."""
+    model = Pocket(PocketEncoder(), PocketPromptEncoder(), PocketMaskDecoder())
+    model.eval()
+    return model

@@ -1,0 +1,1 @@
+"""Where SAM is prompted: points, boxes, and the sources that propose them."""

@@ -1,0 +1,1 @@
+"""What a run leaves behind: recipe, files, report, autosave."""

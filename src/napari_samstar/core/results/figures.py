@@ -1,0 +1,205 @@
+"""Pictures of a result as PNG files: the Pareto front, and outlines over the image."""
+
+from __future__ import annotations
+
+import colorsys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from skimage.segmentation import find_boundaries
+
+from napari_samstar.core.atomic import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from napari_samstar.core.image.micrograph import Micrograph
+    from napari_samstar.core.masks.labels import Labels
+    from napari_samstar.core.tuning.front import Front
+
+INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
+PICKED, DEFAULTS, FRONT = "#d1495b", "#edae49", "#00798c"
+
+OVERLAY_SIDE = 1200
+"""Smaller images are enlarged by a whole factor towards this long side, px: finer outlines."""
+
+_DPI = 150
+_FILL = 0.22  # opacity of an object's colour; its outline is opaque
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    with write_atomic(path) as part:
+        # The format is named because a path's ending need not be one.
+        figure.canvas.print_figure(part, format="png", dpi=figure.dpi, facecolor="white")
+
+
+# --- the Pareto front -------------------------------------------------------------------------
+
+
+def front_figure(front: Front, picked: int | None = None) -> Figure:
+    """Draw all evaluations, the front, SAM's defaults and the picked one.
+
+    Two objectives are the two axes; a third is the colour. A single one is drawn against the
+    order of the evaluations, with the best so far.
+    """
+    figure = Figure(figsize=(7.2, 5.2), dpi=_DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    _plain(axes)
+    if front.points.shape[1] == 1:
+        _draw_history(axes, front)
+    else:
+        _draw_plane(figure, axes, front)
+    if front.defaults is not None:
+        _mark(axes, front, front.defaults, "SAM's defaults", DEFAULTS, "s", above=False)
+    if picked is not None:
+        _mark(axes, front, picked, "picked", PICKED, "*", above=True)
+    n = len(front.trials)
+    axes.set_title(f"{n} configurations, {len(front.members)} on the front", loc="left",
+                   color=INK, fontsize=12, pad=12)  # fmt: skip
+    # Labels beside the outermost points need room.
+    axes.margins(x=0.16, y=0.16)
+    if front.points.shape[1] == 1:
+        axes.set_xlim(left=-0.04 * n)
+    return figure
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(MUTED)
+    axes.tick_params(colors=MUTED, labelcolor=INK, labelsize=9)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _draw_plane(figure: Figure, axes: Axes, front: Front) -> None:
+    names, points = front.goal.names, front.points
+    on_front = points[front.members]
+    colours: dict[str, Any] = {"color": FRONT}
+    if points.shape[1] == 3:
+        low, high = points[:, 2].min(), points[:, 2].max()
+        colours = {"c": on_front[:, 2], "cmap": "viridis", "vmin": low, "vmax": high}
+    axes.scatter(points[:, 0], points[:, 1], s=16, color=MUTED, alpha=0.35, linewidth=0,
+                 label="tried")  # fmt: skip
+    if points.shape[1] == 2:
+        axes.step(on_front[:, 0], on_front[:, 1], where="pre", color=FRONT, linewidth=1.2,
+                  alpha=0.6)  # fmt: skip
+    dots = axes.scatter(on_front[:, 0], on_front[:, 1], s=42, edgecolor="white", linewidth=0.8,
+                        zorder=3, label="Pareto front", **colours)  # fmt: skip
+    if points.shape[1] == 3:
+        bar = figure.colorbar(dots, ax=axes, shrink=0.8)
+        bar.set_label(f"{names[2]}  (higher is better)", color=INK)
+        bar.outline.set_visible(False)
+    axes.set_xlabel(f"{names[0]}  (higher is better)", color=INK)
+    axes.set_ylabel(f"{names[1]}  (higher is better)", color=INK)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False,
+                fontsize=9, labelcolor=INK)  # fmt: skip
+
+
+def _draw_history(axes: Axes, front: Front) -> None:
+    values = front.points[:, 0]
+    order = np.arange(len(values))
+    axes.scatter(order, values, s=16, color=MUTED, alpha=0.35, linewidth=0)
+    axes.step(order, np.maximum.accumulate(values), where="post", color=FRONT, linewidth=1.5)
+    axes.set_xlabel("Configuration, in the order tried", color=INK)
+    axes.set_ylabel(f"{front.goal.names[0]}  (higher is better)", color=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _mark(
+    axes: Axes, front: Front, position: int, text: str, colour: str, marker: str, *, above: bool
+) -> None:
+    """Mark one evaluation, below the front's dots so that a large mark hides none of them.
+
+    Above and to the right of a front there are no points that the label could hide.
+    """
+    point = front.points[position]
+    x, y = point[:2] if len(point) > 1 else (position, point[0])
+    n = front.trials[position].n_masks
+    axes.scatter(x, y, s=560 if marker == "*" else 80, color=colour, edgecolor="white",
+                 linewidth=1, marker=marker, zorder=2.5)  # fmt: skip
+    axes.annotate(
+        f"{text}\n{n} object{'s' * (n != 1)}", (x, y), xytext=(11, 9 if above else -9),
+        textcoords="offset points", va="bottom" if above else "top", fontsize=9, color=INK,
+        zorder=5, bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": colour,
+                        "alpha": 0.9},
+    )  # fmt: skip
+
+
+# --- outlines over the image ------------------------------------------------------------------
+
+
+def overlay_figure(image: Micrograph, labels: Labels) -> Figure:
+    """Draw each object's outline and a faint fill over what SAM saw, with a scale bar and a count.
+
+    Parameters
+    ----------
+    image : Micrograph
+        H x W pixels.
+    labels : ndarray of int32, shape (H, W)
+    """
+    zoom = max(1, round(OVERLAY_SIDE / max(image.shape)))
+    picture = overlay(image.rgb, labels, zoom)
+    rows, cols = picture.shape[:2]
+    figure = Figure(figsize=(cols / _DPI, rows / _DPI), dpi=_DPI)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(picture, interpolation="none")
+    axes.set_axis_off()
+    n = len(np.unique(labels[labels > 0]))
+    size = max(7.0, min(rows, cols) * 0.028 * 72 / _DPI)
+    look = {"color": "white", "fontsize": size,
+            "bbox": {"boxstyle": "round,pad=0.35", "facecolor": "black", "alpha": 0.55,
+                     "linewidth": 0}}  # fmt: skip
+    axes.text(0.02, 0.98, "1 object" if n == 1 else f"{n} objects", ha="left", va="top",
+              transform=axes.transAxes, **look)  # fmt: skip
+    if image.pixel_size is not None:
+        _draw_scale_bar(axes, image.pixel_size[1] / zoom, image.unit, cols, size)
+    return figure
+
+
+def overlay(rgb: NDArray[np.uint8], labels: Labels, zoom: int = 1) -> NDArray[np.uint8]:
+    """Return RGB uint8 (H * zoom, W * zoom, 3) with each label filled faintly and outlined."""
+    picture = np.kron(rgb, np.ones((zoom, zoom, 1), dtype=np.uint8)).astype(np.float32)
+    large = np.kron(labels, np.ones((zoom, zoom), dtype=labels.dtype))
+    colours = _colours(int(labels.max(initial=0)))
+    inside = large > 0
+    picture[inside] += _FILL * (colours[large[inside]] - picture[inside])
+    outline = find_boundaries(large, mode="inner") & inside
+    if max(large.shape) >= OVERLAY_SIDE // 2:  # one px would be lost on a screen
+        outline |= find_boundaries(np.where(outline, 0, large), mode="inner") & inside
+    picture[outline] = colours[large[outline]]
+    return np.asarray(np.rint(picture), dtype=np.uint8)
+
+
+def _colours(n: int) -> NDArray[np.float32]:
+    """Return n + 1 vivid colours, 0 to 255, shape (n + 1, 3); consecutive hues lie far apart."""
+    golden = 0.618033988749895
+    hues = (0.55 + golden * np.arange(n + 1)) % 1.0
+    values = [colorsys.hsv_to_rgb(h, 0.75 if k % 2 else 0.55, 1.0) for k, h in enumerate(hues)]
+    return np.asarray(values, dtype=np.float32) * 255
+
+
+def _draw_scale_bar(axes: Axes, pixel: float, unit: str, cols: int, size: float) -> None:
+    """Draw a bar of a round length, about a fifth of the width, at the lower right."""
+    length = round_length(pixel * cols / 5)
+    share = length / (pixel * cols)
+    right, low = 0.97, 0.035
+    axes.text(right - share / 2, low + 0.012, f"{length:g} {unit}", ha="center", va="bottom",
+              color="white", fontsize=size, transform=axes.transAxes,
+              bbox={"boxstyle": "round,pad=0.25", "facecolor": "black", "alpha": 0.55,
+                    "linewidth": 0})  # fmt: skip
+    axes.plot([right - share, right], [low, low], color="white", linewidth=size / 2.5,
+              solid_capstyle="butt", transform=axes.transAxes)  # fmt: skip
+
+
+def round_length(length: float) -> float:
+    """Return the largest of 1, 2, 5 times a power of ten that is not above `length`."""
+    power = 10.0 ** np.floor(np.log10(length))
+    return float(max(k * power for k in (1, 2, 5) if k * power <= length * (1 + 1e-9)))

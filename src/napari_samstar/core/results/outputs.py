@@ -1,0 +1,230 @@
+"""The files that a result leaves behind, all of them or none."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_samstar.core.amg.config import SETTINGS
+from napari_samstar.core.atomic import write_atomic
+from napari_samstar.core.errors import UserError
+from napari_samstar.core.masks import labels
+from napari_samstar.core.results import figures
+from napari_samstar.core.rewards import REWARDS
+
+if TYPE_CHECKING:
+    from napari_samstar.core.image.micrograph import Micrograph
+    from napari_samstar.core.masks.labels import Labels
+    from napari_samstar.core.results.recipe import Recipe
+    from napari_samstar.core.tuning.front import Front
+
+RECIPE, LABELS, MEASUREMENTS = "recipe.samstar.json", "labels.tif", "measurements.csv"
+OVERLAY, FRONT_TABLE, FRONT_PLOT = "overlay.png", "front.csv", "front.png"
+REPORT, IMAGES = "report.html", "images"
+
+NAMES = (RECIPE, LABELS, MEASUREMENTS, OVERLAY, FRONT_TABLE, FRONT_PLOT)
+"""Every file of a result on one image; the last two only where settings were searched."""
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What one run found on one image.
+
+    Attributes
+    ----------
+    image : Micrograph
+    labels : ndarray of int32, shape (H, W)
+        0 is background.
+    recipe : Recipe
+    front : Front, optional
+        Where the settings were searched.
+    picked : int, optional
+        Position in `front` of the evaluation that `labels` shows.
+    """
+
+    image: Micrograph
+    labels: Labels
+    recipe: Recipe
+    front: Front | None = None
+    picked: int | None = None
+
+    @cached_property
+    def table(self) -> dict[str, NDArray[Any]]:
+        """See `labels.measurements`."""
+        return labels.measurements(self.labels, self.image)
+
+
+def write_result(result: Result, folder: Path) -> list[str]:
+    """Write every file of `result` into an existing `folder` and return their names."""
+    result.recipe.save(folder / RECIPE)
+    write_labels(result.labels, result.image, folder / LABELS)
+    with write_atomic(folder / MEASUREMENTS) as part, part.open("w", encoding="utf-8") as file:
+        labels.write_csv(result.table, file)
+    figures.save(figures.overlay_figure(result.image, result.labels), folder / OVERLAY)
+    names = [RECIPE, LABELS, MEASUREMENTS, OVERLAY]
+    if result.front is not None:
+        names += write_search(result.front, result.picked, folder)
+    return names
+
+
+def write_search(front: Front, picked: int | None, folder: Path) -> list[str]:
+    """Write the front as table and picture into an existing `folder` and return their names."""
+    write_front(front, picked, folder / FRONT_TABLE)
+    figures.save(figures.front_figure(front, picked), folder / FRONT_PLOT)
+    return [FRONT_TABLE, FRONT_PLOT]
+
+
+def write_labels(labels: Labels, image: Micrograph, path: Path) -> None:
+    """Write a label image as int32 TIFF that ImageJ, napari and `files.read_image` can measure.
+
+    ImageJ reads the pixel size from the resolution tags (pixels per unit) and the unit from the
+    description. The description is written by hand, because tifffile's own ImageJ mode knows no
+    32-bit integers.
+    """
+    calibration: dict[str, Any] = {}
+    n = 1 if labels.ndim == 2 else len(labels)
+    description = f"ImageJ=1.54f\nimages={n}\n" + (f"slices={n}\n" if n > 1 else "")
+    if image.pixel_size is not None:
+        row, col = image.pixel_size
+        calibration = {"resolution": (1 / col, 1 / row), "resolutionunit": 1}
+        unit = image.unit.replace("µ", "\\u00B5")  # as ImageJ itself escapes it: tags are ASCII
+        description += f"unit={unit}\n"
+    with write_atomic(path) as part:
+        tifffile.imwrite(
+            part,
+            np.asarray(labels, dtype=np.int32),
+            photometric="minisblack",
+            compression="zlib",
+            description=description,
+            metadata=None,
+            software="napari-samstar",
+            **calibration,
+        )
+
+
+def write_front(front: Front, picked: int | None, path: Path) -> None:
+    """Write every evaluation, in the order they were made, one row each.
+
+    Numbers are written in full, so a row's settings give exactly that configuration again.
+    """
+    with (
+        write_atomic(path) as part,
+        part.open("w", encoding="utf-8", newline="") as file,
+    ):
+        rows = list(front_rows(front, picked))
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def front_rows(front: Front, picked: int | None) -> Iterator[dict[str, Any]]:
+    """Yield each evaluation as a flat row: origin, settings, raw rewards, objectives."""
+    members = set(front.members.tolist())
+    objectives = ["objective_" + name.lower().replace(" ", "_") for name in front.goal.names]
+    for k, trial in enumerate(front.trials):
+        yield {
+            "evaluation": k,
+            "generation": trial.generation,
+            "origin": trial.origin,
+            "n_masks": trial.n_masks,
+            "on_front": int(k in members),
+            "picked": int(k == picked),
+            **{name: getattr(trial.config, name) for name in SETTINGS},
+            # Blank where a reward does not apply to the image.
+            **{"reward_" + name: trial.rewards.get(name, "") for name in REWARDS},
+            **dict(zip(objectives, front.points[k].tolist(), strict=True)),
+        }
+
+
+def check_images_folder(out: str | Path) -> None:
+    """Raise UserError where results of several images would meet a folder of the user's."""
+    folder = Path(out).expanduser() / IMAGES
+    if folder.exists() and not _ours(folder):
+        raise UserError(f"{folder} is not from an earlier run: choose another folder to write to.")
+
+
+def _ours(folder: Path) -> bool:
+    """Return whether a folder holds nothing but folders of results."""
+    return folder.is_dir() and all((each / RECIPE).is_file() for each in folder.iterdir())
+
+
+@contextlib.contextmanager
+def staged(out: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder whose files become those of the folder `out` at the end.
+
+    The folder is made at once, so that a place that cannot be written to is found before the
+    work. When the block raises, Ctrl-C included, everything made here is removed again and `out`
+    is as before. A result already in `out` is replaced as a whole, so that files of two runs never
+    lie side by side; other files stay.
+
+    Raises
+    ------
+    UserError
+        When `out` is a file or cannot be made or written to.
+    """
+    out = Path(out).expanduser().absolute()
+    with _explained(out):
+        if out.exists() and not out.is_dir():
+            raise UserError(f"{out} is a file: give a folder to write to.")
+        # Inside where there is one: the folder above may be another disk.
+        part = (out if out.is_dir() else out.parent) / f".samstar-{uuid.uuid4().hex[:8]}.part"
+    made: list[Path] = []
+    try:
+        with _explained(out):
+            _make(part, made)
+        yield part
+        with _explained(out):
+            _publish(part, out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        for folder in reversed(made):
+            with contextlib.suppress(OSError):  # not empty: the result is in it
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def _explained(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{out} cannot be written to ({reason}): choose another folder.") from error
+
+
+def _make(folder: Path, made: list[Path]) -> None:
+    """Make a folder and its missing parents, noting the parents."""
+    missing = [p for p in folder.parents if not p.exists()]
+    for parent in reversed(missing):
+        parent.mkdir()
+        made.append(parent)
+    folder.mkdir()
+
+
+def _publish(part: Path, out: Path) -> None:
+    if not out.exists():
+        part.rename(out)
+        return
+    old = part / "replaced"
+    new = list(part.iterdir())
+    old.mkdir()
+    try:
+        for name in (*NAMES, REPORT, *([IMAGES] if _ours(out / IMAGES) else [])):
+            if (out / name).exists():
+                (out / name).rename(old / name)
+        for file in new:
+            file.rename(out / file.name)
+    except BaseException:  # Ctrl-C too: the earlier result comes back
+        for file in old.iterdir():
+            file.replace(out / file.name)
+        raise

@@ -1,0 +1,151 @@
+"""What the user knows about the objects beforehand, in the units of the image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.calibration import in_nm_or_um
+
+if TYPE_CHECKING:
+    from napari_samstar.core.cues.image_cues import ImageCues
+
+Kind = Literal["length", "number", "ratio"]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a form and the command line need to know about one expectation."""
+
+    label: str
+    help: str
+    kind: Kind
+    low: float
+    high: float
+
+
+def _expected(label: str, help: str, kind: Kind, low: float = 0.0, high: float = 1e9) -> Any:
+    return field(default=None, metadata={"expected": Expected(label, help, kind, low, high)})
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """What is known about the objects; None where nothing is.
+
+    Lengths are in `unit`: "px", "nm" or "µm".
+    """
+
+    small: float | None = _expected(
+        "Small below", "Objects of a smaller diameter count as small.", "length"
+    )
+    large: float | None = _expected(
+        "Large above", "Objects of a larger diameter count as large.", "length"
+    )
+    count: float | None = _expected("Number", "How many objects the image shows.", "number")
+    diameter: float | None = _expected("Median diameter", "Diameter of a typical object.", "length")
+    spread: float | None = _expected(
+        "Size spread", "Two thirds of the diameters lie within this factor of the median: 1.2 for "
+        "nearly equal objects, 2 for very different ones.", "ratio", 1.0, 10.0,
+    )  # fmt: skip
+    spacing: float | None = _expected(
+        "Least spacing", "Centres of neighbours are at least this far apart.", "length"
+    )
+    circularity: float | None = _expected(
+        "Circularity", "1 for a disc, 0.8 for a square, less for rods.", "ratio", 0.0, 1.0
+    )
+    solidity: float | None = _expected(
+        "Solidity", "1 for convex outlines, less where outlines have bays.", "ratio", 0.0, 1.0
+    )
+    aspect_ratio: float | None = _expected(
+        "Aspect ratio", "Length over width: 1 for round objects, more for rods.", "ratio", 1.0, 1e3
+    )
+    unit: str = "px"
+
+    def __post_init__(self) -> None:
+        for name, about in EXPECTED.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if not (math.isfinite(value) and 0 < value <= about.high and value >= about.low):
+                low = f"more than 0 and at least {about.low:g}" if about.low else "more than 0"
+                raise UserError(
+                    f"{about.label} must be {low} and at most {about.high:g}, not {value!r}."
+                )
+        if self.small and self.large and self.small > self.large:
+            raise UserError("'Small below' must not exceed 'Large above': swap the two sizes.")
+
+    def in_px(self, pixel_size: tuple[float, float] | None, unit: str) -> Expectations:
+        """Return these expectations in px of an image.
+
+        Parameters
+        ----------
+        pixel_size : (row, col) in `unit`, or None where it is not known
+
+        Raises
+        ------
+        UserError
+            Where a length is given in nm or µm and the image has no pixel size.
+        """
+        if self.unit == "px":
+            return self
+        size, known = (None, "px") if pixel_size is None else in_nm_or_um(*pixel_size, unit)
+        wanted, given = in_nm_or_um(1.0, 1.0, self.unit)
+        if wanted is None:
+            raise UserError(f"Sizes can be given in px, nm or µm, not in {self.unit!r}.")
+        inputs = {name: getattr(self, name) for name, e in EXPECTED.items() if e.kind == "length"}
+        if size is None and not any(value is not None for value in inputs.values()):
+            return replace(self, unit="px")
+        if size is None:
+            raise UserError(
+                f"Sizes are given in {self.unit}, but the image's pixel size is not known: "
+                "enter the pixel size, or give the sizes in px."
+            )
+        per = {("nm", "µm"): 1e-3, ("µm", "nm"): 1e3}.get((given, known), 1.0) * wanted[0]
+        pixel = math.sqrt(size[0] * size[1])
+        lengths = {
+            name: getattr(self, name) * per / pixel
+            for name, about in EXPECTED.items()
+            if about.kind == "length" and getattr(self, name) is not None
+        }
+        return replace(self, **lengths, unit="px")
+
+    def completed(self, cues: ImageCues) -> Expectations:
+        """Return these, in px, with a guess from the image where d_S or d_L is not given.
+
+        Small is below twice, large above four times the median diameter of the spots, or of the
+        foreground's regions where there are no spots.
+        """
+        median = _typical_diameter(cues)
+        small = self.small or min(2 * median, self.large or math.inf)
+        return replace(self, small=small, large=self.large or max(4 * median, small))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is given, JSON-ready."""
+        return {k: v for k, v in asdict(self).items() if v is not None}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Expectations:
+        """Undo `to_dict`."""
+        unknown = values.keys() - {f.name for f in fields(cls)}
+        if unknown:
+            raise UserError(f"Unknown expectation {sorted(unknown)[0]!r}: remove it.")
+        return cls(**values)
+
+
+EXPECTED: dict[str, Expected] = {
+    f.name: f.metadata["expected"] for f in fields(Expectations) if "expected" in f.metadata
+}
+"""Every expectation by name."""
+
+
+def _typical_diameter(cues: ImageCues) -> float:
+    if len(cues.blobs):
+        return float(np.median(cues.blobs[:, 2]))
+    if len(cues.component_areas):
+        return float(np.median(2 * np.sqrt(cues.component_areas / np.pi)))
+    return float(min(cues.gray.shape)) / 20

@@ -1,0 +1,268 @@
+"""Per-mask and pairwise measurements, each made once and kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage as ndi
+
+from napari_samstar.core.masks.shape import Measured
+from napari_samstar.core.masks.store import BitWindow, Bool, Words, canvas_of, pack_window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari_samstar.core.cues.image_cues import ImageCues
+    from napari_samstar.core.masks.shape import Shapes
+    from napari_samstar.core.masks.store import MaskStore
+
+Ids = NDArray[np.int64]
+Column = NDArray[np.float64]
+
+REACH = 2
+"""Two masks touch where one, widened by this many px, meets the other's contour."""
+
+REGION_INSIDE = 0.9
+"""Share of a foreground region inside a mask from which the mask takes it in."""
+
+REGION_SHARE = 0.1
+"""Share of the mask from which a region inside it is an object rather than a speck."""
+
+AT_ONCE = 256
+"""Larger masks compared with one smaller mask in one array operation; bounds the memory."""
+
+
+class Features:
+    """Measurements of the masks of a store against the facts of its image.
+
+    Every value is measured on first demand. Ids never change meaning, so nothing is ever stale.
+    """
+
+    def __init__(self, store: MaskStore, cues: ImageCues, shapes: Measured | None = None) -> None:
+        self.store = store
+        self._shapes = shapes or Measured(store)
+        self.cues = cues
+        self.foreground, self.edges = cues.canvases()
+        self.edge_share = float(cues.edges.mean())
+        self.n_edges = cues.n_edges
+        self.image_variance = float(cues.gray.var())
+        self._columns: dict[str, dict[int, float]] = {}
+        self._contours: dict[int, BitWindow] = {}
+        self._widened: dict[int, BitWindow] = {}
+        self._pair_keys = np.empty(0, dtype=np.int64)
+        self._pair_values = np.empty((0, 3), dtype=np.int64)
+        self._large: dict[float, Words] = {}
+
+    def large_foreground(self, diameter: float) -> Words:
+        """Return the foreground's components of at least this equivalent diameter, bit-packed."""
+        if diameter not in self._large:
+            least = np.pi * diameter**2 / 4
+            labels = np.flatnonzero(self.cues.component_areas > least) + 1
+            self._large[diameter] = canvas_of(np.isin(self.cues.components, labels))
+        return self._large[diameter]
+
+    # --- one value per mask -------------------------------------------------------------------
+
+    def area(self, ids: Ids) -> Column:
+        """Return areas, px."""
+        return self.store.areas(ids.tolist()).astype(np.float64)
+
+    def diameter(self, ids: Ids) -> Column:
+        """Return equivalent diameters 2 sqrt(area / pi), px."""
+        return np.asarray(2 * np.sqrt(self.area(ids) / np.pi))
+
+    def contour_length(self, ids: Ids) -> Column:
+        """Return the number of contour pixels: in the mask, 4-adjacent to its outside."""
+        return self._column("contour_length", ids, lambda i: self._contour(i).area)
+
+    def on_edge(self, ids: Ids) -> Column:
+        """Return the share of contour pixels that lie on an intensity edge of the image."""
+        return self._column("on_edge", ids, self._on_edge)
+
+    def regions(self, ids: Ids) -> Column:
+        """Return how many separate foreground regions each mask takes in.
+
+        A region counts where at least `REGION_INSIDE` of it lies in the mask and it makes up at
+        least `REGION_SHARE` of the mask.
+        """
+        return self._column("regions", ids, self._regions)
+
+    def contrast(self, ids: Ids) -> Column:
+        """Return D / (D + S) against a ring around each mask; see the reward `contrast`."""
+        return self._column("contrast", ids, self._contrast)
+
+    def variance(self, ids: Ids) -> Column:
+        """Return the variance of the intensity (0 to 1) within each mask."""
+        return self._column("variance", ids, self._variance)
+
+    def shape(self, ids: Ids) -> Column:
+        """Return circularity, solidity and aspect ratio, shape (k, 3); see `shape.shape_of`."""
+        return self._shapes.shape(ids)
+
+    def likeness(self, ids: Ids, examples: Shapes) -> Column:
+        """Return how like the `examples` the masks are, shape (k,); see `shape.closeness`."""
+        return self._shapes.likeness(ids, examples)
+
+    # --- one value per pair -------------------------------------------------------------------
+
+    def pairs(self, ids: Ids) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the pairs of masks whose boxes meet, and what they share.
+
+        Returns
+        -------
+        index : ndarray of int64, shape (p, 2)
+            Positions in `ids`; the first of each pair is the smaller mask.
+        shared : ndarray of int64, shape (p, 3)
+            Pixels in both masks; contour pixels of the smaller one within `REACH` of the other;
+            how many of those lie on an intensity edge.
+        """
+        index = _meeting(self.store.boxes(ids.tolist()), self.store.areas(ids.tolist()))
+        keys = (ids[index[:, 0]] << 32) | ids[index[:, 1]]
+        self._measure_pairs(self._unknown_pairs(keys))
+        return index, self._pair_values[np.searchsorted(self._pair_keys, keys)]
+
+    def _unknown_pairs(self, keys: Ids) -> Ids:
+        known = self._pair_keys
+        if not len(known):
+            return np.unique(keys)
+        place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+        return np.unique(keys[known[place] != keys])
+
+    def _measure_pairs(self, keys: Ids) -> None:
+        """Measure pairs by their ascending keys, small << 32 | large, and remember them."""
+        if not len(keys):
+            return
+        small, first = np.unique(keys >> 32, return_index=True)
+        large = np.split(keys & 0xFFFFFFFF, first[1:])
+        new = [
+            self._shared(s, part)
+            for s, larges in zip(small.tolist(), large, strict=True)
+            for part in np.split(larges, range(AT_ONCE, len(larges), AT_ONCE))
+        ]
+        together = np.concatenate([self._pair_keys, keys])
+        order = np.argsort(together, kind="stable")
+        self._pair_keys = together[order]
+        self._pair_values = np.concatenate([self._pair_values, *new])[order]
+
+    def _shared(self, small: int, large: Ids) -> NDArray[np.int64]:
+        """Return what one mask shares with each of n larger ones, shape (n, 3); see `pairs`."""
+        mask, contour = self.store[small].bit_window, self._contour(small)
+        both = _under(mask, [self.store[i].bit_window for i in large.tolist()]) & mask.bits
+        contact = _under(contour, [self._wide(i) for i in large.tolist()]) & contour.bits
+        parts = (both, contact, contact & contour.on(self.edges))
+        counts = [np.bitwise_count(p).sum(axis=(1, 2), dtype=np.int64) for p in parts]
+        return np.stack(counts, axis=1)
+
+    # --- how they are measured ----------------------------------------------------------------
+
+    def _column(self, name: str, ids: Ids, measure: Callable[[int], float]) -> Column:
+        known = self._columns.setdefault(name, {})
+        values = np.empty(len(ids))
+        for k, i in enumerate(ids.tolist()):
+            if i not in known:
+                known[i] = measure(i)
+            values[k] = known[i]
+        return values
+
+    def _on_edge(self, mask_id: int) -> float:
+        contour = self._contour(mask_id)
+        return contour.shared(self.edges) / contour.area if contour.area else 0.0
+
+    def _regions(self, mask_id: int) -> float:
+        row, col, row1, col1 = self.store[mask_id].box
+        inside = self.cues.components[row:row1, col:col1][self.store.window(mask_id)]
+        shared = np.bincount(inside)[1:]
+        whole = shared >= REGION_INSIDE * self.cues.component_areas[: len(shared)]
+        return float((whole & (shared >= REGION_SHARE * self.store[mask_id].area)).sum())
+
+    def _contrast(self, mask_id: int) -> float:
+        width = int(np.clip(round(0.4 * np.sqrt(self.store[mask_id].area / np.pi)), 2, 8))
+        window, row, col = self._rimmed(mask_id, width + 1)
+        if not window.any():
+            return 0.0
+        near = _grown(window, 1)  # the outline itself is blurred, and says nothing
+        ring = _grown(near, width) & ~near
+        if not ring.any():
+            return 0.0
+        h, w = window.shape
+        gray = self.cues.gray[row : row + h, col : col + w]
+        inside, around = gray[window], gray[ring]
+        apart = abs(float(inside.mean()) - float(around.mean()))
+        pooled = float(np.sqrt((inside.var() + around.var()) / 2))
+        return apart / (apart + max(pooled, 0.01))
+
+    def _variance(self, mask_id: int) -> float:
+        row, col, row1, col1 = self.store[mask_id].box
+        values = self.cues.gray[row:row1, col:col1][self.store.window(mask_id)]
+        return float(values.var()) if len(values) else 0.0
+
+    def _contour(self, mask_id: int) -> BitWindow:
+        if mask_id not in self._contours:
+            window, row, col = self._rimmed(mask_id, 1)
+            self._contours[mask_id] = pack_window(window & ~_eroded(window), row, col)
+        return self._contours[mask_id]
+
+    def _wide(self, mask_id: int) -> BitWindow:
+        if mask_id not in self._widened:
+            window, row, col = self._rimmed(mask_id, REACH)
+            self._widened[mask_id] = pack_window(_grown(window, REACH), row, col)
+        return self._widened[mask_id]
+
+    def _rimmed(self, mask_id: int, rim: int) -> tuple[Bool, int, int]:
+        """Return the mask in its box with a rim, clipped to the image, and the box's corner.
+
+        Clipping makes the image's border count as inside: no contour runs along it.
+        """
+        rows, cols = self.store.shape
+        r0, c0, r1, c1 = self.store[mask_id].box
+        top, left = max(r0 - rim, 0), max(c0 - rim, 0)
+        window = np.zeros((min(r1 + rim, rows) - top, min(c1 + rim, cols) - left), dtype=bool)
+        window[r0 - top : r1 - top, c0 - left : c1 - left] = self.store.window(mask_id)
+        return window, top, left
+
+    def union(self, ids: Ids) -> Words:
+        """Return the bit-packed union of masks."""
+        return self.store.union(ids.tolist())
+
+
+def _eroded(window: Bool) -> Bool:
+    """Return the pixels whose 4 neighbours are set too; beyond the window counts as set."""
+    inner = window.copy()
+    inner[1:] &= window[:-1]
+    inner[:-1] &= window[1:]
+    inner[:, 1:] &= window[:, :-1]
+    inner[:, :-1] &= window[:, 1:]
+    return inner
+
+
+def _grown(window: Bool, by: int) -> Bool:
+    """Return the window widened by `by` px, city-block distance."""
+    if by > REACH:
+        return np.asarray(ndi.binary_dilation(window, iterations=by))
+    for _ in range(by):
+        window = ~_eroded(~window)
+    return window
+
+
+def _meeting(boxes: NDArray[np.int64], areas: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return pairs (smaller, larger) of positions whose boxes lie within `REACH`, shape (p, 2)."""
+    r0, c0, r1, c1 = boxes.T
+    apart = (r0[:, None] >= r1 + REACH) | (c0[:, None] >= c1 + REACH)
+    first, second = np.nonzero(np.triu(~(apart | apart.T), k=1))
+    swap = areas[first] > areas[second]
+    return np.stack([np.where(swap, second, first), np.where(swap, first, second)], axis=1)
+
+
+def _under(bit_window: BitWindow, others: Sequence[BitWindow]) -> Words:
+    """Return the bits of each of n `others` in the window of `bit_window`, shape (n, rows, words)."""
+    rows, words = bit_window.bits.shape
+    found = np.zeros((len(others), rows, words), dtype=np.uint64)
+    for k, other in enumerate(others):
+        r, w = other.row - bit_window.row, other.word - bit_window.word
+        h, n = other.bits.shape
+        r0, r1, w0, w1 = max(r, 0), min(r + h, rows), max(w, 0), min(w + n, words)
+        if r0 < r1 and w0 < w1:
+            found[k, r0:r1, w0:w1] = other.bits[r0 - r : r1 - r, w0 - w : w1 - w]
+    return found

@@ -1,0 +1,1 @@
+"""The search of SAM's settings: evaluator, NSGA-II, Pareto front, storage."""

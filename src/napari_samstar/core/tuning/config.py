@@ -1,0 +1,143 @@
+"""What is searched, how, and what comes out: the nouns of `search`, without pymoo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from napari_samstar.core.amg.config import (
+    OF_EXAMPLES,
+    OF_GRIDS,
+    AmgConfig,
+    Scope,
+    Setting,
+    searched,
+)
+from napari_samstar.core.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_samstar.core.masks.shape import Shapes
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One evaluated configuration.
+
+    Attributes
+    ----------
+    config : AmgConfig
+    rewards : dict of str to float
+        Every raw reward, weighted or not, so that weights can be moved afterwards.
+    n_masks : int
+    generation : int
+        0 is the first population.
+    origin : {"defaults", "start", "search", "random"}
+    """
+
+    config: AmgConfig
+    rewards: dict[str, float]
+    n_masks: int
+    generation: int
+    origin: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return asdict(self) | {"config": self.config.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Trial:
+        """Undo `to_dict`."""
+        return cls(
+            config=AmgConfig.from_dict(values["config"]),
+            rewards={str(n): float(v) for n, v in values["rewards"].items()},
+            n_masks=int(values["n_masks"]),
+            generation=int(values["generation"]),
+            origin=str(values["origin"]),
+        )
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """How a search is run.
+
+    Attributes
+    ----------
+    scope : {"filters", "zoom", "grids", "everything"}
+        Which settings may change; see `space`.
+    trials : int
+        Budget, the first population included. A larger one goes on where a smaller one ended.
+    population : int
+    seed : int
+        Same seed, same result.
+    base : AmgConfig
+        Gives the settings that the scope leaves alone.
+    starts : tuple of AmgConfig
+        More configurations for the first population, after the defaults and the sound starts.
+    """
+
+    scope: Scope = "filters"
+    trials: int = 400
+    population: int = 24
+    seed: int = 0
+    base: AmgConfig = field(default_factory=AmgConfig)
+    starts: tuple[AmgConfig, ...] = ()
+
+    def __post_init__(self) -> None:
+        least = 1 + len(WARM_STARTS) + len(self.starts)
+        if self.population < least:
+            raise UserError(f"The population must be at least {least}: the starts are in it.")
+        if self.trials < self.population:
+            raise UserError(
+                f"The budget must be at least one population: {self.population} evaluations."
+            )
+
+    def like(self, examples: Shapes) -> StudyConfig:
+        """Return a copy whose settings know these examples; see `AmgConfig.examples`."""
+        return replace(self, base=self.base.like(examples))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return {
+            **{n: v for n, v in vars(self).items() if n not in ("base", "starts")},
+            "base": self.base.to_dict(),
+            "starts": [c.to_dict() for c in self.starts],
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> StudyConfig:
+        """Undo `to_dict`."""
+        base = AmgConfig.from_dict(values["base"])
+        starts = tuple(AmgConfig.from_dict(c) for c in values.get("starts", ()))
+        return cls(**{**values, "base": base, "starts": starts})
+
+
+Starts = Sequence[dict[str, Any]]
+
+WARM_STARTS: Starts = (
+    {"pred_iou_thresh": 0.7, "stability_score_thresh": 0.85},
+    {"pred_iou_thresh": 0.8, "stability_score_thresh": 0.9, "box_nms_thresh": 0.5},
+    {"pred_iou_thresh": 0.6, "stability_score_thresh": 0.7, "box_nms_thresh": 0.4},
+    {"pred_iou_thresh": 0.7, "stability_score_thresh": 0.85, "box_nms_thresh": 0.85},
+)
+"""Tried first, after the defaults: permissive, tidy, very permissive, and for overlaps."""
+
+_OF_CROPS = ("crop_nms_thresh", "crop_overlap_ratio", "crop_n_points_downscale_factor")
+
+
+def space(study_config: StudyConfig) -> dict[str, Setting]:
+    """Return the settings that a search may change: those of its scope that have an effect.
+
+    Without crops, and with a scope that adds none, nothing depends on the settings of crops but
+    the last clean-up, which then keeps its default; nor anything on the density of a grid where SAM
+    is asked at centres, nor on likeness where no good objects are known.
+    """
+    found = searched(study_config.scope)
+    idle: tuple[str, ...] = ()
+    if study_config.base.prompts == "centres":
+        idle += OF_GRIDS
+    if not study_config.base.examples:
+        idle += OF_EXAMPLES
+    if "crop_n_layers" not in found and study_config.base.crop_n_layers == 0:
+        idle += _OF_CROPS
+    return {name: setting for name, setting in found.items() if name not in idle}

@@ -1,0 +1,149 @@
+"""What matters: a weight and an objective for each reward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
+from superqt import QLabeledDoubleSlider
+
+from napari_samstar.core.rewards import REWARDS
+from napari_samstar.core.rewards.goal import OBJECTIVES, Goal
+from napari_samstar.core.rewards.presets import PRESETS
+from napari_samstar.widgets.forms.buttons import Drawer
+from napari_samstar.widgets.forms.numbers import plain_numbers
+from napari_samstar.widgets.forms.shared import combo
+
+MOST_WEIGHT = 3.0
+OWN = "Weights of my own"
+ARROW = 54  # px, of a menu besides its text
+
+
+class GoalForm(QWidget):
+    """A row for each reward; those without weight wait in a drawer.
+
+    Attributes
+    ----------
+    weights, objectives : dict
+        The slider and the menu of each reward, by its name.
+    preset_box : QComboBox
+        Goals in words.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed: Any = None
+        self.weights: dict[str, QLabeledDoubleSlider] = {}
+        self.objectives: dict[str, Any] = {}
+        self._labels: dict[str, QLabel] = {}
+        self._shown, self._hidden = QWidget(), QWidget()
+        self._drawer = Drawer(
+            "More rewards",
+            "Everything else that can be asked for. A weight above 0 counts.",
+            self._hidden,
+        )
+        self.preset_box = combo("A goal in words; the weights below follow.")
+        for name, preset in PRESETS.items():
+            self.preset_box.addItem(preset.label, name)
+            at = self.preset_box.count() - 1
+            self.preset_box.setItemData(at, preset.help, Qt.ItemDataRole.ToolTipRole)
+        self.preset_box.addItem(OWN, "")
+        self.preset_box.activated.connect(self._on_preset_activated)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self.preset_box)
+        column.addWidget(self._shown)
+        column.addWidget(self._drawer)
+        for part in (self._shown, self._hidden):
+            grid = QGridLayout(part)
+            grid.setContentsMargins(0, 0, 0, 0)
+            grid.setVerticalSpacing(2)
+            grid.setColumnStretch(1, 1)
+        for name in REWARDS:
+            self._add_row(name)
+        self.show_goal(next(iter(PRESETS.values())).goal)
+
+    def _add_row(self, name: str) -> None:
+        reward = REWARDS[name]
+        slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+        slider.setRange(0, MOST_WEIGHT)
+        slider.setSingleStep(0.1)
+        slider.setDecimals(1)
+        slider.setMinimumWidth(90)
+        plain_numbers(slider)
+        box = combo("The axis of the Pareto front that this counts towards.", OBJECTIVES)
+        # Qt reserves room for capitals; a panel this wide would leave none for the image.
+        longest = max(box.fontMetrics().horizontalAdvance(text) for text in OBJECTIVES)
+        box.setMinimumContentsLength(0)
+        box.setMinimumWidth(longest + ARROW)
+        label = QLabel(reward.label)
+        for widget in (label, slider):
+            needs = f"\nNeeds {reward.needs}." if reward.needs else ""
+            widget.setToolTip(reward.help + needs)
+        self.weights[name], self.objectives[name], self._labels[name] = slider, box, label
+        slider.valueChanged.connect(self._on_changed)
+        box.currentIndexChanged.connect(self._on_changed)
+
+    def goal(self) -> Goal:
+        """Return the goal as shown; UserError where all weights are 0."""
+        return Goal(
+            {name: round(slider.value(), 2) for name, slider in self.weights.items()},
+            {name: box.currentIndex() for name, box in self.objectives.items()},
+        )
+
+    def show_goal(self, goal: Goal) -> None:
+        """Show `goal`; its weighted rewards come first, the others go into the drawer."""
+        for name, slider in self.weights.items():
+            box = self.objectives[name]
+            with QSignalBlocker(slider), QSignalBlocker(box):
+                slider.setValue(goal.weights.get(name, 0.0))
+                box.setCurrentIndex(goal.objectives.get(name, REWARDS[name].objective))
+        weighted = [name for name in REWARDS if goal.weights.get(name, 0.0) > 0]
+        others = [name for name in REWARDS if name not in weighted]
+        for part, names in ((self._shown, weighted), (self._hidden, others)):
+            for row, name in enumerate(names):
+                widgets = (self._labels[name], self.weights[name], self.objectives[name])
+                for column, widget in enumerate(widgets):
+                    part.layout().addWidget(widget, row, column)
+        self._show_preset(goal)
+        self._drawer.setText(f"More rewards ({len(others)})")
+        self._drawer.setVisible(bool(others))
+
+    def swap_preset(self, before: str, after: str) -> bool:
+        """Show the preset `after` where `before` is on show; returns whether it was."""
+        swap = bool(self.preset_box.currentData() == before)
+        if swap:
+            self.show_goal(PRESETS[after].goal)
+        return swap
+
+    def _show_preset(self, goal: Goal) -> None:
+        """Name the preset that `goal` is, or say that it is none."""
+        same = [name for name, preset in PRESETS.items() if _alike(preset.goal, goal)]
+        self.preset_box.setCurrentIndex(self.preset_box.findData(same[0] if same else ""))
+
+    def _on_preset_activated(self, _: int) -> None:
+        preset = PRESETS.get(self.preset_box.currentData())
+        if preset is not None:
+            self.show_goal(preset.goal)
+            self._tell()
+
+    def _on_changed(self) -> None:
+        self.preset_box.setCurrentIndex(self.preset_box.findData(""))
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.changed is not None:
+            self.changed()
+
+
+def _alike(one: Goal, other: Goal) -> bool:
+    def facts(goal: Goal) -> dict[str, tuple[float, int]]:
+        return {
+            name: (weight, goal.objectives.get(name, REWARDS[name].objective))
+            for name, weight in goal.weights.items()
+            if weight > 0
+        }
+
+    return facts(one) == facts(other)

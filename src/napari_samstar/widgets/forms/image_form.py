@@ -1,0 +1,205 @@
+"""What to segment: layer, plane, colours and intensities, with a picture of what SAM sees."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
+
+from napari_samstar.core.image.mapping import ImageMapping
+from napari_samstar.widgets.forms.pixel_row import PixelRow
+from napari_samstar.widgets.forms.shared import combo, form, note
+from napari_samstar.widgets.forms.thumbnail import Thumbnail
+from napari_samstar.widgets.viewer.layers import (
+    Placement,
+    image_layers,
+    leading_shape,
+    shown_plane,
+    source_of,
+)
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from napari_samstar.core.image.source import Source
+    from napari_samstar.widgets.panel import Panel
+
+STRETCHES = {
+    "Percentiles 0.1 – 99.9": "percentile",
+    "The layer's contrast limits": "limits",
+    "None (as stored)": "none",
+}
+RECIPE_STRETCH = "As in the recipe"
+PLANES = {
+    "As shown in the viewer": "none",
+    "Maximum over the first axis": "max",
+    "Mean over the first axis": "mean",
+}
+COLOURS = {"All colours": None, "Red": 0, "Green": 1, "Blue": 2}
+EMPTY = "Drop an image into napari, or use File > Open Sample > SAM* samstar."
+
+
+class ImageForm(QWidget):
+    """Chooses a plane of an image layer, and how it becomes 8-bit."""
+
+    def __init__(self, panel: Panel) -> None:
+        super().__init__()
+        self._viewer = panel.viewer
+        self._recipe: ImageMapping | None = None
+        self._watched: weakref.ref[Image] | None = None
+        self.layer_box = combo("The image layer to segment.")
+        self.plane_box = combo("Which plane of a stack SAM sees.", PLANES)
+        self.channel_box = combo("Show SAM all colours, or one of them as grey.", COLOURS)
+        self.stretch_box = combo("How intensities become the 8-bit image that SAM sees.", STRETCHES)
+        self.invert_box = QCheckBox("Invert")
+        self.invert_box.setToolTip("Show SAM a negative: for dark objects it may find more.")
+        self.plane_note = note()
+        self.pixel_row = PixelRow(panel)
+        self.thumbnail = Thumbnail(self._source)
+        self._lay_out()
+        self.layer_box.currentIndexChanged.connect(self._on_layer_chosen)
+        for box in (self.plane_box, self.channel_box, self.stretch_box):
+            box.currentIndexChanged.connect(self.thumbnail.refresh)
+        self.plane_box.currentIndexChanged.connect(self._show_plane)
+        self.invert_box.toggled.connect(self.thumbnail.refresh)
+        viewer = self._viewer()
+        assert viewer is not None
+        for event in ("inserted", "removed", "renamed"):
+            panel.listen(getattr(viewer.layers.events, event), self.refresh_layers)
+        panel.listen(viewer.dims.events.current_step, self._show_plane)
+        self.refresh_layers()
+
+    def _lay_out(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        self._form = form()
+        intensities = QHBoxLayout()
+        intensities.addWidget(self.stretch_box, 1)
+        intensities.addWidget(self.invert_box)
+        self._form.addRow("Layer", self.layer_box)
+        self._form.addRow("Plane", self.plane_box)
+        self._form.addRow("Colour", self.channel_box)
+        self._form.addRow("Intensities", intensities)
+        column.addLayout(self._form)
+        column.addWidget(self.plane_note)
+        column.addWidget(self.thumbnail)
+        column.addWidget(self.pixel_row)
+
+    # --- what is chosen -----------------------------------------------------------------------
+
+    def layer(self) -> Image | None:
+        """Return the chosen layer, None where there is none."""
+        viewer, name = self._viewer(), self.layer_box.currentText()
+        layers = image_layers(viewer) if viewer is not None else []
+        return next((layer for layer in layers if layer.name == name), None)
+
+    def source(self) -> tuple[Source, Placement] | None:
+        """Return what to segment and where it lies; UserError where that cannot be."""
+        viewer, layer = self._viewer(), self.layer()
+        if viewer is None or layer is None:
+            return None
+        plane = shown_plane(layer, viewer)
+        return source_of(layer, plane, self.mapping()), Placement.of(layer, plane)
+
+    def planes(self) -> tuple[int, ...]:
+        """Return the lengths of the axes before (row, col), () for a single plane."""
+        layer = self.layer()
+        return () if layer is None or not self._in_planes() else leading_shape(layer)
+
+    def mapping(self) -> ImageMapping:
+        """Return how intensities are mapped, without the plane."""
+        layer = self.layer()
+        name = self.stretch_box.currentText()
+        recipe = self._recipe if name == RECIPE_STRETCH else None
+        stretch = recipe.stretch if recipe is not None else STRETCHES[name]
+        limits = recipe.limits if recipe is not None else None
+        if recipe is None and stretch == "limits" and layer is not None:
+            low, high = layer.contrast_limits
+            limits = (float(low), float(high))
+        return ImageMapping(
+            stretch=cast("Literal['percentile', 'limits', 'none']", stretch),
+            low=recipe.low if recipe is not None else ImageMapping.low,
+            high=recipe.high if recipe is not None else ImageMapping.high,
+            limits=limits,
+            invert=self.invert_box.isChecked(),
+            channel=COLOURS[self.channel_box.currentText()]
+            if layer is not None and layer.rgb
+            else None,
+            projection="none" if self._in_planes() else self._projection(),
+        )
+
+    def show_mapping(self, mapping: ImageMapping) -> None:
+        """Show the intensities, colour and projection of a recipe."""
+        self._recipe = mapping
+        if self.stretch_box.findText(RECIPE_STRETCH) < 0:
+            self.stretch_box.addItem(RECIPE_STRETCH)
+        self.stretch_box.setCurrentText(RECIPE_STRETCH)
+        self.invert_box.setChecked(mapping.invert)
+        self.plane_box.setCurrentIndex(list(PLANES.values()).index(mapping.projection))
+        if mapping.channel in COLOURS.values():
+            self.channel_box.setCurrentIndex(list(COLOURS.values()).index(mapping.channel))
+        self.thumbnail.refresh()
+
+    def _projection(self) -> Any:
+        return PLANES[self.plane_box.currentText()]
+
+    def _in_planes(self) -> bool:
+        """Return whether planes are segmented as they are, and not one made of all."""
+        layer = self.layer()
+        return layer is None or not leading_shape(layer) or self._projection() == "none"
+
+    def _source(self) -> Source | None:
+        chosen = self.source()
+        return None if chosen is None else chosen[0]
+
+    # --- what happened ------------------------------------------------------------------------
+
+    def refresh_layers(self, *_: Any) -> None:
+        """Show the layers that there are; a new one is chosen while there was none."""
+        viewer = self._viewer()
+        names = [layer.name for layer in image_layers(viewer)] if viewer is not None else []
+        watched = self._watched() if self._watched is not None else None
+        before = watched.name if watched is not None else self.layer_box.currentText()
+        with QSignalBlocker(self.layer_box):
+            self.layer_box.clear()
+            self.layer_box.addItems(names)
+            if before in names:
+                self.layer_box.setCurrentText(before)
+        self._on_layer_chosen()
+
+    def _on_layer_chosen(self, *_: Any) -> None:
+        layer = self.layer()
+        watched = self._watched() if self._watched is not None else None
+        if layer is not watched:
+            if watched is not None:
+                watched.events.contrast_limits.disconnect(self._on_limits)
+                watched.events.data.disconnect(self.thumbnail.refresh)
+            if layer is not None:
+                layer.events.contrast_limits.connect(self._on_limits)
+                layer.events.data.connect(self.thumbnail.refresh)
+            self._watched = weakref.ref(layer) if layer is not None else None
+        self.layer_box.setToolTip(layer.name if layer is not None else "No image is open.")
+        self._form.setRowVisible(self.plane_box, layer is not None and bool(leading_shape(layer)))
+        self._form.setRowVisible(self.channel_box, layer is not None and bool(layer.rgb))
+        self.thumbnail.setVisible(layer is not None)
+        self.pixel_row.show_layer(layer)
+        self._show_plane()
+
+    def _on_limits(self, *_: Any) -> None:
+        if STRETCHES.get(self.stretch_box.currentText()) == "limits":
+            self.thumbnail.refresh()
+
+    def _show_plane(self, *_: Any) -> None:
+        viewer, layer = self._viewer(), self.layer()
+        if viewer is None or layer is None:
+            self.plane_note.setText(EMPTY)
+            self.plane_note.show()
+            return
+        plane = shown_plane(layer, viewer) if self._in_planes() else ()
+        where = f"Plane {', '.join(map(str, plane))}, as shown in the viewer." if plane else ""
+        self.plane_note.setText(where)
+        self.plane_note.setVisible(bool(where))
+        self.thumbnail.refresh()

@@ -1,0 +1,144 @@
+"""Which SAM, and where it runs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+
+from napari_samstar.core.image.source import ModelChoice
+from napari_samstar.core.models.downloads import local_file
+from napari_samstar.core.models.registry import REGISTRY
+from napari_samstar.widgets.forms.shared import combo, form, note
+from napari_samstar.widgets.jobs.workers import worker_of
+from napari_samstar.widgets.shell.alive import when_alive
+from napari_samstar.widgets.shell.importing import program_ends
+from napari_samstar.widgets.shell.torch_import import start_torch
+
+if TYPE_CHECKING:
+    from napari_samstar.core.tuning.workflow import Segmented
+
+DEVICES = {"Best available": "auto", "CPU": "cpu", "NVIDIA GPU (cuda)": "cuda", "Apple GPU": "mps"}
+OWN_FILE = "A file of my own…"
+
+
+class ModelForm(QWidget):
+    """Chooses a model and a device, and says what is known about both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reasons: dict[str, str] = {}
+        self._own: dict[str, bool] = {}
+        self._chosen = next(iter(REGISTRY))  # what a cancelled choice of a file goes back to
+        self.model_box = combo("Which SAM. Larger ones see better and take longer.")
+        for name in REGISTRY:
+            self.model_box.addItem(_model_text(name), name)
+        self.model_box.addItem(OWN_FILE, "")
+        self.model_box.activated.connect(self._on_model_activated)
+        self.device_box = combo("Where SAM runs.", DEVICES)
+        self.device_box.currentIndexChanged.connect(self._on_device_chosen)
+        self.note = note()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        rows = form()
+        rows.addRow("Model", self.model_box)
+        rows.addRow("Device", self.device_box)
+        column.addLayout(rows)
+        column.addWidget(self.note)
+        self._show()
+
+    def choice(self) -> ModelChoice:
+        """Return the model and the device."""
+        return ModelChoice(self.model_box.currentData(), DEVICES[self.device_box.currentText()])
+
+    def sees_centres(self) -> bool:
+        """Return whether the model proposes prompts; of a file of one's own known once loaded."""
+        name = self.model_box.currentData()
+        info = REGISTRY.get(name)
+        return info.architecture == "pocket" if info else self._own.get(name, False)
+
+    def show_model(self, name: str) -> None:
+        """Choose a model by its registry name or the path of its file."""
+        at = self.model_box.findData(name)
+        if at < 0:
+            at = self.model_box.count() - 1
+            self.model_box.insertItem(at, name.replace("\\", "/").rsplit("/", 1)[-1], name)
+        self.model_box.setCurrentIndex(at)
+        self._chosen = name
+        self._show()
+
+    def show_loaded(self, segmented: Segmented) -> None:
+        """Show where the model runs that was loaded, and that its file is there now."""
+        from napari_samstar.core.prompts.centres import sees_centres
+
+        self._reasons[segmented.choice.device] = segmented.model.device_reason
+        self._own[segmented.choice.name] = sees_centres(segmented.model.sam)
+        at = self.model_box.findData(segmented.choice.name)
+        if segmented.choice.name in REGISTRY:
+            self.model_box.setItemText(at, _model_text(segmented.choice.name))
+        self._show()
+
+    def look_for_devices(self) -> None:
+        """Find out where SAM would run, off the GUI thread, because torch takes seconds to load."""
+        device = self.choice().device
+        if device in self._reasons:
+            return
+        worker = worker_of(_reason, device)
+        worker.returned.connect(partial(when_alive(self._on_reason), device))
+        worker.start()
+
+    def _on_reason(self, device: str, text: str) -> None:
+        self._reasons.setdefault(device, text)
+        self._show()
+
+    def _on_device_chosen(self, *_: Any) -> None:
+        self.look_for_devices()
+        self._show()
+
+    def _show(self, *_: Any) -> None:
+        name = self.model_box.currentData()
+        info = REGISTRY.get(name)
+        if info is None:
+            about = f"Your own checkpoint: {name}"
+        else:
+            about = f"{info.advice} Licence: {info.licence}."
+        reason = self._reasons.get(self.choice().device, "")
+        where = f"Runs on {reason}" if reason else "Starting PyTorch…"
+        self.note.setText(f"{about}<br>{where}")
+        self.model_box.setToolTip(about)
+
+    def _on_model_activated(self, index: int) -> None:
+        if self.model_box.itemData(index) == "":
+            self._ask_for_file()
+        self._chosen = self.model_box.currentData()
+        self._show()
+
+    def _ask_for_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self, "A SAM checkpoint", "", "SAM checkpoints (*.pth *.pt *.safetensors)"
+        )
+        self.show_model(path or self._chosen)
+
+
+def _reason(device: str) -> str:
+    from napari_samstar.core.errors import UserError
+
+    start_torch().wait()
+    if program_ends():
+        return ""
+    from napari_samstar.core.models.device import choose_device
+
+    try:
+        return choose_device(device).reason
+    except UserError as error:
+        return str(error)
+
+
+def _model_text(name: str) -> str:
+    info = REGISTRY[name]
+    if info.url is None:
+        return f"{name} (included)"
+    ready = ", ready" if local_file(info).is_file() else ", to download"
+    return f"{name} ({info.size_bytes / 2**20:.0f} MB{ready})"

@@ -1,0 +1,133 @@
+"""What every dock panel is: a scrolling column, and listeners that go when it goes."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
+from qtpy.QtWidgets import (
+    QDockWidget,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_samstar.widgets.shell.alive import when_alive
+from napari_samstar.widgets.shell.docking import MARK, PLUGIN, dock_of, share_place
+from napari_samstar.widgets.viewer.controller import controller_of
+
+if TYPE_CHECKING:
+    import napari
+
+
+class Panel(QScrollArea):
+    """Base of the dock panels: a column of rows, and listeners that go when the panel goes.
+
+    It scrolls, so that a small screen keeps room for the image.
+
+    Closing a panel deletes the Qt objects while the session lives on; a listener left behind
+    would then call into freed memory.
+    """
+
+    HIGH = 420  # px, the height it asks for at most
+
+    seen_changed = Signal(bool)
+    """Whether anyone can see the panel: Qt calls a dock behind another tab visible as well."""
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.setObjectName(MARK)
+        self.controller = controller_of(viewer)
+        self.viewer = weakref.ref(getattr(viewer, "__wrapped__", viewer))
+        self.seen = False
+        self._dock: QDockWidget | None = None
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        content = QWidget()
+        self.setWidget(content)
+        self.column = QVBoxLayout(content)
+        self.column.setContentsMargins(8, 8, 8, 8)
+        self.column.setSpacing(6)
+        self._connections: list[tuple[Any, Callable[..., Any]]] = []
+        connections = self._connections
+        self.destroyed.connect(lambda: _disconnect(connections))
+
+    def sizeHint(self) -> QSize:
+        """Return what the content would like, but not higher than a small screen allows."""
+        size = self.widget().sizeHint()
+        return QSize(size.width() + 16, min(size.height(), self.HIGH))
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the width of the content, which does not scroll sideways."""
+        return QSize(self.widget().minimumSizeHint().width() + 16, 120)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Ask for more width where the content does: an opened drawer may be wider."""
+        done = bool(super().eventFilter(watched, event))
+        if event.type() == QEvent.Type.LayoutRequest and watched is self.widget():
+            self.updateGeometry()
+        return done
+
+    def listen(self, signal: Any, method: Callable[..., Any]) -> None:
+        """Connect `method`, of this panel or of a part of it, until the panel is destroyed."""
+        forward = when_alive(method)
+        signal.connect(forward)
+        self._connections.append((signal, forward))
+
+    def showEvent(self, event: Any) -> None:
+        """Learn from the dock when its tab is chosen."""
+        super().showEvent(event)
+        above = dock_of(self)
+        if above is not None and above is not self._dock:
+            self._dock = above
+            above.visibilityChanged.connect(when_alive(self._set_seen))
+            QTimer.singleShot(0, when_alive(self._share_place))
+        self._set_seen(True)
+
+    def _share_place(self) -> None:
+        if self._dock is not None:
+            share_place(self._dock)
+
+    def hideEvent(self, event: Any) -> None:
+        """Note that nobody can see the panel."""
+        super().hideEvent(event)
+        self._set_seen(False)
+
+    def _set_seen(self, seen: bool) -> None:
+        if seen != self.seen:
+            self.seen = seen
+            self.seen_changed.emit(seen)
+
+    def follow(self, label: QLabel) -> None:
+        """Let the links of a `note` open the panels that they name."""
+        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+        label.linkActivated.connect(self.open_panel)
+
+    def open_panel(self, name: str) -> None:
+        """Open another panel of the plugin, or bring it to the front."""
+        viewer = self.viewer()
+        if viewer is not None:
+            dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, name)
+            dock.show()
+            dock.raise_()
+
+    def row(self, *widgets: QWidget, stretch: int = 0) -> QHBoxLayout:
+        """Add a row of widgets; `stretch` is the position of the one that takes the space."""
+        line = QHBoxLayout()
+        line.setSpacing(6)
+        for k, widget in enumerate(widgets):
+            line.addWidget(widget, 1 if k == stretch else 0)
+        self.column.addLayout(line)
+        return line
+
+
+def _disconnect(connections: list[tuple[Any, Callable[..., Any]]]) -> None:
+    for signal, method in connections:
+        signal.disconnect(method)
+    connections.clear()

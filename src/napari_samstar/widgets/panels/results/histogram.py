@@ -1,0 +1,55 @@
+"""How large the objects are: a histogram in physical units, in napari's colours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+
+from napari_samstar.widgets.panels.front.plot import ACCENT, colours, paint_axes
+
+HIGH = 130  # px
+FEW = 4  # objects in the highest bar
+
+
+class Histogram(pg.PlotWidget):
+    """Bars of the diameters of all objects."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedHeight(HIGH)
+        self.setMenuEnabled(False)
+        self.hideButtons()
+        self.setMouseEnabled(x=False, y=False)
+        self.bars = pg.BarGraphItem(x=[], height=[], width=1)
+        self.addItem(self.bars)
+        for side in ("left", "bottom"):
+            self.getAxis(side).enableAutoSIPrefix(False)
+        self.setLabel("left", "objects")
+
+    def draw(self, table: Any) -> str:
+        """Show the diameters of a table of measurements; returns them in one sentence."""
+        name = next((c for c in table.columns if str(c).startswith("diameter_")), None)
+        values = table[name].to_numpy() if name is not None else np.empty(0)
+        unit = str(name).partition("_")[2] if name is not None else "px"
+        if not len(values):
+            self.bars.setOpts(x=[], height=[], width=1)
+            return "<b>No objects</b> in this layer."
+        heights, edges = np.histogram(values, bins="auto" if len(values) > 4 else len(values))
+        self.bars.setOpts(x=edges[:-1], height=heights, width=np.diff(edges), x0=edges[:-1])
+        # No halves of objects; where there are many, pyqtgraph's own ticks are whole numbers.
+        self.getAxis("left").setTickSpacing(*((1, 1) if heights.max() <= FEW else (None, None)))
+        self.setLabel("bottom", f"diameter ({unit})")
+        self.autoRange()
+        low, middle, high = np.percentile(values, [10, 50, 90])
+        return (
+            f"<b>{len(values)} objects</b>, median diameter {middle:.3g} {unit} "
+            f"(most between {low:.3g} and {high:.3g})."
+        )
+
+    def paint(self, theme_name: str) -> None:
+        """Take over the colours of a napari theme."""
+        paint_axes(self, theme_name)
+        back, _, _ = colours(theme_name)
+        self.bars.setOpts(brush=ACCENT, pen=pg.mkPen(back))  # neighbours would run into one

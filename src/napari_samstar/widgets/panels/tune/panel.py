@@ -1,0 +1,265 @@
+"""The Tune panel: what a good segmentation is, and how long to look for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from qtpy.QtWidgets import QPushButton, QSpinBox
+
+from napari_samstar.core.errors import UserError
+from napari_samstar.core.rewards.expectations import Expectations
+from napari_samstar.core.tuning.inputs import SearchInputs
+from napari_samstar.widgets.forms.buttons import Drawer
+from napari_samstar.widgets.forms.expectation_form import ExpectForm
+from napari_samstar.widgets.forms.extra_images_form import SeveralForm
+from napari_samstar.widgets.forms.goal_form import GoalForm
+from napari_samstar.widgets.forms.job_bar import JobBar
+from napari_samstar.widgets.forms.shared import combo, failure, form, heading, link, note
+from napari_samstar.widgets.panel import Panel
+from napari_samstar.widgets.panels.tune.held_out import HeldOutNote
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_samstar.core.tuning.record import StudyRecord
+
+SCOPES = {
+    "Filters only (instant)": "filters",
+    "Filters and one zoom level": "zoom",
+    "Filters and point grids": "grids",
+    "Everything, with zoom levels": "everything",
+}
+
+
+PAIR = ("balanced", "like_examples")
+"""The goals without and with good examples."""
+
+
+class TunePanel(Panel):
+    """Searches SAM's settings for what the user asks for."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self._problem = ""
+        self.column.addWidget(heading("What matters"))
+        self.goal_form = GoalForm()
+        self.goal_form.changed = self._on_goal_changed
+        self.column.addWidget(self.goal_form)
+        self.expect_form = ExpectForm(self)
+        self.column.addWidget(
+            Drawer(
+                "What you know about the objects",
+                "Sizes, number, shapes. Some rewards need it; the others do without.",
+                self.expect_form,
+            )
+        )
+        self._build_search_rows()
+        self._build_buttons()
+        self.job_bar = JobBar(self)
+        self.column.addWidget(self.job_bar)
+        self.message = note()
+        self.follow(self.message)
+        self.column.addWidget(self.message)
+        self.held_out = HeldOutNote(self)
+        self.column.addWidget(self.held_out)
+        self.column.addStretch(1)
+        events = self.controller.session.events
+        for event in (events.segmented, events.front, events.earlier):
+            self.listen(event, self._on_session_changed)
+        for name in ("inserted", "removed", "renamed"):  # Continue may wait for an image
+            self.listen(getattr(napari_viewer.layers.events, name), self._on_layers_changed)
+        self.listen(events.loaded, self._on_session_loaded)
+        self.listen(self.controller.jobs.changed, self._on_jobs_changed)
+        self.listen(self.controller.jobs.failed, self._on_jobs_failed)
+        self._on_session_loaded()
+        self.expect_form.examples_changed = self._on_examples_changed
+        self._on_examples_changed()
+        self._refresh()
+
+    def _build_search_rows(self) -> None:
+        self.column.addWidget(heading("Search"))
+        self.scope_box = combo(
+            "Filters re-use what SAM has proposed. Grids and zoom levels ask SAM again.", SCOPES
+        )
+        self.scope_box.currentIndexChanged.connect(self._refresh)
+        self.budget_box = QSpinBox()
+        self.budget_box.setRange(32, 10_000)
+        self.budget_box.setSingleStep(100)
+        self.budget_box.setValue(400)
+        self.budget_box.setToolTip("How many settings are tried.")
+        self.seed_box = QSpinBox()
+        self.seed_box.setRange(0, 2**31 - 1)
+        self.seed_box.setToolTip("The same seed gives the same result.")
+        rows = form()
+        rows.addRow("May change", self.scope_box)
+        rows.addRow("Settings to try", self.budget_box)
+        rows.addRow("Seed", self.seed_box)
+        self.column.addLayout(rows)
+        self.several_form = SeveralForm(self)
+        self.several_form.changed = self._on_session_changed
+        self.several_drawer = Drawer(
+            "More planes and images",
+            "Search on several at once, and check the settings on others.",
+            self.several_form,
+        )
+        self.column.addWidget(self.several_drawer)
+
+    def _build_buttons(self) -> None:
+        self.run_button = QPushButton("Tune")
+        self.run_button.setToolTip("Search settings in the background; the front grows meanwhile.")
+        self.run_button.clicked.connect(self.run)
+        self.continue_button = QPushButton("Continue")
+        self.continue_button.setToolTip(
+            "Go on with the last search on this image: what was tried is not tried again. "
+            "It survives a Stop, a closed window and a crash."
+        )
+        self.continue_button.clicked.connect(self.go_on)
+        self.row(self.run_button, self.continue_button)
+
+    # --- what the user does ---------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Start the search on the segmented plane."""
+        if self.controller.session.segmented is None:
+            return
+        self._on_session_changed()
+        try:
+            self.controller.searching.start(
+                self.goal_form.goal(), self._study_config(), self._inputs()
+            )
+        except UserError as error:
+            self._on_jobs_failed(str(error))
+
+    def go_on(self) -> None:
+        """Continue the last search on this image."""
+        self._on_session_changed()
+        session = self.controller.session
+        if session.study_config is None and session.earlier is not None and session.earlier.inputs:
+            self._enter(session.earlier.inputs)
+        try:
+            self.controller.searching.go_on(self.budget_box.value(), self._inputs())
+        except UserError as error:
+            self._on_jobs_failed(str(error))
+        goal = self.controller.session.goal
+        if goal is not None:
+            self.goal_form.show_goal(goal)
+
+    def _enter(self, inputs: dict[str, Any]) -> None:
+        """Enter what an earlier search was told."""
+        self.expect_form.restore(Expectations.from_dict(inputs["expectations"]))
+        self.several_form.restore(inputs["others"])
+
+    def _inputs(self) -> SearchInputs:
+        expect, several = self.expect_form, self.several_form
+        return SearchInputs(
+            expect.expectations(), expect.marks(), several.others(), several.minutes()
+        )
+
+    def _study_config(self) -> Any:
+        from napari_samstar.core.tuning.config import StudyConfig
+
+        segmented = self.controller.session.segmented
+        assert segmented is not None
+        scope = cast(
+            "Literal['filters', 'grids', 'everything']", SCOPES[self.scope_box.currentText()]
+        )
+        return StudyConfig(
+            scope=scope,
+            trials=self.budget_box.value(),
+            seed=self.seed_box.value(),
+            base=segmented.selection.config,
+        )
+
+    def _on_examples_changed(self) -> None:
+        """Go after the examples, or no longer; weights of the user's own stay as they are."""
+        given = self.expect_form.has_examples()
+        if self.goal_form.swap_preset(*(PAIR if given else reversed(PAIR))):
+            self._on_goal_changed()
+
+    def _on_goal_changed(self) -> None:
+        try:
+            self.controller.session.set_goal(self.goal_form.goal())
+        except UserError as error:
+            self._on_jobs_failed(str(error))
+
+    # --- what happened ------------------------------------------------------------------------
+
+    def _on_session_loaded(self, *_: Any) -> None:
+        if self.controller.session.goal is not None:
+            self.goal_form.show_goal(self.controller.session.goal)
+
+    def _on_session_changed(self, *_: Any) -> None:
+        self._problem = ""
+        self._refresh()
+
+    def _on_layers_changed(self, *_: Any) -> None:
+        # Previews come and go as well, and an estimate of time is not made for each of them.
+        if self.controller.session.earlier is not None:
+            self._refresh()
+
+    def _refresh(self, *_: Any) -> None:
+        session = self.controller.session
+        ready = session.segmented is not None
+        self.run_button.setEnabled(ready)
+        earlier = session.earlier if not session.trials else None
+        idle = not self.controller.jobs.busy
+        self.continue_button.setVisible(bool(session.trials) or earlier is not None)
+        waits_for = [] if earlier is None else self.several_form.not_open(_others(earlier))
+        self.continue_button.setEnabled(ready and idle and not waits_for)
+        if not ready:
+            self.message.setText(f"First press <i>Segment</i> in the {link('Segment')} panel.")
+        elif problem := self._problem or self._mistake():
+            self.message.setText(failure(problem))
+        elif session.front is not None:
+            front = session.front
+            self.message.setText(
+                f"<b>{len(front.trials)} settings tried</b>, {len(front.members)} of them "
+                f"on the {link('Pareto front')}. Click a point there to see its objects."
+            )
+        elif earlier is not None:
+            self.message.setText(_about_earlier(earlier, waits_for))
+        else:
+            self.message.setText(self._estimate())
+
+    def _mistake(self) -> str:
+        """Return what is wrong with the planes as they are typed, empty where nothing is."""
+        try:
+            self.several_form.others()
+        except UserError as error:
+            return str(error)
+        return ""
+
+    def _estimate(self) -> str:
+        from napari_samstar.core.tuning import joint
+
+        segmented = self.controller.session.segmented
+        assert segmented is not None
+        others = len(self.several_form.others())
+        seconds = joint.seconds(segmented.bank, self._study_config(), others)
+        if not seconds:
+            return "Ready: SAM has proposed all it needs to, so this takes seconds."
+        span = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+        return f"SAM itself will run for up to {span}; the rest takes seconds."
+
+    def _on_jobs_changed(self, status: Any) -> None:
+        self.job_bar.show_status(status)
+        if not status.title or not self.job_bar.isVisible():
+            self._refresh()
+
+    def _on_jobs_failed(self, text: str) -> None:
+        self._problem = text
+        self._refresh()
+
+
+def _others(run: StudyRecord) -> list[dict[str, Any]]:
+    return list(run.inputs.get("others", ()))
+
+
+def _about_earlier(run: StudyRecord, waits_for: list[str]) -> str:
+    n = len(_others(run))
+    beside = f" with {n} more" if n else ""
+    tried = f"({len(run.trials)} settings tried, {run.started[:10]})"
+    then = "<b>Continue</b> takes them up again."
+    if waits_for:
+        then = f"open <i>{', '.join(waits_for)}</i> to continue."
+    return f"You tuned this image{beside} before {tried}: {then}"

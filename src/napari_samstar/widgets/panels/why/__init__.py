@@ -1,0 +1,1 @@
+"""The panel that says why an object is missing."""

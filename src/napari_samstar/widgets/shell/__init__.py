@@ -1,0 +1,1 @@
+"""How panels open, and how the window stays responsive."""

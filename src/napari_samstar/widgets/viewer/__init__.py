@@ -1,0 +1,1 @@
+"""What belongs to a viewer, whichever panels are open."""

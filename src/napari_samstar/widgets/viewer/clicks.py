@@ -1,0 +1,41 @@
+"""Clicks on the canvas, told apart from drags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_samstar.widgets.shell.alive import when_alive
+from napari_samstar.widgets.viewer.listening import MouseListening
+
+if TYPE_CHECKING:
+    import napari
+
+STILL = 4  # px on the canvas: a hand that clicks moves a little
+
+
+class CanvasClicks(MouseListening):
+    """Calls a widget's method with the event of every left click on the canvas, while it is on.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    method : callable
+        A method of a widget; it is left alone once the widget is gone.
+    """
+
+    def __init__(self, viewer: napari.Viewer, method: Callable[[Any], None]) -> None:
+        super().__init__(viewer)
+        self._call = when_alive(method)
+
+    def _on_press(self, _: Any, event: Any) -> Generator[None, None, None]:
+        if event.button != 1:
+            return
+        start = np.array(event.pos, dtype=float)
+        yield
+        while event.type == "mouse_move":
+            yield
+        if np.abs(np.array(event.pos, dtype=float) - start).max() <= STILL:
+            self._call(event)

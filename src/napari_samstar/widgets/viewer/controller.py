@@ -1,0 +1,265 @@
+"""What belongs to a viewer, whichever panels are open: session, jobs, history, layers."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import QTimer
+
+from napari_samstar.app.session import Session
+from napari_samstar.widgets.jobs.activity import Activity
+from napari_samstar.widgets.jobs.jobs import Job, Jobs
+from napari_samstar.widgets.jobs.workers import worker_of
+from napari_samstar.widgets.shell.graphics import free_in_own_context
+from napari_samstar.widgets.shell.torch_import import trim_memory
+from napari_samstar.widgets.viewer import work
+from napari_samstar.widgets.viewer.autosave_controller import AutosaveController
+from napari_samstar.widgets.viewer.history import Action, History
+from napari_samstar.widgets.viewer.layer_writer import RECIPE_KEY, LayerWriter
+from napari_samstar.widgets.viewer.layers import pixel_size
+from napari_samstar.widgets.viewer.search import Searching
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image
+
+    from napari_samstar.core.amg.config import AmgConfig
+    from napari_samstar.core.image.source import ModelChoice, Source
+    from napari_samstar.core.results.recipe import Recipe
+    from napari_samstar.core.tuning.record import StudyRecord
+    from napari_samstar.core.tuning.workflow import Segmented
+    from napari_samstar.widgets.viewer.layers import Placement
+
+
+SEGMENT = "Segment"
+RETIRE = 4000  # ms after which hidden helper layers leave napari's list
+
+
+class ViewerController:
+    """One viewer's session and jobs. Panels come and go; the desk stays with the viewer."""
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self.session = Session()
+        self.jobs = Jobs()
+        self.history = History()
+        self.layers = LayerWriter(viewer, self.history)
+        self.autosave_controller = AutosaveController(viewer, self.layers)
+        self._rest = QTimer()
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(RETIRE)
+        self._rest.timeout.connect(self.layers.retire)
+        self.layers.hidden.connect(self._on_hidden)
+        self.searching = Searching(self.session, self.jobs, self.cache)
+        self._activity = Activity(self.jobs)
+        self._cache: Any = None
+        self._source: weakref.ref[Image] | None = None
+        self._wanted: weakref.ref[Image] | None = None
+        events = self.session.events
+        events.selection.connect(self._on_session_selection)
+        events.pinned.connect(self._on_session_pinned)
+        # After napari's own listeners: removing more layers before the canvas has let go of this
+        # one leaves it drawing freed memory.
+        viewer.layers.events.removed.connect(self._on_layer_removed, position="last")
+        free_in_own_context(viewer)
+        viewer.bind_key("Control-Alt-Z", _undo, overwrite=True)
+        viewer.bind_key("Control-Alt-Shift-Z", _redo, overwrite=True)
+
+    # --- jobs ---------------------------------------------------------------------------------
+
+    def segment(
+        self,
+        source: Source,
+        choice: ModelChoice,
+        config: AmgConfig,
+        placement: Placement,
+        layer: Image | None = None,
+    ) -> None:
+        """Start segmenting a plane of `layer` that lies at `placement`."""
+
+        def finish(outcome: tuple[Segmented, StudyRecord | None]) -> None:
+            segmented, earlier = outcome
+            self.layers.placement = placement
+            self._source = weakref.ref(layer) if layer is not None else None
+            self.session.set_segmented(segmented)
+            if not self.session.trials:
+                self.session.earlier = earlier
+
+        self.searching.hand_over()
+        self._wanted = weakref.ref(layer) if layer is not None else None
+        arguments = (self, source, choice, config)
+        self.jobs.start(Job(SEGMENT, work.segment, arguments, on_result=finish))
+
+    def segment_stack(
+        self, source: Source, planes: Sequence[tuple[int, ...]], whole: Labels
+    ) -> None:
+        """Start applying the settings on show to `planes`; fills the empty stack layer `whole`."""
+        segmented, selection = self.session.segmented, self.session.selection
+        recipe = self.session.recipe()
+        if segmented is None or selection is None or recipe is None:
+            return
+        whole.metadata = {RECIPE_KEY: recipe.to_dict() | {"rescued": []}}
+        filler = work.StackFiller(self.layers, whole)
+        arguments = (self, source, planes, segmented.model, selection.config)
+        self.jobs.start(Job("Apply to all planes", work.planes, arguments, on_step=filler.put))
+
+    @property
+    def source(self) -> Image | None:
+        """The image layer that was segmented last, while it is there."""
+        return self._source() if self._source is not None else None
+
+    def compare(self, position: int) -> str:
+        """Show what changes from the masks on show to those of another evaluation.
+
+        Returns the counts: gained, lost, changed, the same; empty where nothing is on show.
+        """
+        from napari_samstar.core.amg.select import select
+        from napari_samstar.core.masks.compare import compare
+
+        session = self.session
+        if session.segmented is None or session.selection is None:
+            return ""
+        bank = session.segmented.bank
+        other = select(bank, session.trials[position].config)
+        found = compare(bank.masks, session.selection.ids, other.ids)
+        self.layers.compare(found.picture(bank.masks))
+        return found.sentence
+
+    # --- what the user keeps ------------------------------------------------------------------
+
+    def apply(self, into: Labels | None = None) -> Labels | None:
+        """Turn the masks on show into a Labels layer that carries its recipe.
+
+        A new layer, or the objects of `into` replaced; either can be undone.
+        """
+        labels, recipe = self._labels(), self.session.recipe()
+        if labels is None or recipe is None:
+            return None
+        layer = self.layers.apply(labels, recipe.to_dict(), into)
+        if layer is not None:
+            self.measure(layer)
+        return layer
+
+    def pin(self, mask_id: int) -> None:
+        """Keep a candidate whatever the settings say: in the preview, and in the applied layer."""
+        from napari_samstar.core.amg.pinned import describe
+
+        session = self.session
+        if session.segmented is None or mask_id in session.pinned:
+            return
+        store = session.segmented.bank.masks
+        before, after = session.pinned, (*session.pinned, mask_id)
+        in_layer = self.layers.keep(store.dense(mask_id), list(describe(store, after)))
+        bank = session.segmented.bank
+
+        def put(pinned: tuple[int, ...]) -> None:
+            # The image may have changed since; then only the layer is undone.
+            if session.segmented is not None and session.segmented.bank is bank:
+                session.pinned = pinned
+
+        def redo() -> None:
+            put(after)
+            if in_layer is not None:
+                in_layer.redo()
+
+        def undo() -> None:
+            put(before)
+            if in_layer is not None:
+                in_layer.undo()
+
+        self.history.do(Action("Keep an object", redo, undo))
+
+    def load(self, recipe: Recipe) -> None:
+        """Set the panels as a recipe says."""
+        self.session.load(recipe)
+
+    def measure(self, layer: Labels) -> None:
+        """Give a layer its table of measurements as features, a moment later."""
+        rows, cols = layer.data.shape[-2:]
+        planes = np.array(layer.data).reshape(-1, rows, cols)
+        segmented = self.session.segmented
+        recipe = layer.metadata.get(RECIPE_KEY, {})
+        ours = segmented is not None and recipe.get("image", {}).get("key") == segmented.image.key
+        image = segmented.image if segmented is not None and ours else None
+        # Not one of `jobs`: measuring must not stop a running search.
+        facts = (planes, image, *pixel_size(layer))
+        worker = worker_of(work.measure, *facts)
+        worker.returned.connect(partial(work.set_features, weakref.ref(layer)))
+        worker.start()
+
+    # --- what happened ------------------------------------------------------------------------
+
+    def _labels(self) -> Any:
+        """Return the masks on show as a label image; None where there are none."""
+        segmented, selection = self.session.segmented, self.session.selection
+        if segmented is None or selection is None:
+            return None
+        from napari_samstar.core.masks.labels import paint
+
+        if selection is segmented.selection and not self.session.pinned:
+            return segmented.labels
+        return paint(segmented.bank.masks, selection.ids, self.session.pinned)
+
+    def _on_session_selection(self, *_: Any, reveal: bool = True) -> None:
+        labels = self._labels()
+        if labels is not None:
+            self.layers.preview(labels, reveal=reveal)
+
+    def _on_hidden(self) -> None:
+        self._rest.start()
+
+    def _on_session_pinned(self, *_: Any) -> None:
+        self._on_session_selection(reveal=self.layers.applied is None)
+
+    def _on_layer_removed(self, event: Any) -> None:
+        """Let go of everything that was made from an image that is gone."""
+        wanted = self._wanted() if self._wanted is not None else None
+        if event.value is wanted and self.jobs.status.title == SEGMENT:
+            self.jobs.stop()
+        if self.source is None or event.value is not self.source:
+            return
+        self.jobs.stop()
+        self._source = None
+        self.session.forget()
+        if self._cache is not None:
+            self._cache.clear_memory()
+        # Not now: removed while napari still removes the image, the canvas draws freed memory.
+        QTimer.singleShot(0, self.layers.drop)
+        # The last step of a stopped job still holds what it works on.
+        self.jobs.when_idle(trim_memory)
+
+    def cache(self) -> Any:
+        """Return the embedding cache that all jobs of this viewer share."""
+        if self._cache is None:
+            from napari_samstar.core.models.encoder import default_cache
+
+            self._cache = default_cache()
+        return self._cache
+
+
+def _undo(viewer: napari.Viewer) -> None:
+    controller_of(viewer).history.undo()
+
+
+def _redo(viewer: napari.Viewer) -> None:
+    controller_of(viewer).history.redo()
+
+
+_controllers: WeakKeyDictionary[napari.Viewer, ViewerController] = WeakKeyDictionary()
+
+
+def controller_of(viewer: napari.Viewer) -> ViewerController:
+    """Return the viewer's desk.
+
+    napari hands plugins a proxy of the viewer, a new one each time: the desk is kept by what the
+    proxy wraps.
+    """
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    if viewer not in _controllers:
+        _controllers[viewer] = ViewerController(viewer)
+    return _controllers[viewer]

@@ -1,0 +1,179 @@
+"""Labels are written in the background, and come back when their image is opened again."""
+
+from __future__ import annotations
+
+import errno
+import os
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+
+from napari_samstar.core.results import autosave
+from napari_samstar.widgets.forms.go_on_row import GoOnRow
+from napari_samstar.widgets.panels.segment.panel import SegmentPanel
+from napari_samstar.widgets.viewer import autosave_controller
+from napari_samstar.widgets.viewer.autosave_tasks import POOL
+from napari_samstar.widgets.viewer.controller import controller_of
+from napari_samstar.widgets.viewer.layer_writer import RECIPE_KEY
+from tests.widgets.conftest import discs
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path))
+    monkeypatch.setattr(autosave_controller, "REST", 50)
+
+
+def settle(qtbot: Any) -> None:
+    """Wait until everything that changed is on disk."""
+    qtbot.wait(200)
+    POOL.submit(int).result()
+    qtbot.wait(50)
+
+
+def opened(make_napari_viewer: Any, image: Any, **more: Any) -> Any:
+    viewer = make_napari_viewer()
+    viewer.add_image(image, name="a micrograph", **more)
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel)
+    row = panel.findChild(GoOnRow)
+    return SimpleNamespace(viewer=viewer, controller=controller_of(viewer), row=row)
+
+
+def painted(controller: Any, viewer: Any, qtbot: Any, shape: Any = (128, 160)) -> Labels:
+    """A layer of the user's own, made, painted on and undone in part."""
+    qtbot.waitUntil(lambda: len(controller.autosave_controller._images) > 0, timeout=20_000)
+    layer = viewer.add_labels(np.zeros(shape, np.int32), name="by hand")
+    layer.brush_size = 9
+    for k in range(1, 4):
+        layer.paint((*[0] * (len(shape) - 2), 20 * k, 30), k)
+    layer.undo()
+    settle(qtbot)
+    return layer
+
+
+def test_what_was_painted_comes_back_bit_for_bit_in_another_session(
+    make_napari_viewer: Any, qtbot: Any
+) -> None:
+    first = opened(make_napari_viewer, discs())
+    assert first.row.isHidden()
+    layer = painted(first.controller, first.viewer, qtbot)
+    layer.metadata = {RECIPE_KEY: {"model": "pocket"}}
+    layer.paint((99, 99), 7)
+    settle(qtbot)
+    expected = np.array(layer.data)
+    assert set(np.unique(expected)) == {0, 1, 2, 7}
+
+    # No clean end of the first session: a second one, with the same image under another name.
+    second = opened(make_napari_viewer, discs(), scale=(0.5, 0.5), units=("nm", "nm"))
+    second.viewer.layers[0].name = "renamed"
+    qtbot.waitUntil(lambda: not second.row.isHidden(), timeout=20_000)
+    assert "by hand" in second.row.text.text()
+    assert "3 objects" in second.row.text.text()
+    second.row.button.click()
+    qtbot.waitUntil(lambda: "by hand" in second.viewer.layers, timeout=20_000)
+    back = second.viewer.layers["by hand"]
+    assert back.data.dtype == layer.data.dtype
+    np.testing.assert_array_equal(back.data, expected)
+    assert back.metadata[RECIPE_KEY] == {"model": "pocket"}
+    np.testing.assert_allclose(back.scale, (0.5, 0.5))
+    assert second.row.isHidden()
+    second.controller.history.undo()
+    assert "by hand" not in second.viewer.layers
+
+
+def test_one_plane_of_a_stack_comes_back_on_its_plane_and_the_whole_stack_as_a_whole(
+    make_napari_viewer: Any, qtbot: Any
+) -> None:
+    stack = np.stack([discs(), discs()[::-1], discs()[:, ::-1]])
+    first = opened(make_napari_viewer, stack, scale=(3, 1, 1))
+    qtbot.waitUntil(lambda: len(first.controller.autosave_controller._images) > 0, timeout=20_000)
+    single = np.zeros((1, 128, 160), np.int32)
+    single[0, 9, 9] = 4
+    first.viewer.add_labels(single, name="one plane", translate=(6, 0, 0), scale=(3, 1, 1))
+    whole = np.zeros((3, 128, 160), np.uint8)
+    whole[1, 5:9, 5:9] = 1
+    first.viewer.add_labels(whole, name="all planes", scale=(3, 1, 1))
+    settle(qtbot)
+
+    second = opened(make_napari_viewer, stack, scale=(5, 1, 1))
+    qtbot.waitUntil(lambda: not second.row.isHidden(), timeout=20_000)
+    second.row.button.click()
+    qtbot.waitUntil(lambda: len(second.viewer.layers) == 3, timeout=20_000)
+    np.testing.assert_array_equal(second.viewer.layers["one plane"].data, single)
+    np.testing.assert_allclose(second.viewer.layers["one plane"].translate, (10, 0, 0))
+    np.testing.assert_array_equal(second.viewer.layers["all planes"].data, whole)
+    np.testing.assert_allclose(second.viewer.layers["all planes"].scale, (5, 1, 1))
+
+
+def test_a_change_just_before_the_viewer_closes_is_written(
+    make_napari_viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = opened(make_napari_viewer, discs())
+    layer = painted(first.controller, first.viewer, qtbot)
+    monkeypatch.setattr(autosave_controller, "REST", 60_000)
+    layer.paint((99, 99), 9)
+    expected = np.array(layer.data)
+    first.viewer.close()
+    POOL.submit(int).result()
+    image = autosave.identity(discs())
+    ((saved,),) = [s.layers for s in autosave.find(image)]
+    np.testing.assert_array_equal(autosave.load(saved).labels, expected)
+
+
+def test_a_removed_layer_is_not_offered_and_unchanged_files_are_not_saved(
+    make_napari_viewer: Any, qtbot: Any, tmp_path: Any
+) -> None:
+    first = opened(make_napari_viewer, discs())
+    painted(first.controller, first.viewer, qtbot)
+    other = first.viewer.add_labels(np.ones((128, 160), np.uint8), name="thrown away")
+    settle(qtbot)
+    first.viewer.layers.remove(other)
+    settle(qtbot)
+    np.save(tmp_path / "truth.npy", np.ones((128, 160), np.uint8))
+    (truth,) = first.viewer.open(tmp_path / "truth.npy", layer_type="labels", plugin="napari")
+    settle(qtbot)
+    image = autosave.identity(discs())
+    assert [s.name for s in autosave.find(image)[0].layers] == ["by hand"]
+    truth.data[0, 0] = 9
+    truth.refresh()
+    settle(qtbot)
+    assert {s.name for s in autosave.find(image)[0].layers} == {"by hand", truth.name}
+
+
+def test_a_full_disk_is_said_once_and_nothing_else_stops(
+    make_napari_viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(autosave_controller, "show_warning", said.append)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez_compressed", full)
+        first = opened(make_napari_viewer, discs())
+        layer = painted(first.controller, first.viewer, qtbot)
+        layer.paint((60, 60), 5)
+        settle(qtbot)
+        assert len(said) == 1
+        assert "The disk is full" in said[0]
+    layer.paint((80, 80), 6)
+    settle(qtbot)
+    image = autosave.identity(discs())
+    np.testing.assert_array_equal(
+        autosave.load(autosave.find(image)[0].layers[0]).labels, layer.data
+    )
+
+
+def test_an_offer_can_be_put_away(make_napari_viewer: Any, qtbot: Any) -> None:
+    first = opened(make_napari_viewer, discs())
+    painted(first.controller, first.viewer, qtbot)
+    second = opened(make_napari_viewer, discs())
+    qtbot.waitUntil(lambda: not second.row.isHidden(), timeout=20_000)
+    second.row.close_button.click()
+    assert second.row.isHidden()
+    assert second.controller.autosave_controller.offers() == []

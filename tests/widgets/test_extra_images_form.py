@@ -1,0 +1,133 @@
+"""Tuning on planes and images besides the one on show, and checking on others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_samstar.widgets.forms.extra_images_form import HOLD, TUNE
+from tests.widgets.conftest import discs, wait_until_idle
+
+IDLE = 240_000
+
+
+@pytest.fixture
+def stack(panels: Any, qtbot: Any) -> Any:
+    """The panels after plane 1 of a stack was segmented, beside another image."""
+    panels.viewer.layers.clear()
+    data = np.stack([discs()[::-1], discs(), discs()[:, ::-1], discs()[::-1, ::-1]])
+    panels.viewer.add_image(discs().T, name="another", visible=False)
+    panels.viewer.add_image(data, name="stack", scale=(2, 0.5, 0.5), units=("nm",) * 3)
+    panels.segment.image_form.layer_box.setCurrentText("stack")
+    panels.viewer.dims.set_current_step(0, 1)
+    panels.segment.run_button.click()
+    wait_until_idle(panels, qtbot)
+    assert panels.segment.controller.session.segmented is not None, panels.segment.message.text()
+    return panels
+
+
+def test_alone_there_is_a_hint_and_no_fields(segmented: Any) -> None:
+    form = segmented.tune.several_form
+    assert not form.hint.isHidden()
+    assert form.tuned_field.isHidden()
+    assert form.others() == ()
+    assert segmented.tune.held_out.isHidden()
+
+
+def test_planes_and_images_are_chosen_and_mistakes_are_said(stack: Any) -> None:
+    form = stack.tune.several_form
+    assert not form.tuned_field.isHidden()
+    assert list(form.choices) == ["another"]
+    form.tuned_field.setText("0-1")
+    form.held_field.setText("3")
+    form.choices["another"].setCurrentText(HOLD)
+    found = form.others()
+    assert [(o.source.name, o.held_out) for o in found] == [
+        ("stack, plane 0", False), ("stack, plane 3", True), ("another", True),
+    ]  # fmt: skip
+    assert found[0].source.read().shape == (128, 160)
+    assert found[2].source.read().shape == (160, 128)
+    form.held_field.setText("1")
+    stack.tune.run_button.click()
+    assert "Plane 1 is tuned on" in stack.tune.message.text()
+    form.held_field.setText("9")
+    stack.tune.run_button.click()
+    assert "no plane 9" in stack.tune.message.text()
+    form.held_field.setText("2-9")
+    form.held_field.editingFinished.emit()
+    assert "no plane 4" in stack.tune.message.text(), "said as it is typed"
+
+
+def test_what_goes_wrong_in_a_search_stays_in_the_panel(stack: Any, qtbot: Any) -> None:
+    stack.tune.several_form.tuned_field.setText("3")
+    stack.tune.goal_form.weights["count"].setValue(1)
+    stack.tune.run_button.click()
+    wait_until_idle(stack, qtbot)
+    qtbot.wait(100)
+    assert "needs the number" in stack.tune.message.text()
+    stack.tune.expect_form.fields["count"].setText("4")
+    stack.tune.run_button.click()
+    assert "needs" not in stack.tune.message.text()
+    stack.tune.controller.jobs.stop()
+    wait_until_idle(stack, qtbot)
+
+
+def test_a_search_on_several_is_checked_on_what_was_held_out(stack: Any, qtbot: Any) -> None:
+    tune, session = stack.tune, stack.tune.controller.session
+    tune.several_form.tuned_field.setText("0")
+    tune.several_form.held_field.setText("3")
+    tune.several_form.choices["another"].setCurrentText(TUNE)
+    tune.budget_box.setValue(48)
+    tune.run_button.click()
+    wait_until_idle(stack, qtbot)
+    assert len(session.trials) == 48, tune.message.text()
+    assert [len(session.evaluators.tuned), len(session.evaluators.held_out)] == [3, 1]
+    qtbot.waitUntil(lambda: "→" in tune.held_out.text.text(), timeout=IDLE)
+    assert "stack, plane 3" in tune.held_out.text.text()
+    before = tune.held_out.text.text()
+    stack.front.choose(session.front.defaults)
+    qtbot.waitUntil(lambda: "→" in tune.held_out.text.text() != before, timeout=IDLE)
+    images = session.recipe().tuning["images"]
+    assert [x["held_out"] for x in images] == [False, False, False, True]
+    tune.continue_button.click()
+    wait_until_idle(stack, qtbot)
+    assert len(session.trials) == 96
+
+
+def test_a_search_on_several_goes_on_after_the_images_were_closed(stack: Any, qtbot: Any) -> None:
+    tune, viewer = stack.tune, stack.viewer
+    session = tune.controller.session
+    form, size = tune.several_form, tune.expect_form.fields["small"]
+    tune.expect_form.unit_box.setCurrentText("px")  # the other image has no pixel size
+    size.setText("11.5")
+    form.tuned_field.setText("0, 2")
+    form.held_field.setText("3")
+    form.choices["another"].setCurrentText(TUNE)
+    tune.budget_box.setValue(32)
+    tune.run_button.click()
+    wait_until_idle(stack, qtbot)
+    before = session.trials
+    assert len(before) == 32, tune.message.text()
+
+    layers = {name: viewer.layers[name] for name in ("another", "stack")}
+    for layer in layers.values():
+        viewer.layers.remove(layer)
+    for field in (form.tuned_field, form.held_field, size):
+        field.setText("")
+    qtbot.wait(300)
+    viewer.add_layer(layers["stack"])
+    viewer.dims.set_current_step(0, 1)
+    stack.segment.run_button.click()
+    wait_until_idle(stack, qtbot)
+    assert "with 4 more before (32 settings" in tune.message.text()
+    assert "open <i>another</i>" in tune.message.text()
+    assert not tune.continue_button.isEnabled()
+    viewer.add_layer(layers["another"])
+    tune.continue_button.click()
+    assert (form.tuned_field.text(), form.held_field.text(), size.text()) == ("0, 2", "3", "11.5")
+    assert form.choices["another"].currentText() == TUNE
+    wait_until_idle(stack, qtbot)
+    assert session.trials[:32] == before
+    assert len(session.trials) == 32 + tune.budget_box.value()

@@ -1,0 +1,165 @@
+"""Layers and panels that go, or come twice, in the middle of something."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+
+from napari_samstar.core.results.stack import PlaneLabels
+from napari_samstar.widgets.panels.tune.panel import TunePanel
+from napari_samstar.widgets.viewer.history import History
+from napari_samstar.widgets.viewer.layer_writer import COMPARISON_NAME, PREVIEW_NAME, LayerWriter
+from napari_samstar.widgets.viewer.work import StackFiller
+from tests.widgets.conftest import discs, wait_until_idle
+
+
+def _search(panels: Any, qtbot: Any) -> Any:
+    """Start a search that would last; return the session once it has found something."""
+    session = panels.tune.controller.session
+    panels.tune.budget_box.setValue(5_000)
+    panels.tune.run_button.click()
+    qtbot.waitUntil(lambda: len(session.trials) > 10, timeout=60_000)
+    return session
+
+
+def test_an_image_that_is_removed_mid_search_takes_all_with_it(segmented: Any, qtbot: Any) -> None:
+    session, jobs = _search(segmented, qtbot), segmented.tune.controller.jobs
+    segmented.front.compare(int(session.front.members[0]))
+    segmented.viewer.layers.remove("discs")
+    assert not jobs.busy
+    wait_until_idle(segmented, qtbot)
+    assert session.segmented is None
+    assert session.trials == ()
+    qtbot.waitUntil(lambda: len(segmented.viewer.layers) == 0, timeout=10_000)
+    assert not segmented.tune.run_button.isEnabled()
+
+
+def test_an_image_that_is_removed_mid_segmentation_leaves_no_preview(
+    panels: Any, qtbot: Any
+) -> None:
+    jobs = panels.segment.controller.jobs
+    panels.segment.run_button.click()
+    assert jobs.busy
+    panels.viewer.layers.remove("discs")
+    wait_until_idle(panels, qtbot)
+    assert PREVIEW_NAME not in panels.viewer.layers
+    assert panels.segment.controller.session.segmented is None
+
+
+def test_a_panel_that_is_opened_again_mid_run_shows_the_run(segmented: Any, qtbot: Any) -> None:
+    session, viewer = _search(segmented, qtbot), segmented.viewer
+    viewer.window.remove_dock_widget(segmented.tune)
+    segmented.tune.deleteLater()
+    again = TunePanel(viewer)
+    viewer.window.add_dock_widget(again)
+    assert not again.job_bar.isHidden()
+    known = len(session.trials)
+    qtbot.waitUntil(lambda: len(session.trials) > known, timeout=60_000)
+    assert "settings tried" in again.message.text()
+    again.job_bar.stop.click()
+    wait_until_idle(segmented, qtbot)
+    assert again.job_bar.isHidden()
+    assert again.continue_button.isEnabled()
+
+
+def test_two_panels_of_a_kind_follow_and_one_may_close(segmented: Any, qtbot: Any) -> None:
+    viewer = segmented.viewer
+    twin = TunePanel(viewer)
+    viewer.window.add_dock_widget(twin)
+    session = _search(segmented, qtbot)
+    assert not twin.job_bar.isHidden()
+    viewer.window.remove_dock_widget(segmented.tune)
+    segmented.tune.deleteLater()
+    qtbot.wait(50)
+    twin.job_bar.stop.click()
+    wait_until_idle(segmented, qtbot)
+    assert session.front is not None
+    assert f"{len(session.trials)} settings tried" in twin.message.text()
+
+
+def test_a_preview_that_the_user_removed_comes_back_with_the_next_click(segmented: Any) -> None:
+    viewer, session = segmented.viewer, segmented.segment.controller.session
+    viewer.layers.remove(PREVIEW_NAME)
+    session.show(session.config.replace(pred_iou_thresh=0.4))
+    assert viewer.layers[PREVIEW_NAME].data.max() > 0
+
+
+def test_a_layer_removed_while_it_is_measured_stays_away(segmented: Any, qtbot: Any) -> None:
+    segmented.segment.apply_button.click()
+    viewer, controller = segmented.viewer, segmented.segment.controller
+    layer = controller.layers.applied
+    viewer.layers.remove(layer)
+    qtbot.waitUntil(lambda: len(layer.features) > 0, timeout=60_000)
+    assert layer not in viewer.layers
+    assert controller.layers.applied is None
+    controller.history.undo()
+    controller.history.redo()
+    assert layer in viewer.layers
+
+
+def test_a_stack_layer_that_the_user_removes_mid_run_does_not_come_back(
+    make_napari_viewer: Any,
+) -> None:
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((3, 8, 8)))
+    writer, whole = LayerWriter(viewer, History()), Labels(np.zeros((3, 8, 8), np.int32))
+    filler, plane = StackFiller(writer, whole), np.ones((8, 8), np.int32)
+    filler.put(PlaneLabels((0,), plane))
+    assert whole in viewer.layers
+    viewer.layers.remove(whole)
+    filler.put(PlaneLabels((1,), plane))
+    assert whole not in viewer.layers
+    assert whole.data[1].min() == 2, "a redo brings all planes back"
+
+
+def test_apply_undo_and_previews_hold_the_window_no_longer_than_napari(
+    segmented: Any, qtbot: Any
+) -> None:
+    """Processor time of the GUI thread beyond a bare layer's; the machine may be busy."""
+    viewer, front, history = segmented.viewer, segmented.front, segmented.front.controller.history
+    segmented.tune.budget_box.setValue(48)
+    segmented.tune.run_button.click()
+    wait_until_idle(segmented, qtbot)
+    labels = viewer.layers[PREVIEW_NAME].data.copy()
+    bare = viewer.add_labels(labels)  # the first one compiles shaders
+    viewer.layers.remove(bare)
+    add = _used(qtbot, lambda: viewer.add_labels(labels, name="bare"))
+    remove = _used(qtbot, lambda: viewer.layers.remove("bare"))
+    members = segmented.front.controller.session.front.members.tolist()
+    front.choose(members[0])
+    front.compare(members[-1])
+    assert _used(qtbot, lambda: front.choose(members[-1])) < 0.1, "back from a comparison"
+    assert front.controller.layers.temporary(COMPARISON_NAME) is None
+    assert _used(qtbot, front.apply_button.click) < add + 0.1
+    assert _used(qtbot, history.undo) < remove + 0.05
+    assert _used(qtbot, history.redo) < add + 0.1
+
+
+def _used(qtbot: Any, action: Any) -> float:
+    """Return the GUI thread's processor time for an action, s; without what is drawn later."""
+    qtbot.wait(100)
+    start = time.thread_time()
+    action()
+    return time.thread_time() - start
+
+
+def test_the_image_of_a_stack_may_go_while_its_labels_stay(panels: Any, qtbot: Any) -> None:
+    """napari alone crashes here with software OpenGL: it draws a plane of what is gone."""
+    viewer = panels.viewer
+    viewer.layers.clear()
+    qtbot.wait(300)
+    stack = viewer.add_image(np.stack([discs()] * 4), name="stack")
+    viewer.dims.set_current_step(0, 2)
+    panels.segment.image_form.layer_box.setCurrentText("stack")
+    panels.segment.run_button.click()
+    wait_until_idle(panels, qtbot)
+    applied = panels.segment.controller.apply()
+    qtbot.wait(300)
+    viewer.layers.remove(stack)
+    qtbot.wait(500)
+    viewer.screenshot(canvas_only=False)
+    assert applied.visible
+    assert PREVIEW_NAME not in viewer.layers

@@ -1,0 +1,172 @@
+"""Triton stays out of a process that draws with Mesa's LLVM."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import ctypes.util, ctypes, glob, sys
+from napari_samstar.widgets._torch import make_torch_safe
+make_torch_safe()
+assert "triton" not in sys.modules
+libraries = sorted(glob.glob("/usr/lib/*/libLLVM*.so*"))
+if not libraries:
+    print("no LLVM"); sys.exit()
+ctypes.CDLL(libraries[-1])
+make_torch_safe()
+import torch, torchvision
+assert sys.modules["triton"] is None
+print("fine", torch.zeros(2).sum().item())
+"""
+
+
+def runs_beside_mesas_llvm(program: str) -> None:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    if "no LLVM" in done.stdout:
+        pytest.skip("this machine has no libLLVM, so the clash cannot happen on it")
+    assert "fine" in done.stdout
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="Mesa and Triton meet on Linux only")
+
+
+@on_linux
+def test_torchvision_loads_beside_mesas_llvm() -> None:
+    runs_beside_mesas_llvm(PROGRAM)
+
+
+WAITS = """
+import sys, threading, time
+from napari_samstar.widgets._torch import make_torch_safe
+
+def load():
+    if sys.argv[1] == "ours":
+        make_torch_safe()
+    import torch
+
+longest, last = 0.0, time.process_time()
+thread = threading.Thread(target=load)
+thread.start()
+while thread.is_alive():
+    time.sleep(0.002)
+    now = time.process_time()
+    longest, last = max(longest, now - last), now
+print(longest)
+"""
+
+
+def longest_wait(how: str) -> float:
+    """Return the most processor time, s, that passes while another thread cannot run.
+
+    Processor time, not time: other programs do not count.
+    """
+    done = subprocess.run([sys.executable, "-c", WAITS, how], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system maps libraries itself")
+def test_the_import_of_torch_lets_other_threads_work() -> None:
+    assert longest_wait("ours") < 0.6 * longest_wait("plain")
+
+
+STARTED = """
+import gc, sys, threading
+from napari_samstar.widgets._torch import start_torch
+before = sys.getswitchinterval()
+ready = start_torch()
+assert start_torch() is ready
+ready.wait()
+assert "napari_samstar.core.tuning.workflow" in sys.modules
+for thread in threading.enumerate():
+    if thread.name == "samstar-import":
+        thread.join()
+assert gc.isenabled() and gc.get_freeze_count() == 0
+assert sys.getswitchinterval() == before
+"""
+
+
+def test_torch_is_imported_once_and_leaves_the_garbage_collector_as_it_was() -> None:
+    done = subprocess.run([sys.executable, "-c", STARTED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+ENDS = """
+import sys, threading, time
+from napari_samstar.widgets._torch import start_torch
+waiting = threading.Thread(target=start_torch().wait)
+waiting.start()
+time.sleep(float(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("seconds", ["0", "0.4", "1.5"])
+def test_a_program_that_ends_while_torch_is_imported_ends_quietly(seconds: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS, seconds], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+POLICY = """
+import os
+from napari_samstar.widgets._torch import make_torch_safe
+make_torch_safe()
+print(os.environ["OMP_WAIT_POLICY"])
+"""
+
+
+@pytest.mark.parametrize("given", ["", "ACTIVE"])
+def test_threads_of_torch_sleep_while_they_wait_unless_the_user_wants_else(given: str) -> None:
+    own = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    env = own | ({"OMP_WAIT_POLICY": given} if given else {})
+    done = subprocess.run([sys.executable, "-c", POLICY], capture_output=True, text=True, env=env)
+    assert done.stdout.strip() == (given or "PASSIVE"), done.stderr
+
+
+MEASURE = """
+import sys
+import numpy as np
+from napari_samstar.widgets import _work
+from napari_samstar.core import export, outputs
+planes = np.zeros((1, 20, 30), np.int32)
+planes[0, 5:9, 5:12] = 1
+table = _work.measure(planes, None, None, "px")
+assert 28 in table.to_numpy().ravel().tolist(), table
+assert "torch" not in sys.modules
+"""
+
+
+def test_measuring_and_exporting_a_layer_need_no_torch() -> None:
+    done = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+WORKER = """
+import ctypes, glob, sys
+from qtpy.QtCore import QCoreApplication
+from napari_samstar.widgets._workers import worker_of
+app = QCoreApplication([])
+libraries = sorted(glob.glob("/usr/lib/*/libLLVM*.so*"))
+if not libraries:
+    print("no LLVM"); sys.exit()
+ctypes.CDLL(libraries[-1])
+def load():
+    import torchvision
+    return "fine"
+worker = worker_of(load)
+worker.returned.connect(print)
+worker.finished.connect(app.quit)
+worker.start()
+app.exec_() if hasattr(app, "exec_") else app.exec()
+"""
+
+
+@on_linux
+def test_a_worker_may_be_the_first_to_import_torch() -> None:
+    runs_beside_mesas_llvm(WORKER)
