@@ -62,7 +62,7 @@ def quality(
             study_config = StudyConfig("filters", trials, population, seed, base)
             rows.append({"image": name, "seed": seed, **_pair(evaluator, study_config)})
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-    settings = {"seeds": seeds, "evaluations": trials, "population": population,
+    settings = {"seeds": seeds, "trials": trials, "population": population,
                 "points_per_side": points, "model": model, "scope": "filters"}  # fmt: skip
     print(json.dumps({"settings": settings, "summary": _summary(rows), "runs": rows}, indent=2))
 
@@ -142,7 +142,7 @@ def speed(points: int = 32, trials: int = 1000, side: int = 1024, image: str = "
     start = time.process_time()
     front(tried, Goal())
     about = {
-        "evaluations": trials,
+        "trials": trials,
         "candidates": _candidates(evaluator, study_config.base),
         "masks_kept": {"median": float(np.median(kept)), "most": int(kept.max())},
         "build_seconds": build,
@@ -192,7 +192,7 @@ def growth(trials: int = 60, side: int = 512) -> None:
                          "sum_s": float(np.sum(costs))}  # fmt: skip
         rows.append(row)
         print(json.dumps(row), file=sys.stderr, flush=True)
-    print(json.dumps({"evaluations": trials, "side": side, "rows": rows}, indent=2))
+    print(json.dumps({"trials": trials, "side": side, "rows": rows}, indent=2))
 
 
 def _costs(evaluator: Evaluator, study_config: StudyConfig) -> Iterator[float]:

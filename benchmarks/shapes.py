@@ -140,7 +140,7 @@ def main(seeds: int = 8, trials: int = 150) -> None:
         }
         for name in (*OWN_THRESHOLDS, *WITH_LIKENESS, "oracle_sams_thresholds", "oracle")
     }
-    print(json.dumps({"n": seeds, "evaluations": trials, "summary": summary, "runs": runs}))
+    print(json.dumps({"n": seeds, "trials": trials, "summary": summary, "runs": runs}))
 
 
 if __name__ == "__main__":

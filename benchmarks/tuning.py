@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 SPLITS = Path(__file__).parents[1] / "training" / "splits.json"
 PICKS = ("defaults", "thresholds", "hand", "knee", "best", "preset", "random", "oracle")
-BOUNDS = ("random_oracle", "told")
+BOUNDS = ("random_oracle", "truth_guided")
 HAND = WARM_STARTS[1]  # the setting by hand, fixed before any image was scored
 PRESET_OF = {
     "nuclei": "nuclei",
@@ -120,7 +120,7 @@ def main(
     study_config = _study_config(scope, trials, base)
     found = {
         "model": model, "prompts": prompts, "scope": scope, "points_per_side": points, "zoom": zoom,
-        "evaluations": trials, "seeds": seeds,
+        "trials": trials, "seeds": seeds,
         "summary": _summary(rows), "held_out": _held_out(cases, study_config, vanilla), "runs": rows,
     }  # fmt: skip
     print(json.dumps(found, indent=1))
@@ -175,10 +175,10 @@ def _row(
     scores["oracle"] = max(every, key=lambda s: s.f1)
     totals = [goal.total(e.rewards) for e in (*searched, *random_trials)]
     by_truth = [
-        case.score(e.config, known) for e in _evaluations(_inputs(case, study_config, known))
+        case.score(e.config, known) for e in _evaluations(_truth_guided(case, study_config, known))
     ]
     scores["random_oracle"] = max(every[len(searched) :], key=lambda s: s.f1)
-    scores["told"] = max(by_truth, key=lambda s: s.f1)
+    scores["truth_guided"] = max(by_truth, key=lambda s: s.f1)
     return {
         "image": case.name,
         "seed": study_config.seed,
@@ -191,7 +191,9 @@ def _row(
     }
 
 
-def _inputs(case: Case, study_config: StudyConfig, known: dict[bytes, Score]) -> Iterator[Any]:
+def _truth_guided(
+    case: Case, study_config: StudyConfig, known: dict[bytes, Score]
+) -> Iterator[Any]:
     """Search with F1 against the truth as the only reward."""
 
     def evaluate(config: AmgConfig) -> Iterator[Any]:

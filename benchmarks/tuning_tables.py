@@ -59,7 +59,7 @@ def tables(report: dict[str, Any]) -> str:
 def _command(report: dict[str, Any]) -> str:
     return (
         f"`python -m benchmarks.tuning --scope {report['scope']} --prompts {report['prompts']} "
-        f"--evaluations {report['trials']} --seeds "
+        f"--trials {report['trials']} --seeds "
         f"{report['seeds']} --points {report['points_per_side']} --images 2 --micrographs DIR`. "
         f"SAM's defaults are those of a grid of {report['points_per_side']} points per side. Mean "
         "(standard deviation over images)."
@@ -99,11 +99,11 @@ def _sentence(runs: Runs) -> str:
 
 
 def _bound(runs: Runs) -> str:
-    inputs, drawn = (runs.values(runs.images, name) for name in ("told", "random_oracle"))
+    guided, drawn = (runs.values(runs.images, name) for name in ("truth_guided", "random_oracle"))
     return (
         "How much better could any search be? One that is told the truth, with F1 as its only "
-        f"reward, reaches {_short(inputs.mean())} at the same budget, where the best of the random "
-        f"settings has {_short(drawn.mean())}: a gain of {_interval(inputs - drawn)}."
+        f"reward, reaches {_short(guided.mean())} at the same budget, where the best of the random "
+        f"settings has {_short(drawn.mean())}: a gain of {_interval(guided - drawn)}."
     )
 
 

@@ -31,7 +31,7 @@ from napari_samstar.core.rewards import REWARDS
 
 QUICK = ("--points-per-side", "4", "--device", "cpu")
 ALL = ("--pred-iou-thresh", "0", "--stability-score-thresh", "0")
-SEARCH = ("--evaluations", "12", "--population", "6")
+SEARCH = ("--trials", "12", "--population", "6")
 
 
 @pytest.fixture(scope="module")
@@ -202,12 +202,10 @@ def test_tune_writes_every_file(tuned):
     with (out / "front.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 12
-    assert [int(r["evaluation"]) for r in rows if r["on_front"] == "1"] == sorted(
+    assert [int(r["trial"]) for r in rows if r["on_front"] == "1"] == sorted(
         about["front"]["members"]
     )
-    assert [int(r["evaluation"]) for r in rows if r["picked"] == "1"] == [
-        about["picked"]["evaluation"]
-    ]
+    assert [int(r["trial"]) for r in rows if r["picked"] == "1"] == [about["picked"]["trial"]]
 
 
 def test_the_recipe_of_a_search_repeats_its_labels(tmp_path, tuned, image):
@@ -215,7 +213,7 @@ def test_the_recipe_of_a_search_repeats_its_labels(tmp_path, tuned, image):
     samstar("apply", out / "recipe.samstar.json", image, "-o", tmp_path / "again")
     np.testing.assert_array_equal(labels_in(tmp_path / "again"), labels_in(out))
     assert about["objects"] == labels_in(out).max()
-    assert Recipe.load(out / "recipe.samstar.json").tuning["plan"]["seed"] == 0
+    assert Recipe.load(out / "recipe.samstar.json").tuning["study"]["seed"] == 0
 
 
 def test_same_seed_same_search(tmp_path, tuned, model, image):
@@ -271,7 +269,7 @@ def test_several_images_held_out_ones_truth_and_report(tmp_path, model, image, o
     assert len(agreement["chosen"]["images"]) == 2
     assert list(held) == ["defaults", "chosen", "random"]
     assert held["chosen"]["images"][0]["true"] == 3
-    assert len(about["hypervolume"]["drawn"]) == len(about["hypervolume"]["searched"])
+    assert len(about["hypervolume"]["random"]) == len(about["hypervolume"]["searched"])
     recipe = Recipe.load(out / "recipe.samstar.json")
     assert [i["held_out"] for i in recipe.tuning["images"]] == [False, False, True]
     samstar("apply", out / "recipe.samstar.json", other_image, "-o", tmp_path / "again")
@@ -311,24 +309,24 @@ def test_a_larger_budget_continues_and_other_weights_start_from_it(
     tmp_path, tuned, model, other_image
 ):
     run = ("tune", other_image, "--model", model, *QUICK, "--population", "6", "-o", tmp_path / "o")
-    said = samstar(*run, "--evaluations", "12", "--continue").stderr
+    said = samstar(*run, "--trials", "12", "--continue").stderr
     assert "no earlier run" in said
     small = (tmp_path / "o" / "front.csv").read_text().splitlines()
-    said = samstar(*run, "--evaluations", "30", "--continue").stderr
+    said = samstar(*run, "--trials", "30", "--continue").stderr
     assert "Going on" in said
     large = (tmp_path / "o" / "front.csv").read_text().splitlines()
     settings = [",".join(line.split(",")[6:16]) for line in small]
     assert [",".join(line.split(",")[6:16]) for line in large[: len(small)]] == settings
-    said = samstar(*run, "--evaluations", "12", "--continue", "--weight", "boundary=3").stderr
+    said = samstar(*run, "--trials", "12", "--continue", "--weight", "boundary=3").stderr
     assert "starting from the best of" in said
-    plain = samstar(*run, "--evaluations", "12", "--weight", "boundary=3")
+    plain = samstar(*run, "--trials", "12", "--weight", "boundary=3")
     assert "earlier" not in plain.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL there")
 def test_a_killed_run_continues_to_the_same_result(tmp_path, model, image, monkeypatch):
     monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path / "cache"))
-    run = ("tune", image, "--model", model, *QUICK, "--population", "6", "--evaluations", "150")
+    run = ("tune", image, "--model", model, *QUICK, "--population", "6", "--trials", "150")
     process = start(*run, "-o", tmp_path / "killed")
     until = time.monotonic() + 240
     written = 0
@@ -446,7 +444,7 @@ def test_bad_recipes(tmp_path, image, model):
     ("options", "says"),
     [
         (("--population", "2"), "population must be at least"),
-        (("--evaluations", "8"), "budget"),
+        (("--trials", "8"), "budget"),
         (("--weight", "beauty=1"), "Unknown reward"),
         (("--weight", "coverage=-1"), "0 or more"),
         (("--pixel-size", "0.5"), "--unit"),
@@ -515,7 +513,7 @@ def start(*arguments):
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
 def test_ctrl_c_leaves_nothing(tmp_path, model, image):
     out = tmp_path / "new" / "out"
-    long = ("--points-per-side", "64", "--evaluations", "10000", "--device", "cpu")
+    long = ("--points-per-side", "64", "--trials", "10000", "--device", "cpu")
     process = start("tune", image, "-o", out, "--model", model, *long)
     assert "Model random" in process.stderr.readline()  # it works now
     assert names(tmp_path) == ["new"]
@@ -540,7 +538,7 @@ def test_a_text_file_through_the_real_command(tmp_path):
 
 HELP_IMPORTS = """
 import sys
-from napari_samstar.cli import main
+from napari_samstar.cli.main import main
 try:
     main()
 except SystemExit as error:
@@ -644,7 +642,7 @@ def test_demo_scores_defaults_and_tuned_against_the_truth(tmp_path, model, monke
         "napari_samstar.sample_data.load", lambda name: (read_image(image).array, truth, known)
     )
     run = ("demo", "-o", tmp_path / "out", "--model", model, "--points-per-side", "4",
-           "--evaluations", "32", "--device", "cpu")  # fmt: skip
+           "--trials", "32", "--device", "cpu")  # fmt: skip
     scores = json.loads(samstar(*run, "--json").stdout)["scores"]
     assert scores["defaults"]["true"] == scores["tuned"]["true"] == 2
     assert scores["tuned"]["found"] == labels_in(tmp_path / "out").max()

@@ -15,12 +15,12 @@ def run(image: str, seed: int, **f1: float) -> dict[str, Any]:
 
 
 REPORT = {
-    "scope": "zoom", "prompts": "centres", "evaluations": 10, "seeds": 2, "points_per_side": 20,
+    "scope": "zoom", "prompts": "centres", "trials": 10, "seeds": 2, "points_per_side": 20,
     "held_out": [{"set": "set", "n_seen": 1, "n_held_out": 2,
                   "seen": {"defaults": 0.1, "tuned": 0.2},
                   "held_out": {"defaults": 0.3, "tuned": 0.45}}],
-    "runs": [run("sample", 0, defaults=0.4, best=0.5, oracle=0.8, random=0.45, inputs=0.8),
-             run("sample", 1, defaults=0.4, best=0.7, oracle=0.8, random=0.45, inputs=0.9),
+    "runs": [run("sample", 0, defaults=0.4, best=0.5, oracle=0.8, random=0.45, truth_guided=0.8),
+             run("sample", 1, defaults=0.4, best=0.7, oracle=0.8, random=0.45, truth_guided=0.9),
              run("set/one", 0, defaults=0.2, best=0.3, oracle=0.4, random=0.35),
              run("set/one", 1, defaults=0.2, best=0.3, oracle=0.4, random=0.35)],
 }  # fmt: skip

@@ -174,7 +174,7 @@ def test_an_object_is_kept_in_the_applied_layer(writer: LayerWriter) -> None:
     assert step is not None
     step.redo()
     assert (layer.data[mask] == 2).all()
-    assert layer.metadata[RECIPE_KEY] == {"config": 1, "rescued": [{"box": []}]}
+    assert layer.metadata[RECIPE_KEY] == {"config": 1, "pinned": [{"box": []}]}
     step.undo()
     assert (layer.data == np.eye(8)).all()
     assert layer.metadata[RECIPE_KEY] == {"config": 1}

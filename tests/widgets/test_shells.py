@@ -15,7 +15,7 @@ HEAVY = ["pyqtgraph", "pandas", "tifffile", "torch", "napari", "magicgui"]
 
 LIGHT = f"""
 import sys
-import napari_samstar.widgets._shells
+import napari_samstar.widgets.shell.shells
 print(sorted({{m.partition(".")[0] for m in sys.modules}} & set({HEAVY!r})))
 """
 

@@ -10,7 +10,7 @@ import pytest
 
 PROGRAM = """
 import ctypes.util, ctypes, glob, sys
-from napari_samstar.widgets._torch import make_torch_safe
+from napari_samstar.widgets.shell.torch_import import make_torch_safe
 make_torch_safe()
 assert "triton" not in sys.modules
 libraries = sorted(glob.glob("/usr/lib/*/libLLVM*.so*"))
@@ -42,7 +42,7 @@ def test_torchvision_loads_beside_mesas_llvm() -> None:
 
 WAITS = """
 import sys, threading, time
-from napari_samstar.widgets._torch import make_torch_safe
+from napari_samstar.widgets.shell.torch_import import make_torch_safe
 
 def load():
     if sys.argv[1] == "ours":
@@ -77,7 +77,7 @@ def test_the_import_of_torch_lets_other_threads_work() -> None:
 
 STARTED = """
 import gc, sys, threading
-from napari_samstar.widgets._torch import start_torch
+from napari_samstar.widgets.shell.torch_import import start_torch
 before = sys.getswitchinterval()
 ready = start_torch()
 assert start_torch() is ready
@@ -98,7 +98,7 @@ def test_torch_is_imported_once_and_leaves_the_garbage_collector_as_it_was() -> 
 
 ENDS = """
 import sys, threading, time
-from napari_samstar.widgets._torch import start_torch
+from napari_samstar.widgets.shell.torch_import import start_torch
 waiting = threading.Thread(target=start_torch().wait)
 waiting.start()
 time.sleep(float(sys.argv[1]))
@@ -115,7 +115,7 @@ def test_a_program_that_ends_while_torch_is_imported_ends_quietly(seconds: str) 
 
 POLICY = """
 import os
-from napari_samstar.widgets._torch import make_torch_safe
+from napari_samstar.widgets.shell.torch_import import make_torch_safe
 make_torch_safe()
 print(os.environ["OMP_WAIT_POLICY"])
 """
@@ -150,7 +150,7 @@ def test_measuring_and_exporting_a_layer_need_no_torch() -> None:
 WORKER = """
 import ctypes, glob, sys
 from qtpy.QtCore import QCoreApplication
-from napari_samstar.widgets._workers import worker_of
+from napari_samstar.widgets.jobs.workers import worker_of
 app = QCoreApplication([])
 libraries = sorted(glob.glob("/usr/lib/*/libLLVM*.so*"))
 if not libraries:

@@ -74,7 +74,7 @@ def test_an_object_is_kept_undone_and_remembered(why: WhyPanel, qtbot: Any) -> N
     assert (preview[mask] == preview.max()).all()
     if applied is not None:
         assert len(set(applied.data[mask].tolist())) == 1
-        assert len(applied.metadata[RECIPE_KEY]["rescued"]) == 1
+        assert len(applied.metadata[RECIPE_KEY]["pinned"]) == 1
     assert not why.keep_button.isEnabled()
     recipe = Recipe.from_dict(json.loads(json.dumps(controller.session.recipe().to_dict())))
     bank = ProposalBank(

@@ -23,8 +23,16 @@ if TYPE_CHECKING:
     from napari_samstar.core.tuning.workflow import Segmented
 
 INVALIDATES: dict[str, tuple[str, ...]] = {
-    "segmented": ("jury", "plan", "evaluations", "front", "chosen", "rescued", "earlier"),
-    "evaluations": ("front",),
+    "segmented": (
+        "evaluators",
+        "study_config",
+        "trials",
+        "front",
+        "chosen",
+        "pinned",
+        "earlier",
+    ),
+    "trials": ("front",),
     "goal": ("front",),
 }
 """What a change makes worthless. `front` is made anew at once, the rest by the next run.
@@ -111,7 +119,7 @@ class Session:
 
     def start_tuning(self, goal: Goal, study_config: StudyConfig) -> None:
         """Forget the evaluations of an earlier run."""
-        self._reset("evaluations", "front", "chosen")
+        self._reset("trials", "front", "chosen")
         self.goal = goal
         self.study_config = study_config
 
@@ -179,7 +187,7 @@ class Session:
             "scope": self.study_config.scope,
             "seed": self.study_config.seed,
             "population": self.study_config.population,
-            "evaluations": len(self.trials),
+            "trials": len(self.trials),
             "expectations_px": self.evaluators.first.expectations.to_dict(),
             "picked": "by hand",
             "rewards": trial.rewards,
@@ -194,4 +202,4 @@ class Session:
 
     def _reset(self, *names: str) -> None:
         for name in names:
-            setattr(self, name, () if name in ("evaluations", "rescued") else None)
+            setattr(self, name, () if name in ("trials", "pinned") else None)

@@ -243,11 +243,11 @@ def about_tuning(
     ]
     return {
         "goal": request.goal.to_dict(),
-        "plan": outcome.study_config.to_dict(),
+        "study": outcome.study_config.to_dict(),
         "expectations_px": judged[0].evaluator.expectations.to_dict(),
         "picked": request.rule,
         "rewards": outcome.chosen.rewards,
-        "evaluations": len(outcome.front.trials),
+        "trials": len(outcome.front.trials),
         "hypervolume": outcome.front.hypervolume,
         **({"images": images} if len(images) > 1 else {}),
     }

@@ -216,4 +216,4 @@ def about_search(tuned: Tuned) -> dict[str, Any]:
 def _described(found: Front, position: int) -> dict[str, Any]:
     objectives = dict(zip(found.goal.names, found.points[position].tolist(), strict=True))
     trial = found.trials[position].to_dict()
-    return {"evaluation": position, **trial, "objectives": objectives}
+    return {"trial": position, **trial, "objectives": objectives}

@@ -72,7 +72,7 @@ def test_a_removed_layer_is_offered_only_where_nothing_else_is_left():
 def test_a_kill_in_the_middle_of_a_write_leaves_the_state_before(tmp_path):
     code = (
         "import numpy as np, itertools\n"
-        "from napari_samstar.core.autosave import SavedLabels, save\n"
+        "from napari_samstar.core.results.autosave import SavedLabels, save\n"
         "noise = np.random.default_rng(0).integers(0, 99, (1500, 1500)).astype(np.int32)\n"
         f"for k in itertools.count():\n    save({IMAGE!r}, 'one', SavedLabels('a', noise + k))\n"
         "    print(k, flush=True)\n"

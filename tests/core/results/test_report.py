@@ -219,7 +219,7 @@ def test_outcomes_are_json_ready():
     assert curve["counts"] == [20, 40, 60]
     assert curve["searched"] == sorted(curve["searched"])
     assert curve["searched"][-1] == pytest.approx(made.front.hypervolume)
-    assert curve["drawn"][-1] == pytest.approx(values["random"]["hypervolume"])
+    assert curve["random"][-1] == pytest.approx(values["random"]["hypervolume"])
     assert values["sensitivity"]["from"] == "random search"
     assert [c["held_out"] for c in values["checks"]] == [False, False, True]
     assert values["ground_truth"]["oracle"]["f1"] == pytest.approx(4 / 9)

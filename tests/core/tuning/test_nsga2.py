@@ -249,7 +249,7 @@ def test_first_configs_are_the_grids_of_the_scope():
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
-    [({"population": 2}, "population must be at least"), ({"evaluations": 9}, "one population")],
+    [({"population": 2}, "population must be at least"), ({"trials": 9}, "one population")],
 )
 def test_impossible_plans_get_one_sentence(change, sentence):
     with pytest.raises(UserError, match=sentence):

@@ -117,7 +117,7 @@ def test_a_header_torn_by_a_kill_is_written_anew(path):
     assert len(opened(path).known(BY)) == 2
 
 
-HEADER = {"format": "samstar-journal", "version": 1, "images": ["imagekey"], "model_sha256": "aa"}
+HEADER = {"format": "samstar-journal", "version": 2, "images": ["imagekey"], "model_sha256": "aa"}
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ HEADER = {"format": "samstar-journal", "version": 1, "images": ["imagekey"], "mo
         (json.dumps(HEADER) + "\n{}\n", "damaged"),
         (json.dumps(HEADER) + '\n{"of": "x"}\n', "damaged"),
         ('{"format": "samstar-recipe"}\n', "not a journal"),
-        (json.dumps(HEADER | {"version": 2}) + "\n", "version 2"),
+        (json.dumps(HEADER | {"version": 1}) + "\n", "version 1"),
         (json.dumps(HEADER | {"images": ["b"]}) + "\n", "another image"),
         (json.dumps(HEADER | {"model_sha256": "bb"}) + "\n", "another model"),
     ],
@@ -213,11 +213,11 @@ def test_the_latest_search_on_an_image_is_found_in_the_cache_folder(tmp_path, mo
 KILLED = """
 import sys, time
 from pathlib import Path
-from tests.core.tuning.test_storage import BY, GOAL, PLAN, evaluations, opened
+from tests.core.tuning.test_storage import BY, GOAL, PLAN, trials, opened
 made = opened(Path(sys.argv[1]))
 made.begin(GOAL, PLAN, BY)
 for k in range(10_000):
-    made.add(evaluations(1, k % 900))
+    made.add(trials(1, k % 900))
     print(k, flush=True)
 """
 

@@ -134,7 +134,7 @@ def front_rows(front: Front, picked: int | None) -> Iterator[dict[str, Any]]:
     objectives = ["objective_" + name.lower().replace(" ", "_") for name in front.goal.names]
     for k, trial in enumerate(front.trials):
         yield {
-            "evaluation": k,
+            "trial": k,
             "generation": trial.generation,
             "origin": trial.origin,
             "n_masks": trial.n_masks,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.models.loading import LoadedModel
 
 FORMAT = "samstar-recipe"
-VERSION = 1
+VERSION = 2
 SUFFIX = ".samstar.json"
 _PACKAGES = ("napari-samstar", "torch", "torchvision", "segment-anything", "numpy", "pymoo")
 
@@ -70,10 +70,10 @@ class Recipe:
         return {
             "format": FORMAT,
             "version": VERSION,
-            **{k: v for k, v in vars(self).items() if k not in ("config", "mapping", "rescued")},
+            **{k: v for k, v in vars(self).items() if k not in ("config", "mapping", "pinned")},
             "config": self.config.to_dict(),
             "mapping": self.mapping.to_dict(),
-            "rescued": list(self.pinned),
+            "pinned": list(self.pinned),
         }
 
     def save(self, path: str | Path) -> Path:
@@ -101,7 +101,7 @@ class Recipe:
                 model_sha256=str(values["model_sha256"]),
                 image=dict(values["image"]),
                 tuning=dict(values.get("tuning", {})),
-                pinned=tuple(dict(entry) for entry in values.get("rescued", ())),
+                pinned=tuple(dict(entry) for entry in values.get("pinned", ())),
                 adapter=str(values.get("adapter", "")),
                 software=dict(values.get("software", {})),
             )

@@ -158,9 +158,9 @@ def hypervolume_chart(summary: StudySummary) -> str:
     series = [
         Marks(list(zip(curve.counts, curve.searched, strict=True)), "searched", "search", "line")
     ]
-    if curve.random_trials:
-        random_trials = list(zip(curve.counts, curve.random_trials, strict=True))
-        series.append(Marks(random_trials, "drawn", "random search, same budget", "line"))
+    if curve.random:
+        random = list(zip(curve.counts, curve.random, strict=True))
+        series.append(Marks(random, "drawn", "random search, same budget", "line"))
     return chart(series, "Settings tried", "Hypervolume", "Hypervolume while the search went on")
 
 

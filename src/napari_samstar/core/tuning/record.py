@@ -47,11 +47,11 @@ class StudyRecord:
         return {
             "run": self.name,
             "goal": self.goal.to_dict(),
-            "plan": self.study_config.to_dict(),
-            "judged_by": self.fingerprint,
+            "study": self.study_config.to_dict(),
+            "fingerprint": self.fingerprint,
             "software": self.software,
             "started": self.started,
-            "told": self.inputs,
+            "inputs": self.inputs,
         }
 
     @classmethod
@@ -60,12 +60,12 @@ class StudyRecord:
         return cls(
             name=str(values["run"]),
             goal=Goal.from_dict(values["goal"]),
-            study_config=StudyConfig.from_dict(values["plan"]),
-            fingerprint=dict(values["judged_by"]),
+            study_config=StudyConfig.from_dict(values["study"]),
+            fingerprint=dict(values["fingerprint"]),
             software=str(values["software"]),
             started=str(values["started"]),
             trials=tuple(Trial.from_dict(e) for e in trials),
-            inputs=dict(values.get("told", {})),
+            inputs=dict(values.get("inputs", {})),
         )
 
     def same_fingerprint(self, fingerprint: Mapping[str, Any]) -> bool:
@@ -76,7 +76,7 @@ class StudyRecord:
         """Return whether `goal` and `study_config` ask for this very search, at any budget."""
         own, other = self.study_config.to_dict(), study_config.to_dict()
         for values in (own, other):
-            del values["evaluations"], values["starts"]
+            del values["trials"], values["starts"]
         return own == other and self.goal.to_dict() == goal.to_dict()
 
 

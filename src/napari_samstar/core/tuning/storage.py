@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("napari_samstar")
 
-FORMAT, VERSION = "samstar-journal", 1
+FORMAT, VERSION = "samstar-journal", 2
 MOST_FILES, MOST_BYTES = 200, 500 * 2**20
 """Of all journals in the cache; the oldest go when a new run starts."""
 

@@ -25,13 +25,13 @@ class Curve:
     ----------
     counts : tuple of int
         Evaluations so far.
-    searched, random_trials : tuple of float
+    searched, random : tuple of float
         Hypervolume of the search and of random search after so many; the latter may be empty.
     """
 
     counts: tuple[int, ...]
     searched: tuple[float, ...]
-    random_trials: tuple[float, ...]
+    random: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,12 +102,8 @@ class StudySummary:
         tried, goal = self.front.trials, self.front.goal
         step = self.study_config.population
         counts = [*range(step, len(tried), step), len(tried)]
-        random_trials = (
-            hypervolume_after(self.random_trials, goal, counts) if self.random_trials else ()
-        )
-        return Curve(
-            tuple(counts), tuple(hypervolume_after(tried, goal, counts)), tuple(random_trials)
-        )
+        random = hypervolume_after(self.random_trials, goal, counts) if self.random_trials else ()
+        return Curve(tuple(counts), tuple(hypervolume_after(tried, goal, counts)), tuple(random))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the outcome says beyond the front, JSON-ready."""

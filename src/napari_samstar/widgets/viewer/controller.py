@@ -103,7 +103,7 @@ class ViewerController:
         recipe = self.session.recipe()
         if segmented is None or selection is None or recipe is None:
             return
-        whole.metadata = {RECIPE_KEY: recipe.to_dict() | {"rescued": []}}
+        whole.metadata = {RECIPE_KEY: recipe.to_dict() | {"pinned": []}}
         filler = work.StackFiller(self.layers, whole)
         arguments = (self, source, planes, segmented.model, selection.config)
         self.jobs.start(Job("Apply to all planes", work.planes, arguments, on_step=filler.put))

@@ -225,7 +225,7 @@ class LayerWriter:
         where = np.nonzero(placement.expand(mask))
         edit = Edit.of(layer, where, int(layer.data.max()) + 1)
         recipe = layer.metadata.get(RECIPE_KEY, {})
-        return _with_recipe(layer, edit, recipe | {"rescued": pinned})
+        return _with_recipe(layer, edit, recipe | {"pinned": pinned})
 
     def _replace(self, layer: Labels, data: NDArray[Any], recipe: dict[str, Any]) -> None:
         where = np.nonzero(np.asarray(layer.data) != data)
