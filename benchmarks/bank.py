@@ -29,7 +29,8 @@ from napari_samstar.core.amg.bank import ProposalBank, run
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import records, select
 from napari_samstar.core.image.micrograph import Micrograph
-from napari_samstar.core.models.loading import LoadedModel, load
+from napari_samstar.core.models.backend import LoadedModel
+from napari_samstar.core.models.loading import load
 from napari_samstar.core.models.pocket import build_pocket
 from napari_samstar.core.tuning.evaluator import Evaluator
 

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
@@ -34,9 +34,12 @@ from napari_samstar.core.interactive.clicks import ClickPrompt
 from napari_samstar.core.interactive.next_click import iou, next_click
 from napari_samstar.core.interactive.predict import predict
 from napari_samstar.core.interactive.simulated_user import simulate
-from napari_samstar.core.models.encoder import Embedding, EmbeddingCache
-from napari_samstar.core.models.loading import LoadedModel, load
+from napari_samstar.core.models.encoder import EmbeddingCache
+from napari_samstar.core.models.loading import load
 from training import real, scoring, synth
+
+if TYPE_CHECKING:
+    from napari_samstar.core.models.backend import Embedding, LoadedModel
 
 LONG_SIDE = 640  # px; larger images are reduced, as pocket sees 512
 LEAST_AREA = 100  # px of the reduced image

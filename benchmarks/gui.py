@@ -43,7 +43,7 @@ def main(
     parts = only or PARTS
     if set(parts) - set(PARTS):
         sys.exit(f"--only takes {', '.join(PARTS)}")
-    trainer = Bench(side)
+    bench = Bench(side)
     report: dict[str, Any] = {
         "image": [side, side],
         "points_per_side": points,
@@ -51,99 +51,95 @@ def main(
         "load_before": round(os.getloadavg()[0], 1),
     }
     started = time.monotonic()
-    trainer.heart.phase("idle")
+    bench.heart.phase("idle")
     wait(lambda: time.monotonic() > started + 3)
-    napari_alone(trainer, "napari alone")
-    trainer.open_panels(points)
+    napari_alone(bench, "napari alone")
+    bench.open_panels(points)
     if "stop" in parts:
-        report["stop_s"] = stop_at_start_up(trainer)
-    report["preview"] = session(trainer, trials)
-    napari_alone(trainer, "napari with torch loaded")
-    report["phases"] = trainer.heart.report()
+        report["stop_s"] = stop_at_start_up(bench)
+    report["preview"] = session(bench, trials)
+    napari_alone(bench, "napari with torch loaded")
+    report["phases"] = bench.heart.report()
     if "worker" in parts:
-        report["worker"] = worker_against_main(trainer)
+        report["worker"] = worker_against_main(bench)
     if "stop" in parts:
-        report["stop_s"] |= stop_latency(trainer)
+        report["stop_s"] |= stop_latency(bench)
     if "memory" in parts:
-        report["memory_MiB"] = memory(trainer, trials)
+        report["memory_MiB"] = memory(bench, trials)
     report["load_after"] = round(os.getloadavg()[0], 1)
     print(json.dumps(report, indent=2))
     if "memory" not in parts:  # that closes it
-        trainer.viewer.close()
+        bench.viewer.close()
 
 
 # --- stalls -----------------------------------------------------------------------------------
 
 
-def napari_alone(trainer: Bench, who: str) -> None:
+def napari_alone(bench: Bench, who: str) -> None:
     """Add, change and remove a dock and Labels layers that are none of ours."""
-    tiles = np.arange(trainer.side, dtype=np.int32) // 64
+    tiles = np.arange(bench.side, dtype=np.int32) // 64
     labels = tiles[:, None] * 64 + tiles + 1
     layers: list[Any] = []
 
     def add() -> None:
-        layers.append(trainer.viewer.add_labels(labels.copy(), name=f"not ours {len(layers)}"))
+        layers.append(bench.viewer.add_labels(labels.copy(), name=f"not ours {len(layers)}"))
 
     dock = QLabel("not ours")
-    trainer.do(f"{who}: dock", lambda: trainer.viewer.window.add_dock_widget(dock, name="not ours"))
-    trainer.do(f"{who}: dock removed", lambda: trainer.viewer.window.remove_dock_widget(dock))
-    trainer.do(f"{who}: first Labels layer", add)
-    trainer.do(f"{who}: another Labels layer", add)
-    trainer.do(f"{who}: its data replaced", lambda: setattr(layers[1], "data", labels[::-1].copy()))
+    bench.do(f"{who}: dock", lambda: bench.viewer.window.add_dock_widget(dock, name="not ours"))
+    bench.do(f"{who}: dock removed", lambda: bench.viewer.window.remove_dock_widget(dock))
+    bench.do(f"{who}: first Labels layer", add)
+    bench.do(f"{who}: another Labels layer", add)
+    bench.do(f"{who}: its data replaced", lambda: setattr(layers[1], "data", labels[::-1].copy()))
     for layer in layers:
-        trainer.do(f"{who}: Labels layer removed", partial(trainer.viewer.layers.remove, layer))
+        bench.do(f"{who}: Labels layer removed", partial(bench.viewer.layers.remove, layer))
 
 
-def session(trainer: Bench, trials: int) -> dict[str, Any]:
+def session(bench: Bench, trials: int) -> dict[str, Any]:
     """Segment, tune, look at the front, apply and take back; return what previews cost."""
-    heart, history = trainer.heart, trainer.controller.history
+    heart, history = bench.heart, bench.controller.history
     heart.phase("start up, load, encode")
-    trainer.segment.run_button.click()
-    wait(
-        lambda: trainer.jobs.status.progress.text.startswith("Asking SAM") or not trainer.jobs.busy
-    )
+    bench.segment.run_button.click()
+    wait(lambda: bench.jobs.status.progress.text.startswith("Asking SAM") or not bench.jobs.busy)
     heart.phase("build the bank")
-    trainer.idle()
+    bench.idle()
     settle(0.3)
-    trainer.tune.budget_box.setValue(trials)
-    trainer.do("search", lambda: trainer.job(trainer.tune.run_button.click))
-    clicks = previews(trainer)
-    members = trainer.session.front.members.tolist()
-    trainer.do("first comparison", lambda: trainer.front.compare(members[0]))
-    trainer.do("back to the preview", lambda: trainer.front.choose(members[-1]))
-    trainer.do("another comparison", lambda: trainer.front.compare(members[0]))
-    trainer.do("back to the preview", lambda: trainer.front.choose(members[-1]))
-    trainer.do("Apply", trainer.front.apply_button.click, rest=2)
-    trainer.do("undo of Apply", history.undo)
-    trainer.do("redo of Apply", history.redo)
-    trainer.front.choose(members[len(members) // 2])
-    applied = trainer.controller.layers.applied
-    trainer.do(
-        "Apply to the layer that is there", lambda: trainer.controller.apply(applied), rest=2
-    )
-    trainer.do("undo of that", history.undo)
-    trainer.open("results", "Results")
+    bench.tune.budget_box.setValue(trials)
+    bench.do("search", lambda: bench.job(bench.tune.run_button.click))
+    clicks = previews(bench)
+    members = bench.session.front.members.tolist()
+    bench.do("first comparison", lambda: bench.front.compare(members[0]))
+    bench.do("back to the preview", lambda: bench.front.choose(members[-1]))
+    bench.do("another comparison", lambda: bench.front.compare(members[0]))
+    bench.do("back to the preview", lambda: bench.front.choose(members[-1]))
+    bench.do("Apply", bench.front.apply_button.click, rest=2)
+    bench.do("undo of Apply", history.undo)
+    bench.do("redo of Apply", history.redo)
+    bench.front.choose(members[len(members) // 2])
+    applied = bench.controller.layers.applied
+    bench.do("Apply to the layer that is there", lambda: bench.controller.apply(applied), rest=2)
+    bench.do("undo of that", history.undo)
+    bench.open("results", "Results")
     return clicks
 
 
-def previews(trainer: Bench) -> dict[str, Any]:
+def previews(bench: Bench) -> dict[str, Any]:
     """Click points of the front; return how long each click held the GUI thread."""
-    members = trainer.session.front.members.tolist()
+    members = bench.session.front.members.tolist()
     times, handled, drawn = [], [], []
     for position in members[:: max(1, len(members) // 40)]:
-        trainer.heart.phase("previews")
+        bench.heart.phase("previews")
         start, cpu = time.perf_counter(), time.thread_time()
-        trainer.front.choose(position)
+        bench.front.choose(position)
         times.append(1000 * (time.perf_counter() - start))
         handled.append(1000 * (time.thread_time() - cpu))
         settle(0.1)
         drawn.append(1000 * (time.thread_time() - cpu))
-    bank = trainer.session.segmented.bank
+    bank = bench.session.segmented.bank
     return {
         "clicks": len(times),
-        "candidates": 3 * trainer.session.segmented.selection.config.points_per_side**2,
+        "candidates": 3 * bench.session.segmented.selection.config.points_per_side**2,
         "masks_in_the_bank": len(bank.masks),
-        "objects_on_show": len(trainer.session.selection),
+        "objects_on_show": len(bench.session.selection),
         "click_ms": _median_and_most(times),
         "click_own_cpu_ms": _median_and_most(handled),
         "with_drawing_own_cpu_ms": _median_and_most(drawn),
@@ -154,14 +150,14 @@ def _median_and_most(values: list[float]) -> list[float]:
     return [round(statistics.median(values), 1), round(max(values), 1)]
 
 
-def worker_against_main(trainer: Bench, repeats: int = 3, points: int = 16) -> dict[str, Any]:
+def worker_against_main(bench: Bench, repeats: int = 3, points: int = 16) -> dict[str, Any]:
     """Build the same bank on the GUI thread and in a worker, in turns, with the window open."""
     from napari.qt.threading import create_worker
 
     from napari_samstar.core.amg.bank import ProposalBank, run
     from napari_samstar.core.amg.config import AmgConfig
 
-    segmented = trainer.session.segmented
+    segmented = bench.session.segmented
     config = AmgConfig(points_per_side=points)
 
     def build() -> float:

@@ -11,24 +11,24 @@ import psutil
 from benchmarks.gui_rig import Bench, field, settle
 
 
-def memory(trainer: Bench, trials: int) -> dict[str, Any]:
+def memory(bench: Bench, trials: int) -> dict[str, Any]:
     """Return MiB; closes the viewer."""
-    trainer.job(trainer.segment.run)
-    trainer.tune.budget_box.setValue(trials)
+    bench.job(bench.segment.run)
+    bench.tune.budget_box.setValue(trials)
     after: list[int] = []
     report: dict[str, Any] = {"before": resident(), "after_each_of_ten_tunings": after}
     for seed in range(10):
-        trainer.tune.seed_box.setValue(seed)
-        trainer.job(trainer.tune.run_button.click)
+        bench.tune.seed_box.setValue(seed)
+        bench.job(bench.tune.run_button.click)
         after.append(resident())
     report["grown_from_the_second_to_the_tenth"] = after[-1] - after[1]
-    known = {"bank": trainer.session.segmented.bank, "model": trainer.session.segmented.model.sam}
+    known = {"bank": bench.session.segmented.bank, "model": bench.session.segmented.model.sam}
     held = {name: weakref.ref(thing) for name, thing in known.items()}
     del known
-    _close_image(trainer)
+    _close_image(bench)
     report["after_closing_the_image"] = resident()
-    held |= {"desk": weakref.ref(trainer.controller), "viewer": weakref.ref(trainer.viewer)}
-    _close_viewer(trainer)
+    held |= {"desk": weakref.ref(bench.controller), "viewer": weakref.ref(bench.viewer)}
+    _close_viewer(bench)
     report["after_closing_the_viewer"] = resident()
     report["still_held"] = [name for name, thing in held.items() if thing() is not None]
     return report
@@ -40,23 +40,23 @@ def resident() -> int:
     return int(psutil.Process().memory_info().rss / 2**20)
 
 
-def _close_image(trainer: Bench) -> None:
-    trainer.viewer.layers.remove(trainer.layer)
-    trainer.idle()
+def _close_image(bench: Bench) -> None:
+    bench.viewer.layers.remove(bench.layer)
+    bench.idle()
     settle(0.5)
-    trainer.layer = trainer.viewer.add_image(field(256), name="small")
+    bench.layer = bench.viewer.add_image(field(256), name="small")
     settle(0.5)
 
 
-def _close_viewer(trainer: Bench) -> None:
+def _close_viewer(bench: Bench) -> None:
     for name in ("segment", "tune", "front", "results"):
-        shell = getattr(trainer, name).parentWidget()
-        trainer.viewer.window.remove_dock_widget(shell)
+        shell = getattr(bench, name).parentWidget()
+        bench.viewer.window.remove_dock_widget(shell)
         shell.deleteLater()
-        delattr(trainer, name)
+        delattr(bench, name)
         del shell
-    trainer.heart.stop()
-    trainer.viewer.close()
+    bench.heart.stop()
+    bench.viewer.close()
     for name in ("desk", "session", "jobs", "viewer", "layer"):
-        delattr(trainer, name)
+        delattr(bench, name)
     settle(1)

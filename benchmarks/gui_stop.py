@@ -31,68 +31,68 @@ ENCODE, DECODE = "Encoding the image", "Asking SAM for candidates"
 FACTS = "Looking for edges, spots and foreground"
 
 
-def stop_at_start_up(trainer: Bench) -> Latencies:
+def stop_at_start_up(bench: Bench) -> Latencies:
     """Stop while torch is imported; call it before anything needed torch."""
-    trainer.segment.run()
-    return {"Starting PyTorch": _stopped(trainer, _says(trainer, "Starting PyTorch"))}
+    bench.segment.run()
+    return {"Starting PyTorch": _stopped(bench, _says(bench, "Starting PyTorch"))}
 
 
-def stop_latency(trainer: Bench) -> Latencies:
+def stop_latency(bench: Bench) -> Latencies:
     """Stop at every other stage."""
     found: Latencies = {}
-    trainer.idle()
-    load, trainer.session.segmented = "Loading the model", None  # else the model is there already
+    bench.idle()
+    load, bench.session.segmented = "Loading the model", None  # else the model is there already
     for k, stage in enumerate((load, ENCODE, DECODE)):
-        trainer.controller.cache().clear_memory()
-        trainer.layer.data = field(trainer.side, seed=10 + k)
-        trainer.segment.run()
-        found[stage] = _stopped(trainer, _says(trainer, stage))
-    trainer.job(trainer.segment.run)
-    tune = trainer.tune.run_button
+        bench.controller.cache().clear_memory()
+        bench.layer.data = field(bench.side, seed=10 + k)
+        bench.segment.run()
+        found[stage] = _stopped(bench, _says(bench, stage))
+    bench.job(bench.segment.run)
+    tune = bench.tune.run_button
     tune.click()
-    found[FACTS] = _stopped(trainer, _says(trainer, FACTS))
+    found[FACTS] = _stopped(bench, _says(bench, FACTS))
     tune.click()
-    found["Trying settings"] = _stopped(trainer, lambda: len(trainer.session.trials) > 40)
-    trainer.tune.scope_box.setCurrentIndex(1)
+    found["Trying settings"] = _stopped(bench, lambda: len(bench.session.trials) > 40)
+    bench.tune.scope_box.setCurrentIndex(1)
     tune.click()
-    found["Trying grids: SAM decodes"] = _stopped(trainer, _says(trainer, DECODE))
-    trainer.tune.scope_box.setCurrentIndex(0)
-    found["Apply to all planes"] = _stack(trainer)
+    found["Trying grids: SAM decodes"] = _stopped(bench, _says(bench, DECODE))
+    bench.tune.scope_box.setCurrentIndex(0)
+    found["Apply to all planes"] = _stack(bench)
     return found
 
 
-def _stack(trainer: Bench) -> dict[str, float]:
-    planes = np.stack([field(trainer.side // 2, seed=k) for k in range(4)])
-    stack = trainer.viewer.add_image(planes, name="stack")
-    box = trainer.segment.image_form.layer_box
+def _stack(bench: Bench) -> dict[str, float]:
+    planes = np.stack([field(bench.side // 2, seed=k) for k in range(4)])
+    stack = bench.viewer.add_image(planes, name="stack")
+    box = bench.segment.image_form.layer_box
     box.setCurrentText("stack")
-    trainer.job(trainer.segment.run)
-    trainer.segment.run_stack()
-    latency = _stopped(trainer, _says(trainer, "Plane 2"))
+    bench.job(bench.segment.run)
+    bench.segment.run_stack()
+    latency = _stopped(bench, _says(bench, "Plane 2"))
     box.setCurrentText("field")
-    trainer.viewer.layers.remove(stack)
+    bench.viewer.layers.remove(stack)
     settle(0.5)
-    trainer.job(trainer.segment.run)
+    bench.job(bench.segment.run)
     return latency
 
 
-def _says(trainer: Bench, text: str) -> Callable[[], bool]:
-    return lambda: trainer.jobs.status.progress.text.startswith(text)
+def _says(bench: Bench, text: str) -> Callable[[], bool]:
+    return lambda: bench.jobs.status.progress.text.startswith(text)
 
 
-def _stopped(trainer: Bench, ready: Callable[[], bool], after: float = 0.05) -> dict[str, float]:
+def _stopped(bench: Bench, ready: Callable[[], bool], after: float = 0.05) -> dict[str, float]:
     """Press Stop when a stage has been `ready` for some seconds, in the middle of its step."""
-    wait(lambda: ready() or not trainer.jobs.busy)
+    wait(lambda: ready() or not bench.jobs.busy)
     end = time.monotonic() + after
     wait(lambda: time.monotonic() > end or not ready())
-    if not trainer.jobs.busy or not ready():
-        trainer.jobs.stop()
-        trainer.idle()
+    if not bench.jobs.busy or not ready():
+        bench.jobs.stop()
+        bench.idle()
         return {"was_over_too_soon": 1}
     start, cpu = time.perf_counter(), time.process_time()
-    trainer.jobs.stop()
+    bench.jobs.stop()
     usable = time.perf_counter() - start
-    wait(lambda: trainer.jobs._running is None)
+    wait(lambda: bench.jobs._running is None)
     return {
         "panel_usable_s": round(usable, 3),
         "thread_ended_s": round(time.perf_counter() - start, 2),
@@ -110,21 +110,21 @@ def main(
     threads: Annotated[int, typer.Option(help="Of torch.")] = 2,
 ) -> None:
     """Stop a large model of random weights, spread over the time that its encoding takes."""
-    trainer = Bench(side)
-    trainer.open_panels(4)
+    bench = Bench(side)
+    bench.open_panels(4)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{architecture}.pth"
         _random(architecture, file, threads)
-        trainer.segment.model_form.show_model(str(file))
-        whole = _encoding(trainer, seed=1)
+        bench.segment.model_form.show_model(str(file))
+        whole = _encoding(bench, seed=1)
         stops = []
         for k in range(moments):
             after = whole * (k + 0.5) / moments
-            trainer.controller.cache().clear_memory()
-            trainer.layer.data = field(side, seed=10 + k)
-            trainer.segment.run()
-            stops.append(_stopped(trainer, _says(trainer, ENCODE), after))
-    trainer.viewer.close()
+            bench.controller.cache().clear_memory()
+            bench.layer.data = field(side, seed=10 + k)
+            bench.segment.run()
+            stops.append(_stopped(bench, _says(bench, ENCODE), after))
+    bench.viewer.close()
     print(json.dumps(_summary(architecture, threads, whole, stops), indent=2))
 
 
@@ -138,18 +138,18 @@ def _random(architecture: str, file: Path, threads: int) -> None:
     torch.save(sam_model_registry[architecture]().state_dict(), file)
 
 
-def _encoding(trainer: Bench, seed: int) -> float:
+def _encoding(bench: Bench, seed: int) -> float:
     """Return how long an encoding takes, s; the model is loaded by then."""
-    trainer.layer.data = field(trainer.side, seed=seed)
-    trainer.segment.run()
-    wait(lambda: _says(trainer, ENCODE)() or not trainer.jobs.busy)
-    if not trainer.jobs.busy:
-        sys.exit(f"Nothing was encoded: {trainer.segment.message.text()}")
+    bench.layer.data = field(bench.side, seed=seed)
+    bench.segment.run()
+    wait(lambda: _says(bench, ENCODE)() or not bench.jobs.busy)
+    if not bench.jobs.busy:
+        sys.exit(f"Nothing was encoded: {bench.segment.message.text()}")
     start = time.perf_counter()
-    wait(lambda: not _says(trainer, ENCODE)())
+    wait(lambda: not _says(bench, ENCODE)())
     took = time.perf_counter() - start
-    trainer.jobs.stop()
-    trainer.idle()
+    bench.jobs.stop()
+    bench.idle()
     return took
 
 

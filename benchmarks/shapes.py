@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import typer
@@ -28,7 +28,7 @@ from napari_samstar.core.image.prepare import prepare
 from napari_samstar.core.masks.labels import paint
 from napari_samstar.core.masks.metrics import iou_matrix
 from napari_samstar.core.masks.shape import shape_of
-from napari_samstar.core.models.loading import LoadedModel, load
+from napari_samstar.core.models.loading import load
 from napari_samstar.core.rewards.expectations import Expectations
 from napari_samstar.core.rewards.goal import Goal
 from napari_samstar.core.rewards.marks import Marks
@@ -37,6 +37,9 @@ from napari_samstar.core.tuning.config import StudyConfig, Trial
 from napari_samstar.core.tuning.evaluator import Evaluator
 from napari_samstar.core.tuning.front import front
 from napari_samstar.core.tuning.nsga2 import random_search, search
+
+if TYPE_CHECKING:
+    from napari_samstar.core.models.backend import LoadedModel
 
 SIDE, WIDTH, LENGTH = 512, 16, 72  # px
 

@@ -121,7 +121,8 @@ def main(
     found = {
         "model": model, "prompts": prompts, "scope": scope, "points_per_side": points, "zoom": zoom,
         "trials": trials, "seeds": seeds,
-        "summary": _summary(rows), "held_out": _held_out(cases, study_config, vanilla), "runs": rows,
+        "summary": _summary(rows), "runs": rows,
+        "held_out": _held_out(cases, study_config, vanilla),
     }  # fmt: skip
     print(json.dumps(found, indent=1))
 

@@ -13,12 +13,12 @@ import numpy as np
 from scipy import ndimage as ndi
 from skimage import feature, filters, segmentation, transform
 
-from napari_samstar.core.cues.image_cues import image_facts
+from napari_samstar.core.cues.image_cues import image_cues
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_samstar.core.cues.image_cues import ImageFacts
+    from napari_samstar.core.cues.image_cues import ImageCues
 
 LEAST_AREA = 16  # px
 DISTANCE = 7  # px, least distance of two markers in the distance transform
@@ -27,7 +27,7 @@ LOG_SIGMAS = (2.0, 32.0, 8)  # px, lowest, highest, number
 LOG_THRESHOLD = 0.1  # of grey values 0 to 1
 
 
-def otsu_watershed(facts: ImageFacts) -> np.ndarray:
+def otsu_watershed(facts: ImageCues) -> np.ndarray:
     """Otsu's foreground, split by a watershed of its smoothed distance transform."""
     depth = filters.gaussian(ndi.distance_transform_edt(facts.foreground), 1.0)
     at = feature.peak_local_max(
@@ -36,7 +36,7 @@ def otsu_watershed(facts: ImageFacts) -> np.ndarray:
     return _flood(-depth, at, facts.foreground)
 
 
-def log_watershed(facts: ImageFacts) -> np.ndarray:
+def log_watershed(facts: ImageCues) -> np.ndarray:
     """Blobs by the Laplacian of Gaussian; a watershed of the grey values grows them in the same."""
     bright = facts.gray if facts.polarity == "bright" else 1 - facts.gray
     scale = min(1.0, LOG_SIDE / max(bright.shape))
@@ -57,7 +57,7 @@ def _flood(height: np.ndarray, at: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(small[labels], 0, labels)
 
 
-BASELINES: dict[str, Callable[[ImageFacts], np.ndarray]] = {
+BASELINES: dict[str, Callable[[ImageCues], np.ndarray]] = {
     "otsu_watershed": otsu_watershed,
     "log_watershed": log_watershed,
 }
@@ -65,5 +65,5 @@ BASELINES: dict[str, Callable[[ImageFacts], np.ndarray]] = {
 
 def segmented(rgb: np.ndarray) -> dict[str, np.ndarray]:
     """Label images (H, W) of an RGB uint8 image, by baseline."""
-    facts = image_facts(rgb)
+    facts = image_cues(rgb)
     return {name: method(facts) for name, method in BASELINES.items()}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from segment_anything import SamPredictor
 
     from napari_samstar.core.amg.config import AmgConfig
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import LoadedModel
     from training.held_out import Boxed
 
 
@@ -37,7 +37,7 @@ def on_boxes(model: LoadedModel, sources: list[Boxed], config: AmgConfig, most: 
     out = OnBoxes()
     for source in sources:
         place = Workplace.of(model, source.image)
-        predictor = place.cache.encode(model, place.image.rgb).predictor(model)
+        predictor = model.backend.predictor(place.cache.encode(model, place.image.rgb))
         for box in np.random.default_rng(0).permutation(source.boxes)[:most]:
             _prompt(predictor, box, out)
         found = {"model": place.labels(config), **baselines.segmented(place.image.rgb)}

@@ -61,7 +61,7 @@ def candidates(model: Pocket, source: real.Micrograph, side: int | None) -> Cand
 
 
 def _seen(model: Pocket, embedding: torch.Tensor, shape: tuple[int, int]) -> np.ndarray:
-    """Centres (n, 2) in (x, y) px of the frame, as `napari_samstar.core.prompts.centres` has them."""
+    """Centres (n, 2) in (x, y) px of the frame, as `core.prompts.centres` has them."""
     seen = model.dense_maps(embedding).centre[0].cpu().numpy()
     rows, cols = (-(-side // FINE_STRIDE) for side in shape)
     return (peaks(seen[:rows, :cols])[:, ::-1] + 0.5) * FINE_STRIDE - 0.5

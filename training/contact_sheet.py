@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -20,9 +21,12 @@ from skimage.segmentation import find_boundaries
 
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.masks.metrics import score
-from napari_samstar.core.models.loading import LoadedModel, load
+from napari_samstar.core.models.loading import load
 from training import held_out, synth
 from training.everything import Workplace
+
+if TYPE_CHECKING:
+    from napari_samstar.core.models.backend import LoadedModel
 
 FAMILIES = tuple(f for f in synth.FAMILIES if f != "empty")
 TRUE, MATCHED, WRONG = (255, 209, 92), (90, 220, 130), (255, 95, 105)  # RGB

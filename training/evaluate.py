@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from napari_samstar.core.amg.config import AmgConfig, Prompts
-from napari_samstar.core.prompts.centres import sees_centres
+from napari_samstar.core.amg.config import AmgConfig
 from training import baselines
 from training.boxes import on_boxes
 from training.everything import CENTRES, DEFAULTS, TRIED, Asked, Filters, Workplace, asked
@@ -23,7 +22,7 @@ from training.prompting import Prompted, prompted
 
 if TYPE_CHECKING:
     from napari_samstar.core.masks.metrics import Score
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import LoadedModel
     from training.held_out import Boxed
     from training.real import Micrograph
 
@@ -93,7 +92,7 @@ def measure(model: LoadedModel, sources: list[Micrograph], effort: Effort) -> Se
         classical = baselines.segmented(place.image.rgb)
         for name, labels in classical.items():
             out.baselines.setdefault(name, []).append(score(source.label, labels))
-        predictor = place.cache.encode(model, place.image.rgb).predictor(model)
+        predictor = model.backend.predictor(place.cache.encode(model, place.image.rgb))
         out.prompts += prompted(predictor, source, effort.instances, classical)
         sides = [effort.points, *(effort.sides if k < effort.compared else ())]
         for name, config in place.ways(sides).items():
@@ -275,7 +274,7 @@ def _mean_encoding(results: dict[str, SetResult]) -> dict[str, float | int | Non
 
 def boxes_table(model: LoadedModel, boxed: list[Boxed], effort: Effort) -> dict[str, Any]:
     """The row of the set of which only boxes are known."""
-    prompts: Prompts = "centres" if sees_centres(model.sam) else "grid"
+    prompts = "centres" if model.backend.sees_centres else "grid"
     config = AmgConfig(prompts=prompts, points_per_side=effort.points)
     got = on_boxes(model, boxed, config, effort.instances)
     return {

@@ -14,13 +14,12 @@ from napari_samstar.core.image.micrograph import Micrograph
 from napari_samstar.core.masks.labels import paint
 from napari_samstar.core.masks.metrics import Score, score
 from napari_samstar.core.models.encoder import EmbeddingCache
-from napari_samstar.core.prompts.centres import sees_centres
 from training import scoring
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import LoadedModel
 
 CENTRES = "centres"
 Filters = tuple[float, float, float]  # predicted IoU, stability, NMS
@@ -62,7 +61,7 @@ class Workplace:
     def ways(self, sides: list[int]) -> dict[str, AmgConfig]:
         """Named ways of asking: point grids, and proposed centres where the model sees them."""
         out = {f"grid{side}": AmgConfig(points_per_side=side) for side in sides}
-        if sees_centres(self.model.sam):
+        if self.model.backend.sees_centres:
             out[CENTRES] = AmgConfig(prompts="centres")
         return out
 
@@ -86,7 +85,7 @@ def asked(
     start = time.process_time()
     run(place.bank.prepare(config))
     seconds = time.process_time() - start
-    prompts = sum(table.n_points for table in place.bank.tables(config))
+    prompts = sum(table.n_prompts for table in place.bank.tables(config))
     known: dict[tuple[int, ...], Score] = {}
     scores = {}
     for filters in tried:

@@ -74,8 +74,8 @@ def crop(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A random (size, size) crop, or less at the image's end, at one of two kinds of scale.
 
-    Either the whole image has its long side at `frame` px, times a jitter: what the model sees of an
-    image that is not cut into tiles. Or the median object has a side within `OBJECT_SIDES`: what it
+    Either the whole image has its long side at `frame` px, times a jitter: what the model sees
+    of an image that is not cut into tiles. Or the median object has a side within `OBJECT_SIDES`: what it
     sees of a tile, and where the objects of a large image are learned at all.
     """
     h, w = source.image.shape
@@ -99,7 +99,7 @@ def crop(
 
 
 def median_side(source: Micrograph) -> float:
-    """Square root of the median object's area, px of the image; the image's side without objects."""
+    """Square root of the median object's area, px; the image's side where there is no object."""
     areas = np.bincount(source.label.ravel())[1:]
     areas = areas[areas > 0]
     return float(np.sqrt(np.median(areas))) if len(areas) else float(max(source.image.shape))

@@ -16,8 +16,10 @@ from segment_anything.modeling import (
     TwoWayTransformer,
 )
 
-from napari_samstar.core.models.encoder import Embedding, encode
-from napari_samstar.core.models.loading import LoadedModel, load
+from napari_samstar.core.models.backend import Embedding, LoadedModel
+from napari_samstar.core.models.encoder import encode
+from napari_samstar.core.models.loading import load
+from napari_samstar.core.models.sam_backend import SamBackend
 
 SHAPE = (120, 200)
 DISCS = ((40, 40, 16), (60, 100, 20), (80, 165, 14))
@@ -46,7 +48,9 @@ def small_sam() -> LoadedModel:
         )  # fmt: skip
     sam.eval().requires_grad_(False)
     sha = hashlib.sha256(b"small").hexdigest()
-    return LoadedModel(sam, "small", "vit_b", sha, torch.device("cpu"), Path("small.pth"))
+    return LoadedModel(
+        SamBackend(sam), "small", "vit_b", sha, torch.device("cpu"), Path("small.pth")
+    )
 
 
 def truth(k: int) -> np.ndarray:

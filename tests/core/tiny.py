@@ -11,7 +11,8 @@ from segment_anything.modeling import ImageEncoderViT, PromptEncoder, Sam
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_samstar.core.models.loading import LoadedModel
+from napari_samstar.core.models.backend import LoadedModel
+from napari_samstar.core.models.sam_backend import SamBackend
 
 SIDE = 256
 WIDTH = 64
@@ -65,7 +66,7 @@ def tiny_model(seed: int = 0) -> LoadedModel:
             nn.init.zeros_(embedding.weight)  # leaves the bare positional code
     sam.eval().requires_grad_(False)
     return LoadedModel(
-        sam=sam,
+        backend=SamBackend(sam),
         name="tiny",
         architecture="vit_b",
         sha256=hashlib.sha256(f"tiny {seed}".encode()).hexdigest(),

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 
-from napari_samstar.core.models.loading import LoadedModel, load
+from napari_samstar.core.models.loading import load
 from training import baselines, boxes, card, everything, held_out, prompting, real
 from training.evaluate import Effort, best_filters, measure, report, set_table
+
+if TYPE_CHECKING:
+    from napari_samstar.core.models.backend import LoadedModel
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +87,7 @@ def test_baselines_part_two_disks_of_either_polarity(name: str, apart: int) -> N
 def test_clicks_on_a_baseline_are_scored_like_those_on_the_model(model: LoadedModel) -> None:
     source = disks()
     place = everything.Workplace.of(model, source.image)
-    predictor = place.cache.encode(model, place.image.rgb).predictor(model)
+    predictor = model.backend.predictor(place.cache.encode(model, place.image.rgb))
     classical = {"truth": source.label, "nothing": 0 * source.label}
     got = prompting.prompted(predictor, source, 3, classical)
     assert got.baselines == {"truth": [1.0] * 3, "nothing": [0.0] * 3}

@@ -75,7 +75,7 @@ def test_the_bundled_model_is_asked_at_centres(panels: Any, qtbot: Any) -> None:
     wait_until_idle(panels, qtbot)
     segmented = panels.segment.controller.session.segmented
     assert segmented.selection.config.prompts == "centres"
-    assert 0 < segmented.bank.tables(segmented.selection.config)[0].n_points < GRID**2
+    assert 0 < segmented.bank.tables(segmented.selection.config)[0].n_prompts < GRID**2
     assert len(segmented.selection) >= 4
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from napari_samstar.core.interactive.clicks import BoxPrompt, Click
     from napari_samstar.core.interactive.state import ClickState
     from napari_samstar.core.interactive.unfinished import Unfinished
-    from napari_samstar.core.models.encoder import Embedding, EmbeddingCache
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import Embedding, LoadedModel
+    from napari_samstar.core.models.encoder import EmbeddingCache
     from napari_samstar.core.tuning.workflow import Segmented
 
 

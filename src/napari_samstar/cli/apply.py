@@ -18,7 +18,7 @@ from napari_samstar.core.errors import UserError
 
 if TYPE_CHECKING:
     from napari_samstar.core.image.micrograph import Micrograph
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import LoadedModel
     from napari_samstar.core.results.recipe import Recipe
 
 Report = dict[str, Any]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.amg.bank import ProposalBank
     from napari_samstar.core.image.mapping import ImageMapping
     from napari_samstar.core.image.micrograph import Micrograph
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import LoadedModel
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ def prompts_for(asked: Prompts, model: str, *, on_grid: bool) -> Literal["grid",
         )
     if asked is Prompts.auto and not on_grid:
         known = REGISTRY.get(model)
-        return "centres" if known is not None and known.architecture == "pocket" else "grid"
+        return "centres" if known is not None and known.sees_centres else "grid"
     return "centres" if asked is Prompts.centres else "grid"
 
 

@@ -139,7 +139,7 @@ def _about_resuming(ready: Any) -> str:
 
 def _say_cost(tuned: Sequence[Judged], study_config: StudyConfig, tracker: Tracker) -> None:
     """Say how long SAM will take at most, once its pace is known from the first grid."""
-    from napari_samstar.core.amg.bank import ImpossibleConfig
+    from napari_samstar.core.prompts.base import ImpossibleConfig
     from napari_samstar.core.tuning.cost import seconds_to_decode
 
     if study_config.scope == "filters":

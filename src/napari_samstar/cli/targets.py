@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.amg.bank import ProposalBank
     from napari_samstar.core.image.mapping import ImageMapping
     from napari_samstar.core.image.micrograph import Micrograph
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import LoadedModel
     from napari_samstar.core.rewards.expectations import Expectations
     from napari_samstar.core.rewards.marks import Marks
     from napari_samstar.core.tuning.evaluator import Evaluator

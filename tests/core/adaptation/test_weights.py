@@ -20,7 +20,7 @@ CLICK = ClickPrompt((Click(60, 100),))
 
 def changed(model, kind):
     """Something learned, by chance."""
-    learned = weights.start(model.sam.mask_decoder, kind)
+    learned = weights.start(model.backend.decoder_weights(), kind)
     chance = torch.Generator().manual_seed(1)
     for tensor in learned.tensors.values():
         tensor += 0.02 * torch.randn(tensor.shape, generator=chance)
@@ -29,7 +29,7 @@ def changed(model, kind):
 
 @pytest.mark.parametrize("kind", ["decoder", "low-rank"])
 def test_what_starts_changes_nothing(kind):
-    model = weights.adapted(pocket(), weights.start(pocket().sam.mask_decoder, kind))
+    model = weights.adapted(pocket(), weights.start(pocket().backend.decoder_weights(), kind))
     assert model is not pocket()
     mine, original = (predict(m, embedded(), CLICK) for m in (model, pocket()))
     assert np.array_equal(mine.low_res, original.low_res)
@@ -48,7 +48,9 @@ def test_an_adapted_model_answers_differently_and_leaves_the_original_alone(kind
 
 
 def test_low_rank_pairs_are_few():
-    whole, low = (weights.start(pocket().sam.mask_decoder, k) for k in ("decoder", "low-rank"))
+    whole, low = (
+        weights.start(pocket().backend.decoder_weights(), k) for k in ("decoder", "low-rank")
+    )
     count = [sum(t.numel() for t in x.tensors.values()) for x in (whole, low)]
     assert count[1] < count[0] / 20
 
@@ -103,4 +105,4 @@ def test_files_that_are_no_adapter_are_refused(tmp_path):
 
 def test_an_unknown_kind_is_refused():
     with pytest.raises(UserError, match="adapts as"):
-        weights.start(pocket().sam.mask_decoder, "all")  # type: ignore[arg-type]
+        weights.start(pocket().backend.decoder_weights(), "all")  # type: ignore[arg-type]

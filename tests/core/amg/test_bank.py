@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from benchmarks.bank import discs
+from napari_samstar.core.models.sam_backend import SamBackend
 from napari_samstar.core.amg import bank
 from napari_samstar.core.amg.bank import ImpossibleConfig, PendingWork, ProposalBank, run
 from napari_samstar.core.amg.config import AmgConfig
@@ -18,7 +19,7 @@ from napari_samstar.core.progress import Progress
 from tests.core.tiny import tiny_model
 
 if TYPE_CHECKING:
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import LoadedModel
 
 IMAGE = discs((48, 64))
 COARSE = AmgConfig(points_per_side=4, points_per_batch=8)
@@ -120,7 +121,7 @@ def with_memory_for(most: int) -> tuple[LoadedModel, SmallMemory]:
 
     sam = copy.deepcopy(model.sam)
     sam.mask_decoder = SmallMemory(sam.mask_decoder, most)
-    return dataclasses.replace(model, sam=sam), sam.mask_decoder
+    return dataclasses.replace(model, backend=SamBackend(sam)), sam.mask_decoder
 
 
 def test_batches_are_halved_until_they_fit():

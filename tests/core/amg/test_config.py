@@ -19,7 +19,7 @@ def test_names_and_defaults_are_upstreams():
     theirs = {n: p.default for n, p in upstream.items() if n not in ("self", "model")}
     ours = AmgConfig().to_dict()
     assert ours.pop("prompts") == "grid"
-    assert (ours.pop("min_likeness"), ours.pop("examples")) == (0.0, ())
+    assert (ours.pop("min_likeness"), ours.pop("examples"), ours.pop("boxes")) == (0.0, (), ())
     assert ours == theirs
     assert list(ours) == list(theirs)
 
@@ -35,7 +35,7 @@ def test_point_grids_become_arrays_for_upstream():
     config = AmgConfig(points_per_side=None, point_grids=(((0.5, 0.25),),))
     (grid,) = config.generator_kwargs()["point_grids"]
     assert grid.tolist() == [[0.5, 0.25]]
-    own = {"prompts": "grid", "min_likeness": 0.0, "examples": ()}
+    own = {"prompts": "grid", "min_likeness": 0.0, "examples": (), "boxes": ()}
     assert own | AmgConfig().generator_kwargs() == AmgConfig().to_dict()
 
 

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from benchmarks.bank import compare, differences, discs, upstream
+from napari_samstar.core.models.sam_backend import SamBackend
 from napari_samstar.core.amg.bank import ProposalBank, run
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import records, select
 from tests.core.tiny import tiny_model
 
 if TYPE_CHECKING:
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import LoadedModel
 
 LANDSCAPE, PORTRAIT, ODD, LARGE = (96, 128), (128, 90), (61, 83), (290, 270)
 
@@ -114,7 +115,7 @@ def high_cut_model(cut: float) -> LoadedModel:
     model = tiny_model()
     sam = copy.deepcopy(model.sam)
     sam.mask_threshold = cut
-    return dataclasses.replace(model, sam=sam)
+    return dataclasses.replace(model, backend=SamBackend(sam))
 
 
 @pytest.mark.parametrize("min_area", [0, 30, 20_000])

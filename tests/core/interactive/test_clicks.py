@@ -155,7 +155,7 @@ def test_simulated_corrections_end_near_the_truth():
 def test_two_models_compete_and_the_better_one_answers():
     clicks = [Click(60, 100), Click(60, 70)]
     alone = ClickSession(pocket(), embedded())
-    spoilt = weights.start(pocket().sam.mask_decoder)
+    spoilt = weights.start(pocket().backend.decoder_weights())
     for tensor in spoilt.tensors.values():
         tensor += 0.3 * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0))
     bad = weights.adapted(pocket(), spoilt)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from segment_anything import SamPredictor
 
 from benchmarks.bank import discs
 from napari_samstar.core.models import encoder
@@ -39,8 +40,8 @@ def crops(n):
 
 def test_an_embedding_is_what_set_image_makes():
     embedding = EmbeddingCache().encode(MODEL, CROP)
-    predictor = embedding.predictor(MODEL)
-    reference = encoder.SamPredictor(MODEL.sam)
+    predictor = MODEL.backend.predictor(embedding)
+    reference = SamPredictor(MODEL.sam)
     reference.set_image(CROP)
     assert torch.equal(predictor.features, reference.features)
     assert predictor.original_size == reference.original_size == (40, 60)

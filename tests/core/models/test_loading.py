@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import pickle
 import zipfile
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,9 +15,12 @@ from segment_anything.modeling import Sam
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.models.checkpoints import infer_architecture
-from napari_samstar.core.models.loading import LoadedModel, load
+from napari_samstar.core.models.loading import load
 from napari_samstar.core.models.pocket import build_pocket
 from tests.core.mobile_sam_layout import random_weights
+
+if TYPE_CHECKING:
+    from napari_samstar.core.models.backend import LoadedModel
 
 
 @pytest.fixture(scope="module")

@@ -1,23 +1,27 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from segment_anything import SamAutomaticMaskGenerator
 
 from benchmarks.bank import differences
-from napari_samstar.core.amg.bank import USUAL_CENTRES, ProposalBank, run
+from napari_samstar.core.amg.bank import ProposalBank, run
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import records, select
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.core.image.micrograph import Micrograph
 from napari_samstar.core.models.encoder import EmbeddingCache
-from napari_samstar.core.models.loading import LoadedModel, load
-from napari_samstar.core.prompts.centres import centres, peaks, sees_centres
+from napari_samstar.core.models.loading import load
+from napari_samstar.core.prompts.centres import USUAL_CENTRES, centres, peaks
 from napari_samstar.core.results.recipe import Recipe, make_recipe
 from tests.core.tiny import tiny_model
+
+if TYPE_CHECKING:
+    from napari_samstar.core.models.backend import LoadedModel
 
 CENTRES = AmgConfig(prompts="centres")
 AT = ((30, 40), (30, 120), (80, 60), (85, 150))  # row, col, px
@@ -52,7 +56,7 @@ def test_without_a_peak_the_highest_cell_is_asked_about() -> None:
 
 
 def test_centres_lie_on_the_objects(model: LoadedModel, image: Micrograph) -> None:
-    points = centres(model, EmbeddingCache().encode(model, image.rgb)) * [180, 112]
+    points = centres(model.backend, EmbeddingCache().encode(model, image.rgb)) * [180, 112]
     assert len(points) < 30
     for r, c in AT:
         assert np.hypot(points[:, 0] - c, points[:, 1] - r).min() < 8
@@ -83,7 +87,7 @@ class AskedAtCentres(SamAutomaticMaskGenerator):
     def _process_crop(self, image, crop_box, crop_layer_idx, orig_size):
         x0, y0, x1, y1 = crop_box
         embedding = EmbeddingCache().encode(self.model, image[y0:y1, x0:x1])
-        self.point_grids[crop_layer_idx] = centres(self.model, embedding)
+        self.point_grids[crop_layer_idx] = centres(self.model.backend, embedding)
         self.asked.append(len(self.point_grids[crop_layer_idx]))
         return super()._process_crop(image, crop_box, crop_layer_idx, orig_size)
 
@@ -113,19 +117,19 @@ def test_before_it_is_encoded_the_cost_is_a_guess(model: LoadedModel, image: Mic
     steps = list(bank.prepare(CENTRES))
     assert all(step.done <= step.total for step in steps)
     (table,) = bank.tables(CENTRES)
-    assert 0 < table.n_points < USUAL_CENTRES
+    assert 0 < table.n_prompts < USUAL_CENTRES
     assert not bank.missing([CENTRES, CENTRES.replace(points_per_side=8)])
 
 
 def test_another_model_is_told_apart(image: Micrograph) -> None:
     tiny = tiny_model()
-    assert not sees_centres(tiny.sam)
+    assert not tiny.backend.sees_centres
     with pytest.raises(UserError, match="cannot propose centres"):
         run(ProposalBank(image, tiny).prepare(CENTRES))
 
 
 def test_upstream_and_point_grids_have_no_centres() -> None:
-    with pytest.raises(UserError, match="only asks on a grid"):
+    with pytest.raises(UserError, match="only prompts on a grid"):
         CENTRES.generator_kwargs()
     with pytest.raises(UserError, match="not both"):
         AmgConfig(prompts="centres", points_per_side=None, point_grids=(((0.5, 0.5),),))

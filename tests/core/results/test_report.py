@@ -111,7 +111,8 @@ FULL = {
 
 @pytest.fixture(scope="module")
 def page():
-    made = report(summary(random_trials=random_trials(), **FULL), [pair(), pair(name=NASTY, held_out=True)],
+    full = summary(random_trials=random_trials(), **FULL)
+    made = report(full, [pair(), pair(name=NASTY, held_out=True)],
                   recipe())  # fmt: skip
     return SimpleNamespace(text=made, page=Page(made), words=Page(made).words)
 

@@ -23,8 +23,7 @@ from napari_samstar.core.progress import Progress
 
 if TYPE_CHECKING:
     from napari_samstar.core.interactive.state import ClickState
-    from napari_samstar.core.models.encoder import Embedding
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import Embedding, LoadedModel
 
 
 @dataclass(frozen=True)
@@ -229,8 +228,8 @@ class Adaptation:
     def _start(self) -> WeightDelta:
         if self._learned is not None:
             return self._learned
-        decoder = self.original.sam.mask_decoder
-        return start(decoder, self.settings.kind, self.settings.rank, self.settings.seed)
+        original = self.original.backend.decoder_weights()
+        return start(original, self.settings.kind, self.settings.rank, self.settings.seed)
 
     def _judge(self, example: Example, learned: WeightDelta) -> UpdateResult:
         """Keep an update, or take it back where earlier objects got worse."""

@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from napari_samstar.core.interactive.clicks import Click
-    from napari_samstar.core.models.encoder import Embedding
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import Embedding, LoadedModel
 
 
 IGNORE = -1.0
@@ -48,10 +47,7 @@ class LowRes:
     @classmethod
     def of(cls, model: LoadedModel, embedding: Embedding) -> LowRes:
         """Return the geometry of one embedding's logits."""
-        shape = tuple(4 * n for n in model.sam.prompt_encoder.image_embedding_size)
-        mask_input = model.sam.prompt_encoder.mask_input_size
-        rows, cols = (int(n) for n in mask_input or shape)
-        side = int(model.sam.image_encoder.img_size)
+        (rows, cols), side = model.backend.low_res_shape, model.backend.frame_side
         per_frame = (rows / side, cols / side)
         covered = [n * k for n, k in zip(embedding.input_size, per_frame, strict=True)]
         sizes = zip(covered, embedding.original_size, strict=True)

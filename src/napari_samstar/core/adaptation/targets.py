@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_samstar.core.adaptation.target_masks import LowRes, click_target, mask_target
+from napari_samstar.core.adaptation.target_masks import (
+    LowRes,
+    TargetMask,
+    click_target,
+    mask_target,
+)
 from napari_samstar.core.adaptation.trainer import TrainingTarget
 from napari_samstar.core.interactive.clicks import Click, ClickPrompt
 from napari_samstar.core.interactive.next_click import depth
-from napari_samstar.core.interactive.prompt_encoding import encode_prompt
+from napari_samstar.core.interactive.prompt_encoding import encode_prompt, gives_several
 from napari_samstar.core.interactive.state import ClickState
 
 if TYPE_CHECKING:
     from napari_samstar.core.adaptation.weights import Kind
-    from napari_samstar.core.models.encoder import Embedding
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import Embedding, LoadedModel
 
 
 @dataclass(frozen=True)
@@ -120,11 +124,10 @@ class TrainingTargets:
         discs = click_target(state.prompt.clicks, frame, settings.radius)
         target[discs >= 0] = discs[discs >= 0]
         target = target.to(self.original.device)
-        training_targets = [TrainingTarget(encode_prompt(self.original, embedding, state), target)]
+        found = [self._target(embedding, state, target)]
         if settings.consistency and len(states) > 1:
-            without = encode_prompt(self.original, embedding, states[-2])
-            training_targets.append(TrainingTarget(without, target, settings.consistency))
-        return training_targets
+            found.append(self._target(embedding, states[-2], target, settings.consistency))
+        return found
 
     def of_object(self, example: Example, earlier: tuple[Example, ...]) -> list[TrainingTarget]:
         """Return what an accepted object teaches, with replay of some of the `earlier` ones."""
@@ -143,10 +146,13 @@ class TrainingTargets:
         later = [s for s in example.states if not s.prompt.first or s.previous is not None]
         if later:
             states.append(later[int(self.chance.integers(len(later)))])
-        return [
-            TrainingTarget(encode_prompt(self.original, example.embedding, s), target)
-            for s in states
-        ]
+        return [self._target(example.embedding, s, target) for s in states]
+
+    def _target(
+        self, embedding: Embedding, state: ClickState, target: TargetMask, weight: float = 1.0
+    ) -> TrainingTarget:
+        encoded = encode_prompt(self.original, embedding, state)
+        return TrainingTarget(encoded, gives_several(state), target, weight)
 
     def _inside(self, mask: NDArray[np.bool_]) -> Click:
         """Draw a pixel in the inner half of a mask."""

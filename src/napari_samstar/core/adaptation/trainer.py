@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,8 +16,7 @@ from napari_samstar.core.adaptation.losses import mask_loss, rank_loss
 if TYPE_CHECKING:
     from napari_samstar.core.adaptation.target_masks import TargetMask
     from napari_samstar.core.adaptation.weights import WeightDelta
-    from napari_samstar.core.interactive.prompt_encoding import EncodedPrompt
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import EncodedPrompt, LoadedModel
 
 SINGLE = slice(0, 1)
 SEVERAL = slice(1, None)
@@ -27,25 +25,21 @@ SEVERAL = slice(1, None)
 
 @dataclass(frozen=True, eq=False)
 class TrainingTarget:
-    """A prompt, and what the decoder should have answered."""
+    """A prompt, and what the decoder should have answered.
 
-    asked: EncodedPrompt
+    Attributes
+    ----------
+    prompt : EncodedPrompt
+    several : bool
+        Whether SAM answers it with three masks.
+    target : TargetMask
+    weight : float
+    """
+
+    prompt: EncodedPrompt
+    several: bool
     target: TargetMask
     weight: float = 1.0
-
-
-class _AllMasks(nn.Module):
-    """`predict_masks` as `forward`, which `functional_call` needs."""
-
-    def __init__(self, decoder: nn.Module) -> None:
-        super().__init__()
-        self.decoder = decoder
-
-    def forward(self, asked: EncodedPrompt) -> tuple[Tensor, Tensor]:
-        masks, quality = self.decoder.predict_masks(  # type: ignore[operator]
-            asked.features, asked.position, asked.sparse, asked.dense
-        )
-        return masks[0], quality[0]
 
 
 class DecoderTrainer:
@@ -65,9 +59,9 @@ class DecoderTrainer:
     """
 
     def __init__(self, model: LoadedModel, learned: WeightDelta, rate: float, pull: float) -> None:
-        self._module = _AllMasks(copy.deepcopy(model.sam.mask_decoder))
-        self._original = dict(self._module.decoder.named_parameters())
-        self._softness = softness(model)
+        self._module = model.backend.copy_of_decoder()
+        self._original = model.backend.decoder_weights()
+        self._logit_scale = model.backend.logit_scale
         self._pull = pull
         self._learned = learned.detached()
         for tensor in self._learned.tensors.values():
@@ -99,10 +93,10 @@ class DecoderTrainer:
     def _loss(self, training_target: TrainingTarget) -> Tensor:
         values = self._learned.applied(self._original)
         named = {f"decoder.{name}": value for name, value in values.items()}
-        masks, quality = functional_call(self._module, named, (training_target.asked,))
-        soft = masks / self._softness
+        masks, quality = functional_call(self._module, named, (training_target.prompt,))
+        soft = masks / self._logit_scale
         loss = mask_loss(soft[SINGLE], training_target.target)[0]
-        if training_target.asked.several:
+        if training_target.several:
             each = mask_loss(soft[SEVERAL], training_target.target)
             loss = (
                 loss
@@ -118,11 +112,3 @@ class DecoderTrainer:
                 tensor.lerp_(self._original[name], self._pull)
             elif name.endswith(".up"):  # the change is up @ down
                 tensor.mul_(1 - self._pull)
-
-
-def softness(model: LoadedModel) -> float:
-    """Return by what to divide logits so that losses see them as they were trained.
-
-    pocket's are multiplied afterwards, in its calibration; Meta's are not.
-    """
-    return float(getattr(model.sam.prompt_encoder, "mask_softness", 4.0)) / 4.0

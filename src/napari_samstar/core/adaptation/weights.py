@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,13 +11,13 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 import safetensors
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_samstar.core.atomic import write_atomic
 from napari_samstar.core.errors import UserError
 
 if TYPE_CHECKING:
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import LoadedModel
 
 FORMAT = "samstar-adapter"
 VERSION = "1"
@@ -66,22 +64,23 @@ class WeightDelta:
         return digest.hexdigest()
 
 
-def start(decoder: nn.Module, kind: Kind = "decoder", rank: int = 4, seed: int = 0) -> WeightDelta:
+def start(original: Weights, kind: Kind = "decoder", rank: int = 4, seed: int = 0) -> WeightDelta:
     """Return what is about to learn: copies of all weights, or low-rank pairs that change nothing.
 
     Parameters
     ----------
+    original : mapping of Tensor
+        The decoder's weights, `Backend.decoder_weights`.
     rank : int
         Of the low-rank pairs; `down` starts random, `up` at zero (Hu et al., arXiv 2106.09685).
     """
-    named = dict(decoder.named_parameters())
     if kind == "decoder":
-        return WeightDelta(kind, {n: p.detach().clone() for n, p in named.items()})
+        return WeightDelta(kind, {n: p.detach().clone() for n, p in original.items()})
     if kind not in get_args(Kind):
         raise UserError(f"The decoder adapts as 'decoder' or 'low-rank', not as {kind!r}.")
     chance = torch.Generator().manual_seed(seed)
     tensors = {}
-    for name, weight in named.items():
+    for name, weight in original.items():
         if name.endswith(ATTENTION):
             rows, cols = weight.shape
             down = torch.randn(rank, cols, generator=chance) / cols**0.5
@@ -100,16 +99,8 @@ def adapted(model: LoadedModel, learned: WeightDelta | None) -> LoadedModel:
     """
     if learned is None or not learned.tensors:
         return model
-    original = dict(model.sam.mask_decoder.named_parameters())
-    decoder = copy.deepcopy(model.sam.mask_decoder)
-    values = learned.applied(original)
-    with torch.no_grad():
-        for name, parameter in decoder.named_parameters():
-            if name in values:
-                parameter.copy_(values[name])
-    sam = copy.copy(model.sam)
-    sam._modules = {**model.sam._modules, "mask_decoder": decoder.requires_grad_(False).eval()}
-    return dataclasses.replace(model, sam=sam, adapter=learned.digest())
+    weights = learned.applied(model.backend.decoder_weights())
+    return model.with_decoder(weights, learned.digest())
 
 
 def save(
@@ -164,18 +155,19 @@ def load(path: str | Path, model: LoadedModel) -> tuple[WeightDelta, dict[str, s
         )
     kind = metadata.get("kind")
     learned = WeightDelta(cast("Kind", kind), {n: t.to(model.device) for n, t in tensors.items()})
-    if kind not in get_args(Kind) or not _fits(learned, model.sam.mask_decoder):
+    if kind not in get_args(Kind) or not _fits(learned, model.backend.decoder_weights()):
         raise UserError(f"{path.name} does not fit {model.name}'s decoder: save it again.")
     return learned, metadata
 
 
-def _fits(learned: WeightDelta, decoder: nn.Module) -> bool:
-    named = dict(decoder.named_parameters())
+def _fits(learned: WeightDelta, original: Weights) -> bool:
     try:
-        values = learned.applied(named)
+        values = learned.applied(original)
     except (KeyError, RuntimeError):
         return False
     return all(
-        name in named and value.shape == named[name].shape and bool(torch.isfinite(value).all())
+        name in original
+        and value.shape == original[name].shape
+        and bool(torch.isfinite(value).all())
         for name, value in values.items()
     )

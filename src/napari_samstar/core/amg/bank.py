@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
 from numpy.typing import NDArray
-from segment_anything.utils.amg import build_point_grid, generate_crop_boxes
+from segment_anything.utils.amg import generate_crop_boxes
 
-from napari_samstar.core.amg.decode import decode_grid
+from napari_samstar.core.amg.decode import decode_prompts
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.masks.cleanup import Cleaner
 from napari_samstar.core.masks.shape import Measured
 from napari_samstar.core.masks.store import MaskStore
 from napari_samstar.core.models.encoder import EmbeddingCache
 from napari_samstar.core.progress import Progress
-from napari_samstar.core.prompts.centres import centres
+from napari_samstar.core.prompts.base import Crop, ImpossibleConfig
+from napari_samstar.core.prompts.sources import prompt_source
 
 if TYPE_CHECKING:
     from napari_samstar.core.amg.candidates import Candidates, CropBox
     from napari_samstar.core.amg.config import AmgConfig
     from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.core.masks.shape import Shapes
-    from napari_samstar.core.models.encoder import Embedding
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import LoadedModel
 
 MASK_SHARE = 0.12
 """Mean share of the image that a candidate's box covers, for the memory estimate."""
@@ -35,47 +35,32 @@ MASK_SHARE = 0.12
 AT_ONCE = 128
 """Shapes measured between two reports of progress; some 0.1 s."""
 
-USUAL_CENTRES = 200
-"""Centres per crop, for estimates of time and memory before the crop is encoded."""
-
-Grid: TypeAlias = int | tuple[tuple[float, float], ...] | Literal["centres"]
-
-
-class ImpossibleConfig(UserError):
-    """A configuration for which SAM has nothing to do on this image, as upstream would crash."""
-
 
 @dataclass(frozen=True)
 class Part:
-    """One crop and one grid of prompts: the unit in which a bank decodes and keeps.
+    """One crop and one set of prompts: the unit in which a bank decodes and keeps.
 
     Attributes
     ----------
     crop_box : (x0, y0, x1, y1)
         px of the image.
-    grid : int or tuple of (x, y) or "centres"
-        Points per side, explicit points as fractions of the crop, or where the model sees centres.
-    points_per_batch : int
+    source : str
+        Name of the prompt source.
+    key : hashable
+        What its prompts depend on besides image, crop and model.
+    per_batch : int
+        Prompts decoded at once.
     """
 
     crop_box: CropBox
-    grid: Grid
-    points_per_batch: int
+    source: str
+    key: Hashable
+    per_batch: int
 
     @property
-    def n_points(self) -> int:
-        """Number of prompts; of centres, which are not known yet, what is usual."""
-        if isinstance(self.grid, int):
-            return self.grid**2
-        return USUAL_CENTRES if self.grid == "centres" else len(self.grid)
-
-    def points(self, model: LoadedModel, embedding: Embedding) -> NDArray[np.float64]:
-        """Return the prompts as fractions (x, y) of the crop, shape (n, 2)."""
-        if isinstance(self.grid, int):
-            return np.asarray(build_point_grid(self.grid))
-        if self.grid == "centres":
-            return centres(model, embedding)
-        return np.asarray(self.grid, dtype=np.float64).reshape(-1, 2)
+    def n_prompts(self) -> int:
+        """Number of prompts, or what is usual where they are not known yet."""
+        return prompt_source(self.source).expected(self.key)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +69,7 @@ class Table:
 
     candidates: Candidates
     ids: NDArray[np.int64]
-    n_points: int
+    n_prompts: int
 
 
 @dataclass(frozen=True)
@@ -104,6 +89,13 @@ class ProposalBank:
 
     It only ever grows: what was once decoded stays, so results derived from it stay valid.
 
+    Attributes
+    ----------
+    masks : MaskStore
+        Of all candidates and of masks made from them.
+    prompt_boxes : dict of int to (x0, y0, x1, y1)
+        By mask id, px of the image: the box that SAM was prompted with, for those that were.
+
     Parameters
     ----------
     image : Micrograph
@@ -120,6 +112,7 @@ class ProposalBank:
         self.masks = MaskStore(self.shape)
         self.cleaner = Cleaner(self.masks)
         self.shapes = Measured(self.masks)
+        self.prompt_boxes: dict[int, list[float]] = {}
         self._cache = cache or EmbeddingCache()
         self._tables: dict[Part, Table] = {}
         self._likeness: dict[tuple[Table, Shapes], NDArray[np.float64]] = {}
@@ -144,12 +137,14 @@ class ProposalBank:
         boxes, layers = generate_crop_boxes(
             self.shape, config.crop_n_layers, config.crop_overlap_ratio
         )
-        grids = [_grid(config, layer) for layer in range(config.crop_n_layers + 1)]
+        source = prompt_source(config.prompts)
+        keys = [source.key(config, layer) for layer in range(config.crop_n_layers + 1)]
         parts = []
         for (x0, y0, x1, y1), layer in zip(boxes, layers, strict=True):
             if x0 >= x1 or y0 >= y1:
                 raise ImpossibleConfig("The image is too small for so many zoom levels: use fewer.")
-            parts.append(Part((x0, y0, x1, y1), grids[layer], config.points_per_batch))
+            box = (x0, y0, x1, y1)
+            parts.append(Part(box, source.name, keys[layer], config.points_per_batch))
         return parts
 
     def tables(self, config: AmgConfig) -> list[Table]:
@@ -161,7 +156,7 @@ class ProposalBank:
         parts = {p for config in configs for p in self.parts(config)} - self._tables.keys()
         crops = {p.crop_box for p in parts} - self._encoded
         shapes = {i for c in configs for i in self._unmeasured(c)}
-        return PendingWork(len(crops), sum(p.n_points for p in parts), len(shapes))
+        return PendingWork(len(crops), sum(p.n_prompts for p in parts), len(shapes))
 
     def likeness(self, table: Table, examples: Shapes) -> NDArray[np.float64]:
         """Return how like the `examples` a table's masks are, shape (n,); see `shape.closeness`."""
@@ -191,15 +186,13 @@ class ProposalBank:
         """
         todo = [part for part in dict.fromkeys(self.parts(config)) if part not in self._tables]
         self._check_memory(todo)
-        total = sum(part.n_points for part in todo)
+        total = sum(part.n_prompts for part in todo)
         done = 0
         for part in todo:
             yield Progress(done, total, "Encoding the image")
-            for points in self._decode(part):
-                yield Progress(
-                    done + min(points, part.n_points), total, "Asking SAM for candidates"
-                )
-            done += part.n_points
+            for n in self._decode(part):
+                yield Progress(done + min(n, part.n_prompts), total, "Decoding candidates")
+            done += part.n_prompts
         unmeasured = self._unmeasured(config)
         for k in range(0, len(unmeasured), AT_ONCE):
             yield Progress(k, len(unmeasured), "Measuring the shapes of candidates")
@@ -221,13 +214,18 @@ class ProposalBank:
             self._encoded.add(part.crop_box)
             self._note("crops", 1, start)
         start = time.perf_counter()
-        points = part.points(self.model, embedding)
-        candidates = yield from decode_grid(
-            self.model, embedding, part.crop_box, self.shape, points, part.points_per_batch
+        backend = self.model.backend
+        seen = Crop(crop, part.crop_box, self.shape, backend, embedding)
+        prompts = prompt_source(part.source).prompts(part.key, seen)
+        candidates = yield from decode_prompts(
+            backend, embedding, part.crop_box, self.shape, prompts, part.per_batch
         )
-        self._note("prompts", len(points), start)
+        self._note("prompts", len(prompts), start)
         ids = np.array(self.masks.extend(candidates.masks), dtype=np.int64)
-        self._tables[part] = Table(candidates, ids, len(points))
+        self._tables[part] = Table(candidates, ids, len(prompts))
+        if candidates.prompt_boxes is not None:
+            boxes = candidates.prompt_boxes + np.array([[x0, y0, x0, y0]])
+            self.prompt_boxes.update(zip(ids.tolist(), boxes.tolist(), strict=True))
 
     def _note(self, kind: str, n: int, start: float) -> None:
         self._seconds[kind] += time.perf_counter() - start
@@ -235,7 +233,7 @@ class ProposalBank:
 
     def _check_memory(self, todo: Sequence[Part]) -> None:
         rows, cols = self.shape
-        need = sum(3 * p.n_points for p in todo) * rows * cols / 8 * MASK_SHARE
+        need = sum(3 * p.n_prompts for p in todo) * rows * cols / 8 * MASK_SHARE
         free = psutil.virtual_memory().available
         if need > 0.8 * free:
             raise UserError(
@@ -243,25 +241,6 @@ class ProposalBank:
                 f"{free / 2**30:.1f} GB are free: lower 'Points per side' or 'Zoom levels', "
                 "or crop the image."
             )
-
-
-def _grid(config: AmgConfig, layer: int) -> Grid:
-    if config.prompts == "centres":
-        return "centres"
-    if config.point_grids is not None:
-        if layer >= len(config.point_grids):
-            raise UserError("point_grids needs one grid for each zoom level and one for the image.")
-        if not config.point_grids[layer]:
-            raise ImpossibleConfig("point_grids holds an empty grid: give it at least one point.")
-        return config.point_grids[layer]
-    assert config.points_per_side is not None
-    n = int(config.points_per_side / config.crop_n_points_downscale_factor**layer)
-    if n < 1:
-        raise ImpossibleConfig(
-            "No prompts are left in the smallest crops: raise 'Points per side' or lower "
-            "'Fewer points in crops'."
-        )
-    return n
 
 
 def run(work: Iterator[Any]) -> None:

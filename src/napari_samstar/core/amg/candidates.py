@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from napari_samstar.core.masks.store import PackedMask
@@ -15,7 +17,7 @@ CropBox = tuple[int, int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Every mask that SAM proposes for one crop and one grid of points; n = 3 per point.
+    """Every mask that SAM proposes for one crop: n = 3 per point prompt, 1 per box prompt.
 
     Tensors lie on the model's device, in upstream's order, frame and dtype, because exactness
     rests on comparing the same numbers in the same type.
@@ -27,7 +29,7 @@ class Candidates:
     masks : tuple of PackedMask, length n
         In the frame of the image.
     points : Tensor, float64, shape (n, 2)
-        Prompts (x, y), px of the crop.
+        Where each mask's prompt lies (x, y), px of the crop: its first point, or its box's centre.
     predicted_iou : Tensor, float32, shape (n,)
     stability : Tensor, float32, shape (N_OFFSETS, n)
         Stability score at each rung of the ladder; NaN where a mask is empty.
@@ -38,6 +40,8 @@ class Candidates:
     batch : Tensor, int64, shape (n,)
         The decoder batch a candidate came from.
     n_batches : int
+    prompt_boxes : ndarray of float64, shape (n, 4), optional
+        The box (x0, y0, x1, y1), px of the crop, that each mask was prompted with.
     """
 
     crop_box: CropBox
@@ -49,3 +53,4 @@ class Candidates:
     near_edge: torch.Tensor
     batch: torch.Tensor
     n_batches: int
+    prompt_boxes: NDArray[np.float64] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_samstar.core.errors import UserError
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 Reruns = Literal["nothing", "decoder", "encoder"]
 Scope = Literal["filters", "zoom", "grids", "everything"]
-Prompts = Literal["grid", "centres"]
 
 OFFSET_STEP = 0.05
 """Step of the ladder on which stability is stored; see `AmgConfig.stability_score_offset`."""
@@ -50,16 +49,16 @@ def _setting(default: Any, **about: Any) -> Any:
 class AmgConfig:
     """One configuration of `segment_anything.SamAutomaticMaskGenerator`.
 
-    Names, defaults and meaning are upstream's, but for `prompts`, `min_likeness` and `examples`,
-    which are ours. Each searchable field carries a `Setting` in its metadata; the others are
-    settable but not searched.
+    Names, defaults and meaning are upstream's, but for `prompts`, `boxes`, `min_likeness` and
+    `examples`, which are ours. Each searchable field carries a `Setting` in its metadata; the
+    others are settable but not searched.
 
     Attributes
     ----------
-    prompts : {"grid", "centres"}
-        Where SAM is asked: on upstream's grid, or where a model with a dense head sees the centres
-        of objects (see `centres`), anew for each image and crop; `points_per_side` then has no
-        effect.
+    prompts : str
+        The prompt source (see `prompts.sources`): "grid" is upstream's grid of points, "centres"
+        prompts where the model sees centres of objects, "boxes" with the given `boxes`; others come
+        from other packages. Only "grid" uses `points_per_side`.
     points_per_side : int
         Prompts along each side of the image.
     points_per_batch : int
@@ -67,6 +66,8 @@ class AmgConfig:
     point_grids : tuple of tuple of (float, float), optional
         Explicit prompts instead of a grid, per crop layer, as (x, y) fractions of the crop, the
         frame upstream uses. Set exactly one of this and `points_per_side`.
+    boxes : tuple of (float, float, float, float)
+        (x0, y0, x1, y1) in px of the image, one for each object, for ``prompts="boxes"``.
     min_likeness : float
         Least likeness to the `examples`, see `shape.closeness`; asked before duplicates are
         removed, as upstream asks for quality and stability. 0 keeps every shape.
@@ -74,7 +75,7 @@ class AmgConfig:
         Shapes of good objects: log diameter (px), log aspect ratio, circularity, solidity.
     """
 
-    prompts: Prompts = "grid"
+    prompts: str = "grid"
     points_per_side: int | None = _setting(
         32,
         label="Points per side",
@@ -149,6 +150,7 @@ class AmgConfig:
         low=0.0, high=1.0, step=0.01, reruns="nothing", search_low=0.0, search_high=0.9,
     )  # fmt: skip
     examples: tuple[tuple[float, ...], ...] = ()
+    boxes: tuple[tuple[float, ...], ...] = ()
     output_mode: Literal["binary_mask", "uncompressed_rle", "coco_rle"] = "binary_mask"
 
     def __post_init__(self) -> None:
@@ -156,10 +158,12 @@ class AmgConfig:
             self._check(name, getattr(self, name), about)
         if (self.points_per_side is None) == (self.point_grids is None):
             raise UserError("Give either points_per_side or point_grids, not both and not neither.")
-        if self.prompts not in get_args(Prompts):
-            raise UserError(f"prompts must be 'grid' or 'centres', not {self.prompts!r}.")
-        if self.prompts == "centres" and self.point_grids is not None:
-            raise UserError("Give either point_grids or prompts='centres', not both.")
+        if self.prompts != "grid" and self.point_grids is not None:
+            raise UserError(f"Give either point_grids or prompts={self.prompts!r}, not both.")
+        if bool(self.boxes) != (self.prompts == "boxes"):
+            raise UserError("Give boxes together with prompts='boxes', and only then.")
+        if any(not _is_box(box) for box in self.boxes):
+            raise UserError("boxes must be rows of four finite numbers, x0 < x1 and y0 < y1.")
         if self.min_likeness > 0 and not self.examples:
             raise UserError("min_likeness needs examples: mark a few good objects.")
         if any(len(row) != 4 or not all(map(math.isfinite, row)) for row in self.examples):
@@ -210,8 +214,8 @@ class AmgConfig:
             values["point_grids"] = tuple(
                 tuple((float(x), float(y)) for x, y in grid) for grid in values["point_grids"]
             )
-        shapes = values.get("examples", ())
-        values["examples"] = tuple(tuple(float(x) for x in row) for row in shapes)
+        for rows in ("examples", "boxes"):
+            values[rows] = tuple(tuple(float(x) for x in row) for row in values.get(rows, ()))
         for name, about in SETTINGS.items():
             if name in values and values[name] is not None and about.step == 1:
                 values[name] = _whole(name, values[name])
@@ -223,14 +227,16 @@ class AmgConfig:
         Raises
         ------
         UserError
-            With ``prompts="centres"`` or `min_likeness`, which upstream does not have.
+            With other prompts than "grid", or `min_likeness`, which upstream does not have.
         """
         import numpy as np
 
         values = self.to_dict()
         if values.pop("prompts") != "grid":
-            raise UserError("SAM's own generator only asks on a grid: use prompts='grid' for it.")
-        del values["examples"]
+            raise UserError(
+                "SAM's own generator only prompts on a grid: use prompts='grid' for it."
+            )
+        del values["examples"], values["boxes"]
         if values.pop("min_likeness") > 0:
             raise UserError("SAM's own generator knows no shapes: use min_likeness=0 for it.")
         if self.point_grids is not None:
@@ -238,6 +244,11 @@ class AmgConfig:
                 np.asarray(g, dtype=float).reshape(-1, 2) for g in self.point_grids
             ]
         return values
+
+
+def _is_box(box: tuple[float, ...]) -> bool:
+    finite = len(box) == 4 and all(map(math.isfinite, box))
+    return finite and box[0] < box[2] and box[1] < box[3]
 
 
 def _whole(name: str, value: Any) -> int:

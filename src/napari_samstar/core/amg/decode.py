@@ -1,4 +1,4 @@
-"""Embedding + point grid -> every candidate mask, unfiltered."""
+"""Embedding + prompts -> every candidate mask, unfiltered."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from segment_anything.utils.amg import batch_iterator, is_box_near_crop_edge
+from segment_anything.utils.amg import is_box_near_crop_edge
 
 from napari_samstar.core import interrupt
 from napari_samstar.core.amg.candidates import Candidates, CropBox
@@ -18,10 +18,8 @@ from napari_samstar.core.errors import UserError
 from napari_samstar.core.masks.store import PackedMask
 
 if TYPE_CHECKING:
-    from segment_anything import SamPredictor
-
-    from napari_samstar.core.models.encoder import Embedding
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import Backend, Embedding
+    from napari_samstar.core.prompts.base import Prompts
 
 N_OFFSETS = round(SETTINGS["stability_score_offset"].high / OFFSET_STEP)
 """Rungs of the stability ladder: OFFSET_STEP, 2 OFFSET_STEP, ..."""
@@ -38,59 +36,64 @@ class _Batch:
     boxes: torch.Tensor
 
 
-def decode_grid(
-    model: LoadedModel,
+def decode_prompts(
+    backend: Backend,
     embedding: Embedding,
     crop_box: CropBox,
     image_shape: tuple[int, int],
-    grid: NDArray[np.float64],
-    points_per_batch: int,
+    prompts: Prompts,
+    per_batch: int,
 ) -> Generator[int, None, Candidates]:
-    """Decode all points of `grid`; yields the number of points done after each batch.
+    """Decode all prompts for one crop; yields the number of prompts done after each batch.
 
     Parameters
     ----------
-    grid : ndarray of float, shape (n, 2)
-        (x, y) as fractions of the crop, as `build_point_grid` of segment_anything gives them.
-    points_per_batch : int
-        As upstream's. On a GPU that runs out of memory the batch is halved and decoding goes on;
-        the last bits of the scores may then differ.
+    crop_box : (x0, y0, x1, y1)
+        Where the crop lies in the image, px.
+    image_shape : (int, int)
+        Rows and columns of the image.
+    per_batch : int
+        Prompts decoded at once, as upstream's `points_per_batch`. On a GPU that runs out of memory
+        the batch is halved and decoding goes on; the last bits of the scores may then differ.
 
     Returns
     -------
     Candidates
     """
-    predictor = embedding.predictor(model)
-    points = grid * np.array(embedding.original_size)[None, ::-1]
     batches: list[_Batch] = []
-    done = 0
-    for (some,) in batch_iterator(points_per_batch, points):
+    for start in range(0, len(prompts), per_batch):
+        some = prompts.part(slice(start, start + per_batch))
         with interrupt.checked():
-            batches.append(_decode_batch(predictor, some, crop_box))
-        done += len(some)
-        yield done
-    boxes = torch.cat([b.boxes for b in batches])
+            batches.append(_decode_batch(backend, embedding, some, crop_box))
+        yield start + len(some)
+    masks_each = 3 if prompts.multimask else 1
+    # Empty where no prompt lies in the crop.
+    boxes = torch.cat([torch.zeros((0, 4), dtype=torch.int64, device=backend.device),
+                       *(b.boxes for b in batches)])  # fmt: skip
+    scores = torch.zeros(0, device=boxes.device)
+    stability = torch.zeros((N_OFFSETS, 0), device=boxes.device)
     rows, cols = image_shape
-    near_edge = is_box_near_crop_edge(boxes, list(crop_box), [0, 0, cols, rows])
-    sizes = torch.tensor([len(b.masks) for b in batches], device=boxes.device)
+    sizes = torch.tensor([len(b.masks) for b in batches], dtype=torch.int64, device=boxes.device)
     return Candidates(
         crop_box=crop_box,
         masks=tuple(mask for b in batches for mask in b.masks),
-        points=torch.as_tensor(points.repeat(3, axis=0)),
-        predicted_iou=torch.cat([b.predicted_iou for b in batches]),
-        stability=torch.cat([b.stability for b in batches], dim=1),
+        points=torch.as_tensor(prompts.places.repeat(masks_each, axis=0)),
+        predicted_iou=torch.cat([scores, *(b.predicted_iou for b in batches)]),
+        stability=torch.cat([stability, *(b.stability for b in batches)], dim=1),
         boxes=boxes,
-        near_edge=near_edge,
+        near_edge=is_box_near_crop_edge(boxes, list(crop_box), [0, 0, cols, rows]),
         batch=torch.arange(len(batches), device=boxes.device).repeat_interleave(sizes),
         n_batches=len(batches),
+        prompt_boxes=prompts.boxes,
     )
 
 
 def _decode_batch(
-    predictor: SamPredictor, points: NDArray[np.float64], crop_box: CropBox
+    backend: Backend, embedding: Embedding, prompts: Prompts, crop_box: CropBox
 ) -> _Batch:
-    low_res, predicted_iou = _low_res(predictor, points)
-    parts = [_measure(predictor, part, crop_box) for part in _chunks(predictor, low_res)]
+    low_res, predicted_iou = _low_res(backend, embedding, prompts)
+    chunks = _chunks(backend, embedding, low_res)
+    parts = [_measure(backend, embedding, part, crop_box) for part in chunks]
     return _Batch(
         masks=[mask for part in parts for mask in part.masks],
         predicted_iou=predicted_iou.flatten(0, 1),
@@ -99,54 +102,40 @@ def _decode_batch(
     )
 
 
-@torch.no_grad()
 def _low_res(
-    predictor: SamPredictor, points: NDArray[np.float64]
+    backend: Backend, embedding: Embedding, prompts: Prompts
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return low-resolution logits (B, 3, h, w) and predicted IoU (B, 3) of (x, y) `points`."""
-    sam = predictor.model
-    coords = predictor.transform.apply_coords(points, predictor.original_size)
-    # MPS has no float64; upstream fails there, we round the prompt instead.
-    dtype = torch.float32 if sam.device.type == "mps" else torch.float64
-    xy = torch.as_tensor(coords, dtype=dtype, device=sam.device)
-    labels = torch.ones(len(xy), dtype=torch.int, device=sam.device)
+    """Return low-resolution logits (B, M, h, w) and predicted IoU (B, M) of B prompts."""
     try:
-        sparse, dense = sam.prompt_encoder(
-            points=(xy[:, None, :], labels[:, None]), boxes=None, masks=None
-        )
-        low_res, predicted_iou = sam.mask_decoder(
-            image_embeddings=predictor.features,
-            image_pe=sam.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=True,
+        return backend.decode(
+            embedding, prompts.points, prompts.labels, prompts.boxes, multimask=prompts.multimask
         )
     except torch.OutOfMemoryError as error:
-        if len(points) == 1:
+        if len(prompts) == 1:
             raise UserError(
                 "The GPU has too little memory for even one prompt: "
                 "choose a smaller model, or the CPU as device."
             ) from error
-        half = len(points) // 2
-        parts = [_low_res(predictor, points[:half]), _low_res(predictor, points[half:])]
+        half = len(prompts) // 2
+        halves = prompts.part(slice(half)), prompts.part(slice(half, None))
+        parts = [_low_res(backend, embedding, part) for part in halves]
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
-    return low_res, predicted_iou
 
 
-def _chunks(predictor: SamPredictor, low_res: torch.Tensor) -> list[torch.Tensor]:
-    """Split (B, 3, h, w) so that each part's full-size logits stay below CHUNK_PIXELS."""
-    rows, cols = predictor.original_size
-    side = predictor.model.image_encoder.img_size
-    pixels = low_res.shape[1] * max(rows * cols, side * side)
+def _chunks(backend: Backend, embedding: Embedding, low_res: torch.Tensor) -> list[torch.Tensor]:
+    """Split (B, M, h, w) so that each part's full-size logits stay below CHUNK_PIXELS."""
+    rows, cols = embedding.original_size
+    pixels = low_res.shape[1] * max(rows * cols, backend.frame_side**2)
     return list(torch.split(low_res, max(1, CHUNK_PIXELS // pixels)))
 
 
 @torch.no_grad()
-def _measure(predictor: SamPredictor, low_res: torch.Tensor, crop_box: CropBox) -> _Batch:
-    sam = predictor.model
-    cut = float(sam.mask_threshold)
-    logits = sam.postprocess_masks(low_res, predictor.input_size, predictor.original_size)
-    logits = logits.flatten(0, 1)
+def _measure(
+    backend: Backend, embedding: Embedding, low_res: torch.Tensor, crop_box: CropBox
+) -> _Batch:
+    """Draw masks at full size, and measure and pack each within its box."""
+    cut = backend.mask_threshold
+    logits = backend.upscale(low_res, embedding).flatten(0, 1)
     rungs = _rungs(cut)
     counts = np.empty((len(logits), len(rungs)), dtype=np.int32)
     masks = []

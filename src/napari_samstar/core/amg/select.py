@@ -181,12 +181,16 @@ def _xyxy(store: MaskStore, ids: list[int]) -> NDArray[np.int64]:
 
 
 def records(bank: ProposalBank, selection: Selection) -> list[dict[str, Any]]:
-    """Return the list that upstream's `generate` returns, in `config.output_mode`."""
+    """Return the list that upstream's `generate` returns, in `config.output_mode`.
+
+    Masks of box prompts also say their "prompt_box", (x0, y0, x1, y1) in px of the image.
+    """
     return [_record(bank, selection, k) for k in range(len(selection))]
 
 
 def _record(bank: ProposalBank, selection: Selection, k: int) -> dict[str, Any]:
     mask_id = int(selection.ids[k])
+    boxed = bank.prompt_boxes.get(int(selection.candidates[k]))
     return {
         "segmentation": _encoded(bank.masks.dense(mask_id), selection.config.output_mode),
         "area": bank.masks[mask_id].area,
@@ -195,6 +199,7 @@ def _record(bank: ProposalBank, selection: Selection, k: int) -> dict[str, Any]:
         "point_coords": [selection.points[k, ::-1].tolist()],
         "stability_score": selection.stability[k].item(),
         "crop_box": _xywh(selection.crop_boxes[k]),
+        **({} if boxed is None else {"prompt_box": boxed}),
     }
 
 

@@ -18,8 +18,7 @@ from napari_samstar.core.interactive.predict import answers, choose
 from napari_samstar.core.interactive.state import ClickState
 
 if TYPE_CHECKING:
-    from napari_samstar.core.models.encoder import Embedding
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import Embedding, LoadedModel
 
 
 class ClickSession:
@@ -172,9 +171,8 @@ def logits_of(
     import torch
     from torch.nn import functional as F
 
-    side = int(model.sam.image_encoder.img_size)
-    rows, cols = model.sam.prompt_encoder.mask_input_size
-    level = float(getattr(model.sam.prompt_encoder, "mask_softness", 10.0))
+    backend = model.backend
+    side, (rows, cols), level = backend.frame_side, backend.low_res_shape, backend.mask_prompt_level
     resized = F.interpolate(
         torch.from_numpy(mask[None, None].astype(np.float32)),
         embedding.input_size,

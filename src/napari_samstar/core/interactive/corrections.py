@@ -20,13 +20,12 @@ from napari_samstar.core.interactive.contour_fit import (
     tidy,
     warp_contour,
 )
-from napari_samstar.core.interactive.prompt_encoding import encode_prompt
+from napari_samstar.core.interactive.prompt_encoding import prompt_arrays
 from napari_samstar.core.interactive.state import Memory
 
 if TYPE_CHECKING:
     from napari_samstar.core.interactive.clicks import Click, ClickPrompt
-    from napari_samstar.core.models.encoder import Embedding
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import Embedding, LoadedModel
 
 LONG_SIDE = 1024
 """px; outlines of larger images are fitted on a frame of this long side."""
@@ -138,15 +137,12 @@ def _answers(
     model: LoadedModel, embedding: Embedding, prompt: ClickPrompt, previous: NDArray[np.float32]
 ) -> Iterator[Candidate]:
     """All four masks of one run of the decoder, the empty ones left out."""
-    from napari_samstar.core.interactive.state import ClickState
-
-    asked = encode_prompt(model, embedding, ClickState(prompt, None, previous))
-    low, quality = model.sam.mask_decoder.predict_masks(
-        asked.features, asked.position, asked.sparse, asked.dense
-    )
-    logits = model.sam.postprocess_masks(low, embedding.input_size, frame_shape(embedding))
-    masks = (logits[0] > model.sam.mask_threshold).cpu().numpy()
-    for mask, value in zip(masks, quality[0].tolist(), strict=True):
+    backend = model.backend
+    encoded = backend.encode_prompt(embedding, prompt_arrays(prompt, previous))
+    low, quality = backend.decode_all(encoded)
+    logits = backend.upscale(low[None], embedding, frame_shape(embedding))
+    masks = (logits[0] > backend.mask_threshold).cpu().numpy()
+    for mask, value in zip(masks, quality.tolist(), strict=True):
         candidate = Candidate.of(mask, value)
         if candidate is not None:
             yield candidate

@@ -15,10 +15,10 @@ from napari_samstar.core.interactive.clicks import (
     Prediction,
     pixel,
 )
+from napari_samstar.core.interactive.prompt_encoding import prompt_arrays
 
 if TYPE_CHECKING:
-    from napari_samstar.core.models.encoder import Embedding
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import Embedding, LoadedModel
 
 
 def predict(
@@ -51,12 +51,11 @@ def answers(
     """Return SAM's masks (n, H, W), their predicted IoU and their logits (n, h, w)."""
     if not prompt:
         raise UserError("There is nothing to predict from: click on an object or draw a box.")
-    masks, scores, low_res = embedding.predictor(model).predict(
-        **_to_sam(prompt),
-        mask_input=None if previous is None else previous[None],
-        multimask_output=prompt.first and previous is None,
+    return model.backend.predict(
+        embedding,
+        prompt_arrays(prompt, previous),
+        multimask=prompt.first and previous is None,
     )
-    return masks, scores, low_res
 
 
 def choose(masks: NDArray[np.bool_], scores: NDArray[np.floating], click: Click) -> int:
@@ -72,14 +71,3 @@ def choose(masks: NDArray[np.bool_], scores: NDArray[np.floating], click: Click)
     if not allowed.any():
         return int(scores.argmax())
     return int(np.where(allowed, scores, -np.inf).argmax())
-
-
-def _to_sam(prompt: ClickPrompt) -> dict[str, NDArray[np.float64] | NDArray[np.int64] | None]:
-    """Return the prompt as `SamPredictor.predict` takes it, in (x, y)."""
-    box = prompt.box
-    clicks = prompt.clicks
-    return {
-        "point_coords": np.array([(c.col, c.row) for c in clicks], float) if clicks else None,
-        "point_labels": np.array([int(c.positive) for c in clicks]) if clicks else None,
-        "box": None if box is None else np.array([box.col0, box.row0, box.col1, box.row1], float),
-    }

@@ -6,9 +6,7 @@ import contextlib
 import hashlib
 import os
 from collections import OrderedDict
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import platformdirs
@@ -16,44 +14,9 @@ import safetensors
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from segment_anything import SamPredictor
 
 from napari_samstar.core import interrupt
-
-if TYPE_CHECKING:
-    from napari_samstar.core.models.loading import LoadedModel
-
-
-@dataclass(frozen=True, eq=False)
-class Embedding:
-    """What SAM's image encoder makes of one crop.
-
-    Attributes
-    ----------
-    features : Tensor, float32, shape (1, C, h, w), on the model's device
-    original_size : (int, int)
-        Rows and columns of the crop, px.
-    input_size : (int, int)
-        Rows and columns after resizing, before padding, px of the model's input frame.
-    """
-
-    features: torch.Tensor
-    original_size: tuple[int, int]
-    input_size: tuple[int, int]
-
-    @property
-    def nbytes(self) -> int:
-        """Memory of the features."""
-        return self.features.element_size() * self.features.nelement()
-
-    def predictor(self, model: LoadedModel) -> SamPredictor:
-        """Return upstream's predictor as if `set_image` had just been called on the crop."""
-        predictor = SamPredictor(model.sam)
-        predictor.features = self.features
-        predictor.original_size = self.original_size
-        predictor.input_size = self.input_size
-        predictor.is_image_set = True
-        return predictor
+from napari_samstar.core.models.backend import Embedding, LoadedModel
 
 
 class EmbeddingCache:
@@ -166,15 +129,10 @@ def default_cache() -> EmbeddingCache:
     return EmbeddingCache(Path(root) / "embeddings")
 
 
-@torch.no_grad()
 def encode(model: LoadedModel, crop: NDArray[np.uint8]) -> Embedding:
-    """Run SAM's image encoder on one RGB uint8 crop of shape (H, W, 3)."""
-    predictor = SamPredictor(model.sam)
+    """Run a model's image encoder on one RGB uint8 crop of shape (H, W, 3)."""
     with interrupt.checked():
-        predictor.set_image(np.ascontiguousarray(crop))
-    rows, cols = predictor.original_size
-    in_rows, in_cols = predictor.input_size
-    return Embedding(predictor.features, (int(rows), int(cols)), (int(in_rows), int(in_cols)))
+        return model.backend.encode(np.ascontiguousarray(crop))
 
 
 def embedding_key(model: LoadedModel, crop: NDArray[np.uint8]) -> str:

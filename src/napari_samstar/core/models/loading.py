@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import pooch
-import torch
-from segment_anything.modeling import Sam
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.models.checkpoints import build, infer_architecture, read_weights
+from napari_samstar.core.models.backend import LoadedModel, Precision
 from napari_samstar.core.models.device import choose_device
 from napari_samstar.core.models.downloads import (
     Cancelled,
@@ -22,7 +19,9 @@ from napari_samstar.core.models.downloads import (
     local_file,
     models_folder,
 )
-from napari_samstar.core.models.registry import REGISTRY, Architecture, ModelInfo
+from napari_samstar.core.models.families import ModelFamily, other_families
+from napari_samstar.core.models.registry import REGISTRY, ModelInfo
+from napari_samstar.core.models.sam_family import SamFamily
 
 __all__ = [
     "REGISTRY",
@@ -34,51 +33,6 @@ __all__ = [
     "local_file",
     "models_folder",
 ]
-
-Precision = Literal["reference", "fast"]
-
-
-@dataclass(frozen=True, eq=False)
-class LoadedModel:
-    """A SAM that is ready to run.
-
-    Attributes
-    ----------
-    sam : segment_anything.modeling.Sam
-        Float32 on `device`, in eval mode, no parameter asks for a gradient.
-    name : str
-        Registry name, or the file name without its ending.
-    architecture : Architecture
-        Inferred from the weights.
-    sha256 : str
-        Hex digest of the file.
-    device : torch.device
-        Where it runs.
-    device_reason : str
-        Why there, one sentence.
-    path : Path
-        The file.
-    precision : {"reference", "fast"}
-        "reference" is float32; "fast" allows what runs the model to use lower precision.
-    adapter : str
-        Digest of what its mask decoder learned from corrections (`adapters.WeightDelta.digest`); empty
-        where it is the file's.
-    """
-
-    sam: Sam
-    name: str
-    architecture: Architecture
-    sha256: str
-    device: torch.device
-    path: Path
-    device_reason: str = ""
-    precision: Precision = "reference"
-    adapter: str = ""
-
-    @property
-    def identity(self) -> str:
-        """What its answers depend on: the weights' digest, and that of what was learned since."""
-        return f"{self.sha256}+{self.adapter}" if self.adapter else self.sha256
 
 
 def load(
@@ -112,13 +66,12 @@ def load(
     if precision not in get_args(Precision):
         raise UserError(f"The precision must be 'reference' or 'fast', not {precision!r}.")
     chosen = choose_device(device)
+    others = {family.name: family for family in other_families()}
     info = REGISTRY.get(str(name_or_path))
     path = fetch(info.name, progress, cancelled) if info else _existing(Path(name_or_path))
-    weights, metadata = read_weights(path)
-    architecture = infer_architecture(weights, metadata, path.name)
-    sam = build(architecture, weights, path.name)
+    backend, architecture = _family_of(path, info, others).load(path, chosen.device)
     return LoadedModel(
-        sam=_move(sam, chosen.device),
+        backend=backend,
         name=info.name if info else path.stem,
         architecture=architecture,
         sha256=(info.sha256 if info else None) or file_sha256(path),
@@ -156,11 +109,15 @@ def _existing(path: Path) -> Path:
         raise UserError(f"{path} cannot be read ({error.strerror}): check its rights.") from None
 
 
-def _move(sam: Sam, device: torch.device) -> Sam:
-    try:
-        return sam.to(device)
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            f"The model does not fit in the memory of {device}: close what else uses it, choose a "
-            "smaller model, or device 'cpu'."
-        ) from error
+def _family_of(path: Path, info: ModelInfo | None, others: dict[str, ModelFamily]) -> ModelFamily:
+    """Return the family of a named model, or the one that recognises a file; else SAM's.
+
+    SAM's reader says best what is wrong with a file that nobody knows.
+    """
+    if info is not None and info.family in others:
+        return others[info.family]
+    if info is None:
+        for family in others.values():
+            if family.recognises(path):
+                return family
+    return SamFamily()

@@ -19,8 +19,8 @@ class ModelInfo:
     ----------
     name : str
         What the user types.
-    architecture : Architecture
-        How the weights are wired.
+    architecture : str
+        Which network it is; one of `Architecture` in the family "sam".
     file : str
         File name, in the cache folder and at the end of `url`.
     url : str, optional
@@ -33,16 +33,22 @@ class ModelInfo:
         SPDX name of the weights' licence.
     advice : str
         One line: when to choose it.
+    family : str
+        See `families.ModelFamily`; "sam" for those of the `segment_anything` package.
+    sees_centres : bool
+        Whether it proposes prompts of its own, at the centres of objects.
     """
 
     name: str
-    architecture: Architecture
+    architecture: str
     file: str
     url: str | None
     sha256: str | None
     size_bytes: int
     licence: str
     advice: str
+    family: str = "sam"
+    sees_centres: bool = False
 
 
 _MODELS = (
@@ -55,6 +61,7 @@ _MODELS = (
         size_bytes=12_000_000,
         licence="BSD-3-Clause",
         advice="Ships with the package, made for microscopy, quick without a GPU. Start here.",
+        sees_centres=True,
     ),
     ModelInfo(
         name="mobile_sam",

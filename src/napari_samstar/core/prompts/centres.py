@@ -1,4 +1,4 @@
-"""Prompts from the pocket model's dense head: where it sees the centres of objects.
+"""Prompts where a model sees the centres of objects.
 
 Instead of asking on a grid, ask where there is something to ask about, as AM-SAM (Li et al., 2024)
 does. Behind the prompts everything works as with a grid.
@@ -6,61 +6,69 @@ does. Behind the prompts everything works as with a grid.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeGuard
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from skimage.feature import peak_local_max
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.models.pocket import FINE_STRIDE, Pocket
+from napari_samstar.core.prompts.base import Crop, Prompts, PromptSettings
 
 if TYPE_CHECKING:
-    from segment_anything.modeling import Sam
-
-    from napari_samstar.core.models.encoder import Embedding
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import Backend, Embedding
 
 LEAST = 0.2
 """Least height of the centre map at which a peak is worth a prompt; set beforehand, not tuned."""
 
-
-def sees_centres(sam: Sam) -> TypeGuard[Pocket]:
-    """Return whether a model has the dense head that `centres` reads."""
-    return isinstance(sam, Pocket)
+USUAL_CENTRES = 200
+"""Centres per crop, for estimates of time and memory before the crop is encoded."""
 
 
-def centres(model: LoadedModel, embedding: Embedding, least: float = LEAST) -> NDArray[np.float64]:
-    """Return where a model sees centres in one encoded crop, highest first.
+class CentreSource:
+    """Maxima of the model's own centre map, anew in each image and crop."""
 
-    Parameters
-    ----------
-    embedding : Embedding
-        Of the crop, by this model.
-    least : float
-        See `peaks`.
+    name = "centres"
+    label = "Centres of objects"
+    help = "Only where the model sees the centre of an object."
 
-    Returns
-    -------
-    ndarray of float64, shape (n, 2)
-        (x, y) as fractions of the crop, n >= 1: upstream's frame for `point_grids`.
+    def key(self, settings: PromptSettings, layer: int) -> Hashable:
+        """Return nothing: the centres depend on image and model alone."""
+        return ()
 
-    Raises
-    ------
-    UserError
-        For a model without a dense head.
-    """
-    if not sees_centres(model.sam):
-        raise UserError(
-            f"{model.name} cannot propose centres: choose the model 'pocket', or a grid of points."
+    def expected(self, key: Hashable) -> int:
+        """Return what is usual."""
+        return USUAL_CENTRES
+
+    def prompts(self, key: Hashable, crop: Crop) -> Prompts:
+        """Return one prompt for each centre, the surest first; at least one.
+
+        Raises
+        ------
+        UserError
+            For a model that sees no centres.
+        """
+        rows, cols = crop.embedding.original_size
+        return Prompts.single_points(
+            centres(crop.backend, crop.embedding) * np.array([[cols, rows]])
         )
-    with torch.no_grad():
-        centre = model.sam.dense_maps(embedding.features).centre[0].cpu().numpy()
+
+
+def centres(backend: Backend, embedding: Embedding, least: float = LEAST) -> NDArray[np.float64]:
+    """Return the centres as fractions (x, y) of a crop, shape (n, 2), n >= 1, highest first.
+
+    This is upstream's frame for `point_grids`. UserError for a model that sees no centres.
+    """
+    found = backend.centre_map(embedding)
+    if found is None:
+        raise UserError(
+            "This model cannot propose centres: choose the model 'pocket', or a grid of points."
+        )
     rows, cols = embedding.input_size
-    seen = centre[: -(-rows // FINE_STRIDE), : -(-cols // FINE_STRIDE)]  # the rest is padding
+    stride = found.stride
+    seen = found.heat[: -(-rows // stride), : -(-cols // stride)]  # the rest is padding
     # The middle of a cell, less the half pixel that SAM's prompt encoder adds.
-    at = (peaks(seen, least) + 0.5) * FINE_STRIDE - 0.5
+    at = (peaks(seen, least) + 0.5) * stride - 0.5
     return np.clip(at[:, ::-1] / (cols, rows), 0, 1)
 
 
@@ -70,6 +78,8 @@ def peaks(centre: NDArray[np.float32], least: float = LEAST) -> NDArray[np.int64
     A peak is the highest of its 3 x 3 cells and reaches `least`. Where there is none, the highest
     cell alone: a generator that is asked nothing would fail.
     """
+    from skimage.feature import peak_local_max
+
     found = peak_local_max(centre, min_distance=1, threshold_abs=least, exclude_border=False)
     if not len(found):
         found = np.array([np.unravel_index(int(centre.argmax()), centre.shape)])

@@ -19,7 +19,7 @@ from napari_samstar.core.models.registry import REGISTRY
 
 if TYPE_CHECKING:
     from napari_samstar.core.image.micrograph import Micrograph
-    from napari_samstar.core.models.loading import LoadedModel
+    from napari_samstar.core.models.backend import LoadedModel
 
 FORMAT = "samstar-recipe"
 VERSION = 2

@@ -181,7 +181,7 @@ def _settings(summary: StudySummary) -> str:
     idle = () if chosen.examples else OF_EXAMPLES
     for name, about in ((n, s) for n, s in SETTINGS.items() if n not in idle):
         old, new = getattr(vanilla, name), getattr(chosen, name)
-        if chosen.prompts == "centres" and name in OF_GRIDS:
+        if chosen.prompts != "grid" and name in OF_GRIDS:
             new = "at centres"
         shown = [("", _number(old, about.unit)), ("new", _number(new, about.unit))]
         style = "changed" if old != new else ""

@@ -18,8 +18,8 @@ from napari_samstar.core.progress import Progress
 if TYPE_CHECKING:
     from napari_samstar.core.amg.config import AmgConfig
     from napari_samstar.core.image.source import Source
+    from napari_samstar.core.models.backend import LoadedModel
     from napari_samstar.core.models.encoder import EmbeddingCache
-    from napari_samstar.core.models.loading import LoadedModel
 
 Plane = tuple[int, ...]
 

@@ -256,7 +256,7 @@ def _meeting(boxes: NDArray[np.int64], areas: NDArray[np.int64]) -> NDArray[np.i
 
 
 def _under(bit_window: BitWindow, others: Sequence[BitWindow]) -> Words:
-    """Return the bits of each of n `others` in the window of `bit_window`, shape (n, rows, words)."""
+    """Return the bits of n `others` in the window of `bit_window`, shape (n, rows, words)."""
     rows, words = bit_window.bits.shape
     found = np.zeros((len(others), rows, words), dtype=np.uint64)
     for k, other in enumerate(others):

@@ -134,7 +134,7 @@ def space(study_config: StudyConfig) -> dict[str, Setting]:
     """
     found = searched(study_config.scope)
     idle: tuple[str, ...] = ()
-    if study_config.base.prompts == "centres":
+    if study_config.base.prompts != "grid":
         idle += OF_GRIDS
     if not study_config.base.examples:
         idle += OF_EXAMPLES

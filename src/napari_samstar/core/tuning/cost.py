@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_samstar.core.amg.bank import ProposalBank
     from napari_samstar.core.amg.config import AmgConfig
     from napari_samstar.core.tuning.config import StudyConfig
 from typing import TYPE_CHECKING
 
-from napari_samstar.core.amg.bank import ImpossibleConfig, ProposalBank
+from napari_samstar.core.prompts.base import ImpossibleConfig
 from napari_samstar.core.tuning.nsga2 import first_configs
 
 

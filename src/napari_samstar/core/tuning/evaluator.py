@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from napari_samstar.core.amg.bank import ImpossibleConfig, ProposalBank
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import select
 from napari_samstar.core.amg.selection import Selection
 from napari_samstar.core.cues.image_cues import Polarity, image_cues
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.progress import Progress
+from napari_samstar.core.prompts.base import ImpossibleConfig
 from napari_samstar.core.rewards.expectations import Expectations
 from napari_samstar.core.rewards.features import Features
 from napari_samstar.core.rewards.marks import NO_MARKS, Marks
@@ -23,6 +23,7 @@ from napari_samstar.core.rewards.view import AttainableLevels, View
 from napari_samstar.core.tuning.config import WARM_STARTS
 
 if TYPE_CHECKING:
+    from napari_samstar.core.amg.bank import ProposalBank
     from napari_samstar.core.masks.shape import Shapes
     from napari_samstar.core.rewards.goal import Goal
     from napari_samstar.core.tuning.nsga2 import EvaluationResult

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_samstar.core.amg.bank import ImpossibleConfig
 from napari_samstar.core.amg.select import select
 from napari_samstar.core.masks.labels import paint
 from napari_samstar.core.masks.metrics import Agreement, Score, score
 from napari_samstar.core.progress import Progress
+from napari_samstar.core.prompts.base import ImpossibleConfig
 
 if TYPE_CHECKING:
     from napari_samstar.core.amg.bank import ProposalBank

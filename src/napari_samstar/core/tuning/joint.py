@@ -113,7 +113,7 @@ def seconds(bank: ProposalBank, study_config: StudyConfig, others: int) -> float
     configs = [study_config.base, *first_configs(study_config)]
     parts = {part for config in configs if possible(bank, config) for part in bank.parts(config)}
     crops = {part.crop_box for part in parts}
-    each = bank.seconds(PendingWork(len(crops), sum(part.n_points for part in parts)))
+    each = bank.seconds(PendingWork(len(crops), sum(part.n_prompts for part in parts)))
     return None if here is None or each is None else here + others * each
 
 

@@ -127,7 +127,7 @@ class Journal:
         return self._runs
 
     def known(self, fingerprint: Mapping[str, Any]) -> tuple[Trial, ...]:
-        """Return what was evaluated under `fingerprint` by this version, each configuration once."""
+        """Return the trials under `fingerprint` by this version, each configuration once."""
         found: dict[AmgConfig, Trial] = {}
         for run in self._runs:
             for trial in run.trials if run.same_fingerprint(fingerprint) else ():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.select import select
 from napari_samstar.core.masks.labels import Labels, paint
-from napari_samstar.core.models.loading import LoadedModel, load
+from napari_samstar.core.models.loading import load
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.rewards.marks import NO_MARKS
 from napari_samstar.core.tuning.evaluator import Evaluator, fingerprint
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.image.mapping import ImageMapping
     from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.core.image.source import ModelChoice, Source
+    from napari_samstar.core.models.backend import LoadedModel
     from napari_samstar.core.models.encoder import EmbeddingCache
     from napari_samstar.core.rewards.expectations import Expectations
     from napari_samstar.core.rewards.goal import Goal

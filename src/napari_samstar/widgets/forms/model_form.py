@@ -57,7 +57,7 @@ class ModelForm(QWidget):
         """Return whether the model proposes prompts; of a file of one's own known once loaded."""
         name = self.model_box.currentData()
         info = REGISTRY.get(name)
-        return info.architecture == "pocket" if info else self._own.get(name, False)
+        return info.sees_centres if info else self._own.get(name, False)
 
     def show_model(self, name: str) -> None:
         """Choose a model by its registry name or the path of its file."""
@@ -71,10 +71,8 @@ class ModelForm(QWidget):
 
     def show_loaded(self, segmented: Segmented) -> None:
         """Show where the model runs that was loaded, and that its file is there now."""
-        from napari_samstar.core.prompts.centres import sees_centres
-
         self._reasons[segmented.choice.device] = segmented.model.device_reason
-        self._own[segmented.choice.name] = sees_centres(segmented.model.sam)
+        self._own[segmented.choice.name] = segmented.model.backend.sees_centres
         at = self.model_box.findData(segmented.choice.name)
         if segmented.choice.name in REGISTRY:
             self.model_box.setItemText(at, _model_text(segmented.choice.name))

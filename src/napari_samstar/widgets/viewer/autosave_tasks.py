@@ -77,10 +77,12 @@ def is_a_copy(layer: Labels) -> bool:
 
 
 def digest(data: Any) -> str:
+    """Return the digest by which labels are told apart."""
     return autosave.SavedLabels("", np.asarray(data)).digest
 
 
 def identify(data: Any, rgb: bool, run: str) -> tuple[str, tuple[SavedSession, ...]] | None:
+    """Return the identity of an image and the sessions saved for it; None where it is unknown."""
     try:
         name = autosave.identity(data, rgb=rgb)
     except Exception as error:  # whatever lazy data raise: they are no reason to disturb anyone
@@ -103,6 +105,7 @@ def save(image: str, run: str, work: SavedLabels, before: str) -> tuple[str, flo
 
 
 def load(saved: Saved) -> SavedLabels | str:
+    """Return saved labels, or one sentence that says why they cannot be read."""
     try:
         return autosave.load(saved)
     except UserError as error:

@@ -227,6 +227,7 @@ def paint_axes(plot: pg.PlotWidget, theme_name: str) -> None:
 
 
 def colours(theme_name: str) -> tuple[str, str, QColor]:
+    """Return background, text and grid colours of a napari theme."""
     theme = get_theme(theme_name)
     quiet = QColor(theme.text.as_hex())
     quiet.setAlpha(80)

@@ -68,7 +68,7 @@ def described(front: Front, position: int) -> str:
 
 def _matters(config: Any, name: str) -> bool:
     """Return whether a setting has any effect: crops' have none without crops, say."""
-    if getattr(config, name) is None or (config.prompts == "centres" and name in OF_GRIDS):
+    if getattr(config, name) is None or (config.prompts != "grid" and name in OF_GRIDS):
         return False
     if name in OF_EXAMPLES and not config.examples:
         return False
