@@ -75,8 +75,8 @@ def crop(
     """A random (size, size) crop, or less at the image's end, at one of two kinds of scale.
 
     Either the whole image has its long side at `frame` px, times a jitter: what the model sees
-    of an image that is not cut into tiles. Or the median object has a side within `OBJECT_SIDES`: what it
-    sees of a tile, and where the objects of a large image are learned at all.
+    of an image that is not cut into tiles. Or the median object has a side within `OBJECT_SIDES`:
+    what it sees of a tile, and where the objects of a large image are learned at all.
     """
     h, w = source.image.shape
     scale = frame / max(h, w) * np.exp(rng.uniform(-0.25, 0.6))

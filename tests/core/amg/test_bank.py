@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from benchmarks.bank import discs
-from napari_samstar.core.models.sam_backend import SamBackend
 from napari_samstar.core.amg import bank
 from napari_samstar.core.amg.bank import ImpossibleConfig, PendingWork, ProposalBank, run
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import select
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.models.sam_backend import SamBackend
 from napari_samstar.core.progress import Progress
 from tests.core.tiny import tiny_model
 

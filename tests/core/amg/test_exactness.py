@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from benchmarks.bank import compare, differences, discs, upstream
-from napari_samstar.core.models.sam_backend import SamBackend
 from napari_samstar.core.amg.bank import ProposalBank, run
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import records, select
+from napari_samstar.core.models.sam_backend import SamBackend
 from tests.core.tiny import tiny_model
 
 if TYPE_CHECKING:
