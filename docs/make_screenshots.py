@@ -186,8 +186,8 @@ def whole_stack(walk: Walk) -> None:
 def several_planes(walk: Walk) -> None:
     """Tune on two planes of the stack, with a third one held out."""
     tune = walk.panel("Tune")
-    form, shown = tune.several_form, walk.viewer.dims.current_step[0]
-    tune.several_drawer.expand(animate=False)
+    form, shown = tune.extra_images_form, walk.viewer.dims.current_step[0]
+    tune.extra_images_section.expand(animate=False)
     form.tuned_field.setText(f"{max(0, shown - 2)}")
     form.held_field.setText(f"{shown + 2}")
     tune.budget_box.setValue(200)

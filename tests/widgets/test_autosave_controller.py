@@ -12,10 +12,10 @@ import pytest
 from napari.layers import Labels
 
 from napari_samstar.core.results import autosave
-from napari_samstar.widgets.forms.go_on_row import GoOnRow
+from napari_samstar.widgets.forms.restore_row import RestoreRow
 from napari_samstar.widgets.panels.segment.panel import SegmentPanel
 from napari_samstar.widgets.viewer import autosave_controller
-from napari_samstar.widgets.viewer.autosave_tasks import POOL
+from napari_samstar.widgets.viewer.autosave_tasks import EXECUTOR
 from napari_samstar.widgets.viewer.controller import controller_of
 from napari_samstar.widgets.viewer.layer_writer import RECIPE_KEY
 from tests.widgets.conftest import discs
@@ -24,13 +24,13 @@ from tests.widgets.conftest import discs
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path))
-    monkeypatch.setattr(autosave_controller, "REST", 50)
+    monkeypatch.setattr(autosave_controller, "SAVE_DELAY", 50)
 
 
 def settle(qtbot: Any) -> None:
     """Wait until everything that changed is on disk."""
     qtbot.wait(200)
-    POOL.submit(int).result()
+    EXECUTOR.submit(int).result()
     qtbot.wait(50)
 
 
@@ -39,13 +39,13 @@ def opened(make_napari_viewer: Any, image: Any, **more: Any) -> Any:
     viewer.add_image(image, name="a micrograph", **more)
     panel = SegmentPanel(viewer)
     viewer.window.add_dock_widget(panel)
-    row = panel.findChild(GoOnRow)
+    row = panel.findChild(RestoreRow)
     return SimpleNamespace(viewer=viewer, controller=controller_of(viewer), row=row)
 
 
 def painted(controller: Any, viewer: Any, qtbot: Any, shape: Any = (128, 160)) -> Labels:
     """A layer of the user's own, made, painted on and undone in part."""
-    qtbot.waitUntil(lambda: len(controller.autosave_controller._images) > 0, timeout=20_000)
+    qtbot.waitUntil(lambda: len(controller.autosave._images) > 0, timeout=20_000)
     layer = viewer.add_labels(np.zeros(shape, np.int32), name="by hand")
     layer.brush_size = 9
     for k in range(1, 4):
@@ -90,7 +90,7 @@ def test_one_plane_of_a_stack_comes_back_on_its_plane_and_the_whole_stack_as_a_w
 ) -> None:
     stack = np.stack([discs(), discs()[::-1], discs()[:, ::-1]])
     first = opened(make_napari_viewer, stack, scale=(3, 1, 1))
-    qtbot.waitUntil(lambda: len(first.controller.autosave_controller._images) > 0, timeout=20_000)
+    qtbot.waitUntil(lambda: len(first.controller.autosave._images) > 0, timeout=20_000)
     single = np.zeros((1, 128, 160), np.int32)
     single[0, 9, 9] = 4
     first.viewer.add_labels(single, name="one plane", translate=(6, 0, 0), scale=(3, 1, 1))
@@ -114,11 +114,11 @@ def test_a_change_just_before_the_viewer_closes_is_written(
 ) -> None:
     first = opened(make_napari_viewer, discs())
     layer = painted(first.controller, first.viewer, qtbot)
-    monkeypatch.setattr(autosave_controller, "REST", 60_000)
+    monkeypatch.setattr(autosave_controller, "SAVE_DELAY", 60_000)
     layer.paint((99, 99), 9)
     expected = np.array(layer.data)
     first.viewer.close()
-    POOL.submit(int).result()
+    EXECUTOR.submit(int).result()
     image = autosave.identity(discs())
     ((saved,),) = [s.layers for s in autosave.find(image)]
     np.testing.assert_array_equal(autosave.load(saved).labels, expected)
@@ -176,4 +176,4 @@ def test_an_offer_can_be_put_away(make_napari_viewer: Any, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: not second.row.isHidden(), timeout=20_000)
     second.row.close_button.click()
     assert second.row.isHidden()
-    assert second.controller.autosave_controller.offers() == []
+    assert second.controller.autosave.saved_sessions() == []

@@ -12,7 +12,7 @@ from napari_samstar.core.interactive import unfinished
 from napari_samstar.core.masks.outlines import rim
 from napari_samstar.widgets.jobs.task_queue import TaskQueue
 from napari_samstar.widgets.panels.correct.panel import NEW, CorrectPanel
-from napari_samstar.widgets.viewer.autosave_tasks import POOL
+from napari_samstar.widgets.viewer.autosave_tasks import EXECUTOR
 from napari_samstar.widgets.viewer.layer_writer import OUTLINE_NAME, OUTLINE_WIDTH
 from tests.widgets.conftest import discs, type_into_dialog, wait_until_idle
 from tests.widgets.hand import CONTROL, RIGHT, SHIFT, Hand, camera_of
@@ -68,7 +68,7 @@ def test_a_click_shows_an_outline_that_undo_and_redo_follow(correct, hand, qtbot
     assert not correct.correcting.mask[90, 40]
     correct.skip_button.click()
     assert correct.correcting.state is None
-    assert correct.controller.layers.temporary(OUTLINE_NAME) is None
+    assert correct.controller.layers.visible_layer(OUTLINE_NAME) is None
 
 
 def test_accepting_writes_a_layer_teaches_sam_and_can_be_undone_and_reset(correct, hand, qtbot):
@@ -285,7 +285,7 @@ def test_clicks_on_an_unfinished_object_survive_the_panel_and_the_session(
     correct.start_button.setChecked(False)  # as hiding the panel does
     assert correct.correcting.state is None
     assert "2 clicks" in correct.unfinished.text.text()
-    POOL.submit(int).result()
+    EXECUTOR.submit(int).result()
 
     correct.correcting.open(None)  # as in a new session
     correct.correcting.open(correct.controller.session.segmented)
@@ -296,6 +296,6 @@ def test_clicks_on_an_unfinished_object_survive_the_panel_and_the_session(
     np.testing.assert_array_equal(correct.correcting.mask, mask)
     assert correct.unfinished.isHidden()
     correct.skip()
-    POOL.submit(int).result()
+    EXECUTOR.submit(int).result()
     assert unfinished.find(correct.controller.session.segmented.image.key) is None
     assert correct.unfinished.isHidden()

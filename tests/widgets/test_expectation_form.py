@@ -32,7 +32,7 @@ def test_presets_set_the_weights_and_moving_one_makes_them_ones_own(panels: Any)
 
 
 def test_sizes_are_typed_measured_and_marked(segmented: Any, qtbot: Any) -> None:
-    form = segmented.tune.expect_form
+    form = segmented.tune.expectation_form
     assert set(form.fields) == set(EXPECTED)
     assert form.expectations().to_dict() == {"unit": "nm"}
     form.fields["count"].setText("4")
@@ -78,7 +78,7 @@ def test_a_reward_that_lacks_what_it_needs_says_so(segmented: Any, qtbot: Any) -
     segmented.tune.run_button.click()
     qtbot.waitUntil(lambda: "needs" in segmented.tune.message.text(), timeout=120_000)
     qtbot.waitUntil(lambda: jobs._running is None, timeout=120_000)
-    segmented.tune.expect_form.fields["count"].setText("4")
+    segmented.tune.expectation_form.fields["count"].setText("4")
     segmented.tune.run_button.click()
     qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
     session = segmented.tune.controller.session
@@ -96,7 +96,7 @@ def test_good_examples_are_what_the_search_goes_after(segmented: Any, qtbot: Any
     at = Placement.of(segmented.viewer.layers["discs"], ())
     examples = Examples(segmented.viewer, controller.history)
     examples.toggle(at, layer.data == 1)
-    assert tune.expect_form.marks().examples is not None
+    assert tune.expectation_form.marks().examples is not None
     assert preset.currentData() == "like_examples"
     assert controller.session.goal.weights["shape_prior"] > 0
     tune.budget_box.setValue(32)
@@ -111,7 +111,7 @@ def test_good_examples_are_what_the_search_goes_after(segmented: Any, qtbot: Any
     assert controller.session.config.examples
     assert not likeness.isHidden()
     examples.toggle(at, layer.data == 1)
-    assert tune.expect_form.marks().examples is None
+    assert tune.expectation_form.marks().examples is None
     assert preset.currentData() == "balanced"
     tune.goal_form.weights["contrast"].setValue(2.5)
     examples.toggle(at, layer.data == 1)

@@ -29,7 +29,7 @@ def stack(panels: Any, qtbot: Any) -> Any:
 
 
 def test_alone_there_is_a_hint_and_no_fields(segmented: Any) -> None:
-    form = segmented.tune.several_form
+    form = segmented.tune.extra_images_form
     assert not form.hint.isHidden()
     assert form.tuned_field.isHidden()
     assert form.others() == ()
@@ -37,7 +37,7 @@ def test_alone_there_is_a_hint_and_no_fields(segmented: Any) -> None:
 
 
 def test_planes_and_images_are_chosen_and_mistakes_are_said(stack: Any) -> None:
-    form = stack.tune.several_form
+    form = stack.tune.extra_images_form
     assert not form.tuned_field.isHidden()
     assert list(form.choices) == ["another"]
     form.tuned_field.setText("0-1")
@@ -61,13 +61,13 @@ def test_planes_and_images_are_chosen_and_mistakes_are_said(stack: Any) -> None:
 
 
 def test_what_goes_wrong_in_a_search_stays_in_the_panel(stack: Any, qtbot: Any) -> None:
-    stack.tune.several_form.tuned_field.setText("3")
+    stack.tune.extra_images_form.tuned_field.setText("3")
     stack.tune.goal_form.weights["count"].setValue(1)
     stack.tune.run_button.click()
     wait_until_idle(stack, qtbot)
     qtbot.wait(100)
     assert "needs the number" in stack.tune.message.text()
-    stack.tune.expect_form.fields["count"].setText("4")
+    stack.tune.expectation_form.fields["count"].setText("4")
     stack.tune.run_button.click()
     assert "needs" not in stack.tune.message.text()
     stack.tune.controller.jobs.stop()
@@ -76,9 +76,9 @@ def test_what_goes_wrong_in_a_search_stays_in_the_panel(stack: Any, qtbot: Any) 
 
 def test_a_search_on_several_is_checked_on_what_was_held_out(stack: Any, qtbot: Any) -> None:
     tune, session = stack.tune, stack.tune.controller.session
-    tune.several_form.tuned_field.setText("0")
-    tune.several_form.held_field.setText("3")
-    tune.several_form.choices["another"].setCurrentText(TUNE)
+    tune.extra_images_form.tuned_field.setText("0")
+    tune.extra_images_form.held_field.setText("3")
+    tune.extra_images_form.choices["another"].setCurrentText(TUNE)
     tune.budget_box.setValue(48)
     tune.run_button.click()
     wait_until_idle(stack, qtbot)
@@ -99,8 +99,8 @@ def test_a_search_on_several_is_checked_on_what_was_held_out(stack: Any, qtbot: 
 def test_a_search_on_several_goes_on_after_the_images_were_closed(stack: Any, qtbot: Any) -> None:
     tune, viewer = stack.tune, stack.viewer
     session = tune.controller.session
-    form, size = tune.several_form, tune.expect_form.fields["small"]
-    tune.expect_form.unit_box.setCurrentText("px")  # the other image has no pixel size
+    form, size = tune.extra_images_form, tune.expectation_form.fields["small"]
+    tune.expectation_form.unit_box.setCurrentText("px")  # the other image has no pixel size
     size.setText("11.5")
     form.tuned_field.setText("0, 2")
     form.held_field.setText("3")

@@ -68,13 +68,13 @@ def test_front_axes_comparison_and_export(tuned: Any, qtbot: Any, tmp_path: Any)
     click(at(many), Qt.KeyboardModifier.ShiftModifier)
     many = panel._compared
     assert session.chosen == few, "comparing must not choose"
-    assert panel.controller.layers.temporary(COMPARISON_NAME) is not None
+    assert panel.controller.layers.visible_layer(COMPARISON_NAME) is not None
     assert not tuned.viewer.layers[PREVIEW_NAME].visible
     for word in ("gained", "lost", "changed", "same"):
         assert word in panel.details.text()
     click(at(many))
     assert session.chosen == many
-    assert panel.controller.layers.temporary(COMPARISON_NAME) is None
+    assert panel.controller.layers.visible_layer(COMPARISON_NAME) is None
     assert tuned.viewer.layers[PREVIEW_NAME].visible
     assert len(panel.plot.other.points()) == 0
 

@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from napari_samstar.widgets.shell.garbage import no_collections, quick_collections
+from napari_samstar.widgets.shell.garbage import gc_new_objects_only, gc_paused
 
 
 class Knot:
@@ -21,7 +21,7 @@ class Knot:
 @pytest.mark.skipif(sys.platform == "win32", reason="there every search is a whole one")
 def test_a_quick_collection_frees_new_knots_and_the_next_one_all() -> None:
     old = weakref.ref(Knot())
-    with quick_collections():
+    with gc_new_objects_only():
         new = weakref.ref(Knot())
         gc.collect()
         assert new() is None
@@ -31,9 +31,9 @@ def test_a_quick_collection_frees_new_knots_and_the_next_one_all() -> None:
 
 
 def test_no_collections_leaves_the_collector_as_it_was() -> None:
-    with no_collections():
+    with gc_paused():
         assert not gc.isenabled()
-        with no_collections():
+        with gc_paused():
             pass
         assert not gc.isenabled()
         knot = weakref.ref(Knot())
@@ -47,7 +47,7 @@ def test_no_collections_leaves_the_collector_as_it_was() -> None:
 def test_what_someone_else_froze_stays_frozen() -> None:
     gc.freeze()
     try:
-        with quick_collections(), no_collections():
+        with gc_new_objects_only(), gc_paused():
             pass
         assert gc.get_freeze_count() > 0
     finally:

@@ -54,8 +54,8 @@ def test_labels_lie_where_the_plane_lies(viewer: Any, transform: dict[str, Any])
     for row, col in ((0, 0), (19, 29), (4, 17)):
         world = image.data_to_world((3, row, col))
         np.testing.assert_allclose(layer.data_to_world((0, row, col)), world)
-        assert writer.placement.pixel(world) == (row, col)
-        assert writer.placement.pixel(image.data_to_world((2, row, col))) is None
+        assert writer.placement.world_to_pixel(world) == (row, col)
+        assert writer.placement.world_to_pixel(image.data_to_world((2, row, col))) is None
         whole = Labels(np.zeros((5, 20, 30), np.int32), **writer.placement.stack_transform)
         np.testing.assert_allclose(whole.data_to_world((3, row, col)), world)
 
@@ -167,10 +167,10 @@ def test_replacing_objects_keeps_the_layer_and_comes_back(writer: LayerWriter) -
 def test_an_object_is_kept_in_the_applied_layer(writer: LayerWriter) -> None:
     mask = np.zeros((8, 8), dtype=bool)
     mask[2:4, 2:5] = True
-    assert writer.keep(mask, []) is None
+    assert writer.paint_pinned(mask, []) is None
     layer = writer.apply(np.eye(8, dtype=np.int32), {"config": 1})
     assert layer is not None
-    step = writer.keep(mask, [{"box": []}])
+    step = writer.paint_pinned(mask, [{"box": []}])
     assert step is not None
     step.redo()
     assert (layer.data[mask] == 2).all()
@@ -188,9 +188,9 @@ def test_outline_and_comparison_are_temporary(viewer: Any, writer: LayerWriter) 
     writer.preview(np.ones((8, 8), dtype=np.int32))
     assert [x.name for x in viewer.layers if x.visible] == ["i", PREVIEW_NAME]
     writer.outline(np.eye(8, dtype=bool))
-    assert writer.temporary(OUTLINE_NAME) is viewer.layers[OUTLINE_NAME]
+    assert writer.visible_layer(OUTLINE_NAME) is viewer.layers[OUTLINE_NAME]
     assert len(viewer.layers) == 4, "the layers that were there are shown again"
-    writer.drop()
+    writer.remove_temporary_layers()
     assert [x.name for x in viewer.layers] == ["i"]
 
 
@@ -198,20 +198,20 @@ def test_helpers_leave_the_list_once_nobody_needs_them(viewer: Any, writer: Laye
     writer.preview(np.ones((8, 8), dtype=np.int32))
     writer.compare(np.eye(8, dtype=np.uint8) * 4)
     writer.outline(np.eye(8, dtype=bool))
-    writer.retire()
+    writer.remove_hidden_layer()
     assert len(viewer.layers) == 4, "both are on show"
     asked: list[bool] = []
-    writer.hidden.connect(lambda: asked.append(True))
+    writer.layer_hidden.connect(lambda: asked.append(True))
     panel = History()  # anything that can be referred to weakly
-    writer.draws(panel, True)
+    writer.set_outline_user(panel, True)
     writer.preview(np.ones((8, 8), dtype=np.int32))
     assert asked, "someone is told that there may be less to keep"
     for _ in range(2):
-        writer.retire()
+        writer.remove_hidden_layer()
     assert [x.name for x in viewer.layers] == ["i", PREVIEW_NAME, OUTLINE_NAME]
-    writer.draws(panel, False)
-    writer.retire()
+    writer.set_outline_user(panel, False)
+    writer.remove_hidden_layer()
     assert [x.name for x in viewer.layers] == ["i", PREVIEW_NAME]
     writer.compare(np.eye(8, dtype=np.uint8))
-    writer.drop()
+    writer.remove_temporary_layers()
     assert [x.name for x in viewer.layers] == ["i"]

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QApplication, QDoubleSpinBox, QLineEdit
 
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.widgets.forms.goal_form import GoalForm
-from napari_samstar.widgets.forms.numbers import plain_numbers
+from napari_samstar.widgets.forms.numbers import accept_decimal_comma
 from napari_samstar.widgets.forms.settings_form import SettingsForm
 
 
@@ -34,17 +34,17 @@ def _type(field: Any, text: str) -> None:
 def test_a_box(qtbot: Any, locale: str, text: str) -> None:
     box = QDoubleSpinBox()
     qtbot.addWidget(box)
-    plain_numbers(box)
+    accept_decimal_comma(box)
     _type(box, text)
     assert (box.value(), box.text()) == (1.5, "1.50")
 
 
 @pytest.mark.parametrize("text", ["1,5", "1.5"])
 def test_sizes_weights_and_settings(panels: Any, locale: str, text: str) -> None:
-    field = panels.tune.expect_form.fields["small"]
+    field = panels.tune.expectation_form.fields["small"]
     _type(field, text)
     assert field.text() == "1.5"
-    assert panels.tune.expect_form.expectations().small == 1.5
+    assert panels.tune.expectation_form.expectations().small == 1.5
     goals, settings = GoalForm(), SettingsForm(AmgConfig(), lambda: None)
     offset = settings.rows["stability_score_offset"]
     for native in (goals.weights["boundary"], offset.native):
@@ -57,7 +57,7 @@ def test_sizes_weights_and_settings(panels: Any, locale: str, text: str) -> None
 def test_a_pasted_comma_does_not_vanish(qtbot: Any, locale: str) -> None:
     box = QDoubleSpinBox()
     qtbot.addWidget(box)
-    plain_numbers(box)
+    accept_decimal_comma(box)
     box.setValue(2)
     box.selectAll()
     QApplication.clipboard().setText("1,5")

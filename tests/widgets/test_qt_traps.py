@@ -107,10 +107,10 @@ def test_a_stack_layer_that_the_user_removes_mid_run_does_not_come_back(
     viewer.add_image(np.zeros((3, 8, 8)))
     writer, whole = LayerWriter(viewer, History()), Labels(np.zeros((3, 8, 8), np.int32))
     filler, plane = StackFiller(writer, whole), np.ones((8, 8), np.int32)
-    filler.put(PlaneLabels((0,), plane))
+    filler.write_plane(PlaneLabels((0,), plane))
     assert whole in viewer.layers
     viewer.layers.remove(whole)
-    filler.put(PlaneLabels((1,), plane))
+    filler.write_plane(PlaneLabels((1,), plane))
     assert whole not in viewer.layers
     assert whole.data[1].min() == 2, "a redo brings all planes back"
 
@@ -132,7 +132,7 @@ def test_apply_undo_and_previews_hold_the_window_no_longer_than_napari(
     front.choose(members[0])
     front.compare(members[-1])
     assert _used(qtbot, lambda: front.choose(members[-1])) < 0.1, "back from a comparison"
-    assert front.controller.layers.temporary(COMPARISON_NAME) is None
+    assert front.controller.layers.visible_layer(COMPARISON_NAME) is None
     assert _used(qtbot, front.apply_button.click) < add + 0.1
     assert _used(qtbot, history.undo) < remove + 0.05
     assert _used(qtbot, history.redo) < add + 0.1

@@ -53,7 +53,9 @@ def test_rows_and_objects_find_each_other(results: ResultsPanel, qtbot: Any) -> 
     assert layer.selected_label == 4
     assert OUTLINE_NAME in viewer.layers
     hand.click((55, 5))
-    assert results.controller.layers.temporary(OUTLINE_NAME) is None, "a click beside all objects"
+    assert results.controller.layers.visible_layer(OUTLINE_NAME) is None, (
+        "a click beside all objects"
+    )
 
 
 def test_an_edit_is_measured_anew(results: ResultsPanel, qtbot: Any) -> None:

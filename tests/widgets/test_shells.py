@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from napari_samstar.widgets.forms.buttons import Drawer
-from napari_samstar.widgets.shell.shells import ALL, SegmentShell, Shell
+from napari_samstar.widgets.forms.buttons import CollapsibleSection
+from napari_samstar.widgets.shell.shells import SHELLS, SegmentShell, Shell
 
 HEAVY = ["pyqtgraph", "pandas", "tifffile", "torch", "napari", "magicgui"]
 
@@ -25,7 +25,7 @@ def test_what_napari_imports_for_a_panel_is_light() -> None:
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
-@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("kind", SHELLS)
 def test_a_shell_becomes_its_panel_in_later_turns(
     make_napari_viewer: Any, qtbot: Any, kind: type[Shell]
 ) -> None:
@@ -60,8 +60,8 @@ class BrokenShell(Shell):
 def test_a_panel_that_cannot_be_opened_says_so(make_napari_viewer: Any, qtbot: Any) -> None:
     shell = BrokenShell(make_napari_viewer())
     qtbot.addWidget(shell)
-    qtbot.waitUntil(lambda: "cannot be opened" in shell._sign.text(), timeout=120_000)
-    assert "NoPanel" in shell._sign.text()
+    qtbot.waitUntil(lambda: "cannot be opened" in shell._message.text(), timeout=120_000)
+    assert "NoPanel" in shell._message.text()
 
 
 def test_an_opened_drawer_is_not_cut_off(make_napari_viewer: Any, qtbot: Any) -> None:
@@ -70,8 +70,8 @@ def test_an_opened_drawer_is_not_cut_off(make_napari_viewer: Any, qtbot: Any) ->
     viewer.window.add_dock_widget(shell)
     panel = shell.finish()
     qtbot.waitUntil(panel.isVisible, timeout=20_000)
-    panel.findChild(Drawer).expand(animate=False)
+    panel.findChild(CollapsibleSection).expand(animate=False)
     qtbot.waitUntil(panel.settings.native.isVisible, timeout=20_000)
     qtbot.waitUntil(lambda: panel.widget().width() <= panel.viewport().width(), timeout=20_000)
-    panel.findChild(Drawer).collapse()
+    panel.findChild(CollapsibleSection).collapse()
     assert not panel.settings.native.isVisible()

@@ -10,14 +10,14 @@ import pytest
 
 PROGRAM = """
 import ctypes.util, ctypes, glob, sys
-from napari_samstar.widgets.shell.torch_import import make_torch_safe
-make_torch_safe()
+from napari_samstar.widgets.shell.torch_import import prepare_torch_import
+prepare_torch_import()
 assert "triton" not in sys.modules
 libraries = sorted(glob.glob("/usr/lib/*/libLLVM*.so*"))
 if not libraries:
     print("no LLVM"); sys.exit()
 ctypes.CDLL(libraries[-1])
-make_torch_safe()
+prepare_torch_import()
 import torch, torchvision
 assert sys.modules["triton"] is None
 print("fine", torch.zeros(2).sum().item())
@@ -42,11 +42,11 @@ def test_torchvision_loads_beside_mesas_llvm() -> None:
 
 WAITS = """
 import sys, threading, time
-from napari_samstar.widgets.shell.torch_import import make_torch_safe
+from napari_samstar.widgets.shell.torch_import import prepare_torch_import
 
 def load():
     if sys.argv[1] == "ours":
-        make_torch_safe()
+        prepare_torch_import()
     import torch
 
 longest, last = 0.0, time.process_time()
@@ -115,8 +115,8 @@ def test_a_program_that_ends_while_torch_is_imported_ends_quietly(seconds: str) 
 
 POLICY = """
 import os
-from napari_samstar.widgets.shell.torch_import import make_torch_safe
-make_torch_safe()
+from napari_samstar.widgets.shell.torch_import import prepare_torch_import
+prepare_torch_import()
 print(os.environ["OMP_WAIT_POLICY"])
 """
 
@@ -150,7 +150,7 @@ def test_measuring_and_exporting_a_layer_need_no_torch() -> None:
 WORKER = """
 import ctypes, glob, sys
 from qtpy.QtCore import QCoreApplication
-from napari_samstar.widgets.jobs.workers import worker_of
+from napari_samstar.widgets.jobs.workers import make_worker
 app = QCoreApplication([])
 libraries = sorted(glob.glob("/usr/lib/*/libLLVM*.so*"))
 if not libraries:
@@ -159,7 +159,7 @@ ctypes.CDLL(libraries[-1])
 def load():
     import torchvision
     return "fine"
-worker = worker_of(load)
+worker = make_worker(load)
 worker.returned.connect(print)
 worker.finished.connect(app.quit)
 worker.start()

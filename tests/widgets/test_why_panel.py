@@ -98,7 +98,7 @@ def test_where_there_is_nothing_it_says_what_to_do(why: WhyPanel, qtbot: Any) ->
     assert not why.keep_button.isEnabled()
     why.hide()
     assert not why.pick_button.isChecked()
-    assert why.controller.layers.temporary(OUTLINE_NAME) is None
+    assert why.controller.layers.visible_layer(OUTLINE_NAME) is None
 
 
 def test_without_candidates_it_says_where_to_start(panels: Any) -> None:

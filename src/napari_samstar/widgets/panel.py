@@ -17,8 +17,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_samstar.widgets.shell.alive import when_alive
-from napari_samstar.widgets.shell.docking import MARK, PLUGIN, dock_of, share_place
+from napari_samstar.widgets.shell.alive import call_if_alive
+from napari_samstar.widgets.shell.docking import (
+    PANEL_OBJECT_NAME,
+    PLUGIN,
+    parent_dock,
+    tabify_with_panels,
+)
 from napari_samstar.widgets.viewer.controller import controller_of
 
 if TYPE_CHECKING:
@@ -34,14 +39,14 @@ class Panel(QScrollArea):
     would then call into freed memory.
     """
 
-    HIGH = 420  # px, the height it asks for at most
+    MAX_HEIGHT = 420  # px, the height it asks for at most
 
     seen_changed = Signal(bool)
     """Whether anyone can see the panel: Qt calls a dock behind another tab visible as well."""
 
     def __init__(self, viewer: napari.Viewer) -> None:
         super().__init__()
-        self.setObjectName(MARK)
+        self.setObjectName(PANEL_OBJECT_NAME)
         self.controller = controller_of(viewer)
         self.viewer = weakref.ref(getattr(viewer, "__wrapped__", viewer))
         self.seen = False
@@ -61,7 +66,7 @@ class Panel(QScrollArea):
     def sizeHint(self) -> QSize:
         """Return what the content would like, but not higher than a small screen allows."""
         size = self.widget().sizeHint()
-        return QSize(size.width() + 16, min(size.height(), self.HIGH))
+        return QSize(size.width() + 16, min(size.height(), self.MAX_HEIGHT))
 
     def minimumSizeHint(self) -> QSize:
         """Return the width of the content, which does not scroll sideways."""
@@ -76,23 +81,23 @@ class Panel(QScrollArea):
 
     def listen(self, signal: Any, method: Callable[..., Any]) -> None:
         """Connect `method`, of this panel or of a part of it, until the panel is destroyed."""
-        forward = when_alive(method)
+        forward = call_if_alive(method)
         signal.connect(forward)
         self._connections.append((signal, forward))
 
     def showEvent(self, event: Any) -> None:
         """Learn from the dock when its tab is chosen."""
         super().showEvent(event)
-        above = dock_of(self)
+        above = parent_dock(self)
         if above is not None and above is not self._dock:
             self._dock = above
-            above.visibilityChanged.connect(when_alive(self._set_seen))
-            QTimer.singleShot(0, when_alive(self._share_place))
+            above.visibilityChanged.connect(call_if_alive(self._set_seen))
+            QTimer.singleShot(0, call_if_alive(self._tabify))
         self._set_seen(True)
 
-    def _share_place(self) -> None:
+    def _tabify(self) -> None:
         if self._dock is not None:
-            share_place(self._dock)
+            tabify_with_panels(self._dock)
 
     def hideEvent(self, event: Any) -> None:
         """Note that nobody can see the panel."""
@@ -104,7 +109,7 @@ class Panel(QScrollArea):
             self.seen = seen
             self.seen_changed.emit(seen)
 
-    def follow(self, label: QLabel) -> None:
+    def connect_links(self, label: QLabel) -> None:
         """Let the links of a `note` open the panels that they name."""
         label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         label.linkActivated.connect(self.open_panel)
@@ -117,7 +122,7 @@ class Panel(QScrollArea):
             dock.show()
             dock.raise_()
 
-    def row(self, *widgets: QWidget, stretch: int = 0) -> QHBoxLayout:
+    def add_row(self, *widgets: QWidget, stretch: int = 0) -> QHBoxLayout:
         """Add a row of widgets; `stretch` is the position of the one that takes the space."""
         line = QHBoxLayout()
         line.setSpacing(6)

@@ -17,7 +17,7 @@ def button(text: str, tip: str, pressed: Callable[[], Any]) -> QPushButton:
     return made
 
 
-class Drawer(QCollapsible):
+class CollapsibleSection(QCollapsible):
     """A section that is closed at first; its arrow points to the right while it is.
 
     What is in it is hidden while it is closed: napari's style sheet takes long for each widget

@@ -7,7 +7,7 @@ from pathlib import Path
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 
-def ask_where(parent: QWidget, title: str, name: str, ending: str, what: str) -> Path | None:
+def ask_save_path(parent: QWidget, title: str, name: str, ending: str, what: str) -> Path | None:
     """Ask where to save a file; None where the user thinks better of it.
 
     Parameters

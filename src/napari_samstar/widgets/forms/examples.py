@@ -112,7 +112,7 @@ class ExampleRow(QWidget):
         )
         self.button.clicked.connect(self._on_clicked)
         self.note = note()
-        panel.follow(self.note)
+        panel.connect_links(self.note)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.button)

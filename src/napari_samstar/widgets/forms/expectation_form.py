@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushBut
 from napari_samstar.core.rewards.expectations import EXPECTED, Expectations
 from napari_samstar.core.rewards.marks import Marks
 from napari_samstar.widgets.forms.examples import holds_examples
-from napari_samstar.widgets.forms.numbers import plain_numbers
+from napari_samstar.widgets.forms.numbers import accept_decimal_comma
 from napari_samstar.widgets.forms.shared import combo, note
 from napari_samstar.widgets.viewer.clicks import CanvasClicks
 from napari_samstar.widgets.viewer.layer_writer import TEMPORARY
@@ -36,7 +36,7 @@ MARKS = {
 }
 
 
-class ExpectForm(QWidget):
+class ExpectationForm(QWidget):
     """A field for each expectation; an empty one means that nothing is known.
 
     Attributes
@@ -78,7 +78,7 @@ class ExpectForm(QWidget):
         panel.listen(panel.controller.session.events.segmented, self._on_session_segmented)
         panel.seen_changed.connect(self._on_seen_changed)
         clicks = self._clicks
-        self.destroyed.connect(lambda: clicks.turn(False))
+        self.destroyed.connect(lambda: clicks.set_enabled(False))
         self._refresh_layers()
         self._on_session_segmented()
 
@@ -90,7 +90,7 @@ class ExpectForm(QWidget):
             label, field = QLabel(about.label), QLineEdit()
             field.setPlaceholderText("not known")
             field.setValidator(_up_to(about.high))
-            plain_numbers(field)
+            accept_decimal_comma(field)
             field.setMinimumWidth(60)
             if about.kind == "length":
                 field.textEdited.connect(lambda _, name=name: self._aim_at(name))
@@ -156,7 +156,7 @@ class ExpectForm(QWidget):
 
     def _on_measure_toggled(self, on: bool) -> None:
         self._start = None
-        self._clicks.turn(on)
+        self._clicks.set_enabled(on)
         where = EXPECTED[self._target].label
         self.hint.setText(
             f"For <b>{where}</b>: click on one side of an object, then on the other." if on else ""
@@ -167,7 +167,7 @@ class ExpectForm(QWidget):
         segmented, placement = controller.session.segmented, controller.layers.placement
         if segmented is None or placement is None:
             return
-        at = placement.point(event.position)[-2:]
+        at = placement.world_to_plane(event.position)[-2:]
         if self._start is None:
             self._start = at
             self.hint.setText("Now click on the other side.")

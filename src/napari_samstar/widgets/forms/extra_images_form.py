@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QLabel, QLineEdit, QVBoxLayout, QWidg
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.tuning.inputs import Other, planes_in
-from napari_samstar.widgets.forms.numbers import plain_numbers
+from napari_samstar.widgets.forms.numbers import accept_decimal_comma
 from napari_samstar.widgets.forms.shared import combo, form, note, shorten
 from napari_samstar.widgets.viewer.layers import image_layers, leading_shape, shown_plane, source_of
 
@@ -30,7 +30,7 @@ HINT = (
 )
 
 
-class SeveralForm(QWidget):
+class ExtraImagesForm(QWidget):
     """Fields for the planes of a stack, a menu for each other image, and a time limit.
 
     Attributes
@@ -61,7 +61,7 @@ class SeveralForm(QWidget):
         for field in (self.tuned_field, self.held_field):
             field.editingFinished.connect(self._tell)
         self.minutes_box = QDoubleSpinBox()
-        plain_numbers(self.minutes_box)
+        accept_decimal_comma(self.minutes_box)
         self.minutes_box.setRange(0, 24 * 60)
         self.minutes_box.setDecimals(1)
         self.minutes_box.setSuffix(" min")

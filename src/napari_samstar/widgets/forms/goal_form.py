@@ -11,8 +11,8 @@ from superqt import QLabeledDoubleSlider
 from napari_samstar.core.rewards import REWARDS
 from napari_samstar.core.rewards.goal import OBJECTIVES, Goal
 from napari_samstar.core.rewards.presets import PRESETS
-from napari_samstar.widgets.forms.buttons import Drawer
-from napari_samstar.widgets.forms.numbers import plain_numbers
+from napari_samstar.widgets.forms.buttons import CollapsibleSection
+from napari_samstar.widgets.forms.numbers import accept_decimal_comma
 from napari_samstar.widgets.forms.shared import combo
 
 MOST_WEIGHT = 3.0
@@ -38,7 +38,7 @@ class GoalForm(QWidget):
         self.objectives: dict[str, Any] = {}
         self._labels: dict[str, QLabel] = {}
         self._shown, self._hidden = QWidget(), QWidget()
-        self._drawer = Drawer(
+        self._drawer = CollapsibleSection(
             "More rewards",
             "Everything else that can be asked for. A weight above 0 counts.",
             self._hidden,
@@ -72,7 +72,7 @@ class GoalForm(QWidget):
         slider.setSingleStep(0.1)
         slider.setDecimals(1)
         slider.setMinimumWidth(90)
-        plain_numbers(slider)
+        accept_decimal_comma(slider)
         box = combo("The axis of the Pareto front that this counts towards.", OBJECTIVES)
         # Qt reserves room for capitals; a panel this wide would leave none for the image.
         longest = max(box.fontMetrics().horizontalAdvance(text) for text in OBJECTIVES)

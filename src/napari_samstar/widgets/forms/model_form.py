@@ -11,9 +11,9 @@ from napari_samstar.core.image.source import ModelChoice
 from napari_samstar.core.models.downloads import local_file
 from napari_samstar.core.models.registry import REGISTRY
 from napari_samstar.widgets.forms.shared import combo, form, note
-from napari_samstar.widgets.jobs.workers import worker_of
-from napari_samstar.widgets.shell.alive import when_alive
-from napari_samstar.widgets.shell.importing import program_ends
+from napari_samstar.widgets.jobs.workers import make_worker
+from napari_samstar.widgets.shell.alive import call_if_alive
+from napari_samstar.widgets.shell.importing import is_shutting_down
 from napari_samstar.widgets.shell.torch_import import start_torch
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ class ModelForm(QWidget):
         device = self.choice().device
         if device in self._reasons:
             return
-        worker = worker_of(_reason, device)
-        worker.returned.connect(partial(when_alive(self._on_reason), device))
+        worker = make_worker(_reason, device)
+        worker.returned.connect(partial(call_if_alive(self._on_reason), device))
         worker.start()
 
     def _on_reason(self, device: str, text: str) -> None:
@@ -124,7 +124,7 @@ def _reason(device: str) -> str:
     from napari_samstar.core.errors import UserError
 
     start_torch().wait()
-    if program_ends():
+    if is_shutting_down():
         return ""
     from napari_samstar.core.models.device import choose_device
 

@@ -18,7 +18,7 @@ PLAIN.setNumberOptions(
 )
 
 
-def plain_numbers(widget: QWidget) -> None:
+def accept_decimal_comma(widget: QWidget) -> None:
     """Let all fields for numbers in `widget`, itself included, take both marks for the point."""
     fields = [x for kind in (QDoubleSpinBox, QLineEdit) for x in widget.findChildren(kind)]
     for field in (widget, *fields):

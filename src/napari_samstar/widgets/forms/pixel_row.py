@@ -13,9 +13,9 @@ from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_samstar.core.image.calibration import UNKNOWN, file_calibration
 from napari_samstar.widgets.forms.buttons import button
-from napari_samstar.widgets.forms.numbers import plain_numbers
+from napari_samstar.widgets.forms.numbers import accept_decimal_comma
 from napari_samstar.widgets.forms.shared import LINK, combo, note
-from napari_samstar.widgets.viewer.autosave_tasks import Background, fits
+from napari_samstar.widgets.viewer.autosave_tasks import BackgroundTasks, fits
 from napari_samstar.widgets.viewer.history import Action
 from napari_samstar.widgets.viewer.layers import pixel_size
 
@@ -40,12 +40,12 @@ class PixelRow(QWidget):
         self._panel = panel
         self._layer: weakref.ref[Image] | None = None
         self._found: Calibration = UNKNOWN
-        self._background = Background()
+        self._background = BackgroundTasks()
         self.text = note()
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self.text.linkActivated.connect(self._on_link)
         self.size_box = QDoubleSpinBox()
-        plain_numbers(self.size_box)
+        accept_decimal_comma(self.size_box)
         self.size_box.setDecimals(5)
         self.size_box.setRange(0.00001, 1e6)
         self.size_box.setValue(1)
@@ -78,7 +78,7 @@ class PixelRow(QWidget):
             if layer is not None and layer.source.path:
                 path = layer.source.path
                 asked = partial(self._on_read, self._layer)
-                self._background.ask(partial(file_calibration, path), asked)
+                self._background.submit(partial(file_calibration, path), asked)
         self._refresh()
 
     def set(self) -> None:
@@ -112,7 +112,7 @@ class PixelRow(QWidget):
         known = [weakref.ref(x) for x in both]
         if controller.source is layer:
             controller.session.forget()  # its candidates were measured in px
-            controller.layers.drop()
+            controller.layers.remove_temporary_layers()
         text = f"Set the pixel size of {name}"
         controller.history.do(
             Action(text, partial(_put, known, scaled), partial(_put, known, places))

@@ -9,7 +9,7 @@ from magicgui.widgets import ComboBox, FloatSlider, Slider
 from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_samstar.core.amg.config import OF_EXAMPLES, OF_GRIDS, SETTINGS, AmgConfig, Setting
-from napari_samstar.widgets.forms.numbers import plain_numbers
+from napari_samstar.widgets.forms.numbers import accept_decimal_comma
 
 AREA = "min_mask_region_area"  # px
 
@@ -54,7 +54,7 @@ class SettingsForm:
         for row in (self.prompts, *self.rows.values()):
             self._form.addRow(row.label, row.native)
             self._form.labelForField(row.native).setToolTip(row.tooltip)
-        plain_numbers(self.native)
+        accept_decimal_comma(self.native)
         self.show(config)
         for row in (self.prompts, *self.rows.values()):
             row.changed.connect(self._on_changed)

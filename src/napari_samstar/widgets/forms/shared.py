@@ -32,7 +32,7 @@ def link(panel: str, text: str = "") -> str:
     return f"<a href='{panel}' style='color:{LINK}'>{text or panel}</a>"
 
 
-def failure(text: str) -> str:
+def error_html(text: str) -> str:
     """Return HTML for something that went wrong."""
     return f"<span style='color:{FAILURE}'>{text}</span>"
 

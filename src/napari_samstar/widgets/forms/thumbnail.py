@@ -12,8 +12,8 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QLabel, QSizePolicy
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.widgets.jobs.workers import worker_of
-from napari_samstar.widgets.shell.alive import when_alive
+from napari_samstar.widgets.jobs.workers import make_worker
+from napari_samstar.widgets.shell.alive import call_if_alive
 
 if TYPE_CHECKING:
     from napari_samstar.core.image.micrograph import Micrograph
@@ -64,8 +64,8 @@ class Thumbnail(QLabel):
         if source is None:
             self._say("")
             return
-        worker = worker_of(_look, source, round(HEIGHT * self.devicePixelRatioF()))
-        worker.returned.connect(partial(when_alive(self.take), self._asked))
+        worker = make_worker(_look, source, round(HEIGHT * self.devicePixelRatioF()))
+        worker.returned.connect(partial(call_if_alive(self.take), self._asked))
         worker.start()
 
     def take(self, asked: int, found: Micrograph | str) -> None:

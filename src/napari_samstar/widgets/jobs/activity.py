@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, QTimer
 
-from napari_samstar.widgets.shell.alive import when_alive
+from napari_samstar.widgets.shell.alive import call_if_alive
 
 if TYPE_CHECKING:
     from napari_samstar.widgets.jobs.jobs import Jobs
@@ -41,7 +41,7 @@ class Activity(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(INTERVAL)
         self._timer.timeout.connect(self._follow)
-        jobs.changed.connect(when_alive(self._on_jobs_changed))
+        jobs.changed.connect(call_if_alive(self._on_jobs_changed))
 
     def _on_jobs_changed(self, _: Any) -> None:
         if not self._timer.isActive():

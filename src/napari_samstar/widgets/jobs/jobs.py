@@ -15,8 +15,8 @@ from psygnal import Signal
 from napari_samstar.core import interrupt
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.progress import Progress
-from napari_samstar.widgets.jobs.workers import worker_of
-from napari_samstar.widgets.shell.turns import short_turns
+from napari_samstar.widgets.jobs.workers import make_worker
+from napari_samstar.widgets.shell.switch_interval import short_switch_interval
 
 if TYPE_CHECKING:
     from napari.qt.threading import GeneratorWorker
@@ -106,7 +106,7 @@ class Jobs:
 
     def _begin(self, job: Job) -> None:
         self._stopping = threading.Event()
-        worker = worker_of(_guarded, job, self._stopping)
+        worker = make_worker(_guarded, job, self._stopping)
         self._running, self._pace = (job, worker), None
         worker.yielded.connect(self._on_yielded)
         worker.returned.connect(self._on_returned)
@@ -187,7 +187,7 @@ def _guarded(job: Job, stopping: threading.Event) -> Generator[Any, None, Any]:
     a traceback.
     """
     try:
-        with interrupt.stoppable(stopping.is_set), short_turns():
+        with interrupt.stoppable(stopping.is_set), short_switch_interval():
             result = yield from job.work(*job.arguments)
     except Exception as error:
         return _Failure(error)

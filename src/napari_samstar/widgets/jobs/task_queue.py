@@ -12,7 +12,7 @@ from napari.utils.notifications import show_error
 from psygnal import Signal
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.widgets.jobs.workers import worker_of
+from napari_samstar.widgets.jobs.workers import make_worker
 
 log = logging.getLogger("napari_samstar")
 
@@ -63,7 +63,7 @@ class TaskQueue:
 
     def _begin(self) -> None:
         task = self._waiting.popleft()
-        worker = worker_of(_guarded, task.work)
+        worker = make_worker(_guarded, task.work)
         self._running = (worker, task)
         worker.returned.connect(self._on_returned)
         worker.finished.connect(self._on_finished)

@@ -10,12 +10,12 @@ from typing import Any
 from napari.qt.threading import FunctionWorker, GeneratorWorker, create_worker
 from qtpy.compat import isalive
 
-from napari_samstar.widgets.shell.torch_import import keep_triton_out
+from napari_samstar.widgets.shell.torch_import import block_triton
 
 log = logging.getLogger("napari_samstar")
 
 
-def worker_of(work: Callable[..., Any], *arguments: Any) -> Any:
+def make_worker(work: Callable[..., Any], *arguments: Any) -> Any:
     """Return a worker that will call `work` on a thread; connect to it, then `start` it."""
     kind = _Steps if inspect.isgeneratorfunction(work) else _Once
     return create_worker(work, *arguments, _start_thread=False, _worker_class=kind)
@@ -28,7 +28,7 @@ class _Quiet:
 
     def run(self) -> None:
         """Work."""
-        keep_triton_out()  # a panel may start this worker before any has imported torch
+        block_triton()  # a panel may start this worker before any has imported torch
         try:
             super().run()  # type: ignore[misc]
         except RuntimeError:

@@ -9,7 +9,7 @@ from typing import Any
 from qtpy.compat import isalive
 
 
-def when_alive(method: Callable[..., Any]) -> Callable[..., None]:
+def call_if_alive(method: Callable[..., Any]) -> Callable[..., None]:
     """Return a function that calls a widget's method, and does nothing once Qt deleted it."""
     me = weakref.ref(method.__self__)  # type: ignore[attr-defined]
     name = method.__name__

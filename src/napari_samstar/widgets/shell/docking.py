@@ -7,11 +7,11 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 PLUGIN = "napari-samstar"
 
-MARK = "samstar panel"
+PANEL_OBJECT_NAME = "samstar panel"
 """Object name of what stands in a dock of ours."""
 
 
-def dock_of(widget: QWidget) -> QDockWidget | None:
+def parent_dock(widget: QWidget) -> QDockWidget | None:
     """Return the dock that a widget is in, None where it is in none."""
     above = widget.parentWidget()
     while above is not None and not isinstance(above, QDockWidget):
@@ -19,7 +19,7 @@ def dock_of(widget: QWidget) -> QDockWidget | None:
     return above
 
 
-def share_place(dock: QDockWidget) -> None:
+def tabify_with_panels(dock: QDockWidget) -> None:
     """Make `dock` a tab beside the panels that are there; below them it would be cut off."""
     window = dock.parent()
     if dock.isFloating() or not isinstance(window, QMainWindow):
@@ -39,4 +39,4 @@ def share_place(dock: QDockWidget) -> None:
 
 
 def _is_ours(dock: QDockWidget) -> bool:
-    return dock.findChild(QWidget, MARK) is not None
+    return dock.findChild(QWidget, PANEL_OBJECT_NAME) is not None

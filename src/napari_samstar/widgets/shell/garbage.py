@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def no_collections() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Do not search for garbage in the block, nor among what was made in it.
 
     For imports: what they make stays.
@@ -31,7 +31,7 @@ def no_collections() -> Iterator[None]:
 
 
 @contextmanager
-def quick_collections() -> Iterator[None]:
+def gc_new_objects_only() -> Iterator[None]:
     """Let a search in the block look at new objects only; the next one outside sees all again.
 
     For removing a layer: napari then asks for a search, so that drivers on Windows do not trip

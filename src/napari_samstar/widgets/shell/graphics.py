@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import napari
 
 
-def free_in_own_context(viewer: napari.Viewer) -> None:
+def make_context_current_on_removal(viewer: napari.Viewer) -> None:
     """Make the canvas's OpenGL context the current one whenever a layer is about to go.
 
     napari deletes the layer's textures and buffers at once, in whichever context happens to be

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from napari_samstar.widgets.shell.garbage import no_collections
-from napari_samstar.widgets.shell.turns import short_turns
+from napari_samstar.widgets.shell.garbage import gc_paused
+from napari_samstar.widgets.shell.switch_interval import short_switch_interval
 
 log = logging.getLogger("napari_samstar")
 
@@ -28,11 +28,13 @@ _thread: threading.Thread | None = None
 _rest_until = 0.0
 
 
-class ProgramEnds(BaseException):
+class ImportCancelled(BaseException):
     """An import is given up, because the program ends. Nobody who imports may catch it."""
 
 
-def import_soon(names: Sequence[str], first: Callable[[], Any] | None = None) -> threading.Event:
+def import_in_background(
+    names: Sequence[str], first: Callable[[], Any] | None = None
+) -> threading.Event:
     """Import modules on the thread, in this order, after all that it was asked for before.
 
     More threads than one would only fight with the window for the interpreter.
@@ -63,7 +65,7 @@ def import_soon(names: Sequence[str], first: Callable[[], Any] | None = None) ->
         return _asked[names[-1]]
 
 
-def give_way(seconds: float) -> None:
+def pause_imports(seconds: float) -> None:
     """Let imports rest for so long, from their next module on: the window needs the interpreter.
 
     They go on by themselves: a window that waits for one of them is not held up for ever.
@@ -72,7 +74,7 @@ def give_way(seconds: float) -> None:
     _rest_until = time.monotonic() + seconds
 
 
-def program_ends() -> bool:
+def is_shutting_down() -> bool:
     """Return whether the main thread has ended, so that Python waits for the other ones only."""
     return not threading.main_thread().is_alive()
 
@@ -81,12 +83,12 @@ def _run() -> None:
     watch = _Watch(threading.current_thread())
     sys.meta_path.insert(0, watch)
     try:
-        with no_collections(), short_turns():
+        with gc_paused(), short_switch_interval():
             while (step := _next_step()) is not None:
                 work, done = step
                 _guarded(work)
                 done.set()
-    except ProgramEnds:
+    except ImportCancelled:
         log.debug("an import was given up")
         for done in _asked.values():  # whoever waits must not keep the program from its end
             done.set()
@@ -107,7 +109,7 @@ def _guarded(work: Callable[[], Any]) -> None:
     try:
         work()
     except Exception as error:
-        if program_ends():  # neither threads nor clean-ups can be registered any more
+        if is_shutting_down():  # neither threads nor clean-ups can be registered any more
             log.debug("an import failed while the program ended: %s", error)
         else:
             log.exception("what the panels need cannot be imported")
@@ -123,7 +125,7 @@ class _Watch:
         """Find nothing."""
         if threading.current_thread() is not self._thread:
             return
-        while time.monotonic() < _rest_until and not program_ends():
+        while time.monotonic() < _rest_until and not is_shutting_down():
             time.sleep(LOOK)
-        if program_ends():
-            raise ProgramEnds
+        if is_shutting_down():
+            raise ImportCancelled

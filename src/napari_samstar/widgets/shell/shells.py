@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_samstar.widgets.forms.shared import failure
-from napari_samstar.widgets.shell.alive import when_alive
-from napari_samstar.widgets.shell.docking import MARK, dock_of, share_place
-from napari_samstar.widgets.shell.importing import give_way, import_soon
+from napari_samstar.widgets.forms.shared import error_html
+from napari_samstar.widgets.shell.alive import call_if_alive
+from napari_samstar.widgets.shell.docking import PANEL_OBJECT_NAME, parent_dock, tabify_with_panels
+from napari_samstar.widgets.shell.importing import import_in_background, pause_imports
 
 if TYPE_CHECKING:
     import napari
@@ -47,20 +47,20 @@ class Shell(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
-        self.setObjectName(MARK)
+        self.setObjectName(PANEL_OBJECT_NAME)
         self.panel: Any = None
         self._viewer = weakref.ref(getattr(napari_viewer, "__wrapped__", napari_viewer))
         self._made: Panel | None = None
         self._steps: tuple[Callable[[], None], ...] = ()
         self._placed = False
-        self._sign = QLabel("Opening…")
-        self._sign.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._sign.setWordWrap(True)
+        self._message = QLabel("Opening…")
+        self._message.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._message.setWordWrap(True)
         # Else napari fills the dock's height with a stretch of its own.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._sign)
+        column.addWidget(self._message)
         self._module = f"{PACKAGE}.{self.MODULE}"
         self._ready = _import_panels(self._module)
         self._timer = QTimer(self)
@@ -85,12 +85,12 @@ class Shell(QWidget):
         super().showEvent(event)
         if not self._placed:
             self._placed = True
-            QTimer.singleShot(0, when_alive(self._share_place))
+            QTimer.singleShot(0, call_if_alive(self._tabify))
 
-    def _share_place(self) -> None:
-        dock = dock_of(self)
+    def _tabify(self) -> None:
+        dock = parent_dock(self)
         if dock is not None:
-            share_place(dock)
+            tabify_with_panels(dock)
 
     def _look(self) -> None:
         if self._ready.is_set():
@@ -99,12 +99,12 @@ class Shell(QWidget):
 
     def _go_on(self, steps: tuple[Callable[[], None], ...]) -> None:
         """Take one step, and the others in later turns: each is a pause that nobody notices."""
-        give_way(REST)
+        pause_imports(REST)
         steps[0]()
         self._steps = steps[1:]
         if self._steps:
             # Not 0: Qt takes such steps all at once.
-            QTimer.singleShot(1, when_alive(self._next_step))
+            QTimer.singleShot(1, call_if_alive(self._next_step))
 
     def _next_step(self) -> None:
         self._go_on(self._steps)
@@ -118,8 +118,8 @@ class Shell(QWidget):
             self._made = kind(viewer)
         except Exception as error:
             log.exception("a panel cannot be opened")
-            self._sign.setText(
-                failure(
+            self._message.setText(
+                error_html(
                     f"This panel cannot be opened ({type(error).__name__}: {error}). "
                     "Please report it with the log."
                 )
@@ -135,7 +135,7 @@ class Shell(QWidget):
     def _show(self) -> None:
         if self._made is not None and self.panel is None:
             self.panel = self._made
-            self._sign.hide()
+            self._message.hide()
             self.panel.show()
 
 
@@ -175,11 +175,11 @@ class ResultsShell(Shell):
     MODULE, PANEL = "results.panel", "ResultsPanel"
 
 
-ALL = (SegmentShell, TuneShell, FrontShell, CorrectShell, WhyShell, ResultsShell)
+SHELLS = (SegmentShell, TuneShell, FrontShell, CorrectShell, WhyShell, ResultsShell)
 
 
 def _import_panels(first: str) -> threading.Event:
     """Import a panel's module on a thread, and then those of the others, which come next."""
-    ready = import_soon((first,))
-    import_soon(tuple(f"{PACKAGE}.{kind.MODULE}" for kind in ALL))
+    ready = import_in_background((first,))
+    import_in_background(tuple(f"{PACKAGE}.{kind.MODULE}" for kind in SHELLS))
     return ready

@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from napari_samstar.widgets.shell.importing import import_soon
+from napari_samstar.widgets.shell.importing import import_in_background
 
 LIBRARIES = ("libtorch_cpu.so", "libtorch_python.so")
 """Torch's large libraries, the first one first."""
@@ -37,23 +37,23 @@ def start_torch() -> threading.Event:
     global _ready
     with _lock:
         if _ready is None:
-            _ready = import_soon(NEEDED, first=make_torch_safe)
+            _ready = import_in_background(NEEDED, first=prepare_torch_import)
         return _ready
 
 
-def make_torch_safe() -> None:
+def prepare_torch_import() -> None:
     """Prepare an import of torch: without Triton where it would crash, threads that sleep.
 
     Torch's threads are told to sleep while they wait for each other. By default they spin, which
     on a machine that has other work, such as drawing this window, made SAM four times slower.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    keep_triton_out()
+    block_triton()
     if "torch" not in sys.modules:
         _load_libraries()
 
 
-def keep_triton_out() -> None:
+def block_triton() -> None:
     """Keep Triton out where Mesa has loaded its LLVM; call before whatever may import torch.
 
     torchvision imports torch's compiler, which imports Triton, whose own copy of LLVM crashes the
@@ -85,7 +85,7 @@ def _mesa_llvm_is_loaded() -> bool:
     return sys.platform == "linux" and maps.exists() and "libLLVM" in maps.read_text()
 
 
-def trim_memory() -> None:
+def release_memory() -> None:
     """Give memory that is no longer used back to the system, as far as it can be done.
 
     glibc keeps freed blocks for later; after a bank of masks they are hundreds of megabytes.

@@ -17,8 +17,8 @@ from qtpy.QtCore import QTimer
 
 from napari_samstar.core.results import autosave
 from napari_samstar.widgets.viewer.autosave_tasks import (
-    POOL,
-    Background,
+    EXECUTOR,
+    BackgroundTasks,
     digest,
     fits,
     identify,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Home = tuple[str, tuple[int, ...] | None]
 """An image by its identity, and a plane of it; None for the whole image."""
 
-REST = 2000  # ms after the last change before labels are written
+SAVE_DELAY = 2000  # ms after the last change before labels are written
 LONGEST = 20.0  # s that one goes on changing them before they are written anyway
 SHARE = 10
 """Writing takes at most one part in so many of the time: large stacks are written more rarely."""
@@ -65,7 +65,7 @@ class AutosaveController:
         self._dirty: dict[Labels, None] = {}
         self._since = self._not_before = 0.0
         self._said = ""
-        self._background = Background()
+        self._background = BackgroundTasks()
         self._timer = QTimer(self._background)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.save)
@@ -101,13 +101,13 @@ class AutosaveController:
         image, plane = home
         before = self._names.get(layer, layer.name)
         if before != layer.name:
-            POOL.submit(autosave.set_aside, image, self.run, before)
+            EXECUTOR.submit(autosave.set_aside, image, self.run, before)
         self._names[layer] = layer.name
         work = autosave.SavedLabels(
             layer.name, layer.data, plane, layer.metadata.get(RECIPE_KEY, {})
         )
         writing = partial(save, image, self.run, work, self._digests.get(layer, ""))
-        self._background.ask(writing, partial(self._on_saved, weakref.ref(layer)))
+        self._background.submit(writing, partial(self._on_saved, weakref.ref(layer)))
 
     def _on_saved(self, known: weakref.ref[Labels], outcome: tuple[str, float, str]) -> None:
         digest, seconds, problem = outcome
@@ -129,7 +129,7 @@ class AutosaveController:
             return
         image, _ = self._homes[layer]
         if any(image == self._images.get(x) for x in viewer.layers if isinstance(x, Image)):
-            POOL.submit(autosave.set_aside, image, self.run, layer.name)
+            EXECUTOR.submit(autosave.set_aside, image, self.run, layer.name)
             self._digests.pop(layer, None)
 
     def _home(self, layer: Labels) -> Home | None:
@@ -149,7 +149,7 @@ class AutosaveController:
 
     # --- going on -----------------------------------------------------------------------------
 
-    def offers(self) -> list[tuple[Image, SavedSession]]:
+    def saved_sessions(self) -> list[tuple[Image, SavedSession]]:
         """Return what can be gone on with, for the images in the viewer, newest first."""
         viewer = self._viewer()
         images = list(viewer.layers) if viewer is not None else []
@@ -160,7 +160,9 @@ class AutosaveController:
         """Bring the layers of a session back, as steps that can be undone."""
         self.dismiss(image, session)
         for saved in session.layers:
-            self._background.ask(partial(load, saved), partial(self._on_loaded, weakref.ref(image)))
+            self._background.submit(
+                partial(load, saved), partial(self._on_loaded, weakref.ref(image))
+            )
 
     def dismiss(self, image: Image, session: SavedSession) -> None:
         """Offer a session no more, until the image is opened again."""
@@ -172,7 +174,7 @@ class AutosaveController:
         if isinstance(work, str):
             show_warning(work)
             return
-        if image is None or not self._writer.holds(image):
+        if image is None or not self._writer.contains(image):
             return
         place = Placement.of(image, work.plane or (0,) * len(leading_shape(image)))
         whole = work.plane is None and bool(leading_shape(image))
@@ -195,7 +197,7 @@ class AutosaveController:
                 event.connect(self._on_changed)
             self._touch(layer)
             if is_a_copy(layer) and layer not in self._digests:
-                self._background.ask(
+                self._background.submit(
                     partial(digest, layer.data), partial(self._on_digest, weakref.ref(layer))
                 )
 
@@ -205,7 +207,7 @@ class AutosaveController:
     def _look(self, image: Image) -> None:
         """Learn what the image is, and what was left of it."""
         work = partial(identify, image.data, bool(image.rgb), self.run)
-        self._background.ask(work, partial(self._on_identified, weakref.ref(image)))
+        self._background.submit(work, partial(self._on_identified, weakref.ref(image)))
 
     def _on_identified(self, known: weakref.ref[Image], found: Any) -> None:
         image, viewer = known(), self._viewer()
@@ -233,7 +235,7 @@ class AutosaveController:
             self._since = now
         self._dirty[layer] = None
         if not self._timer.isActive() or now - self._since < LONGEST:
-            self._timer.start(REST)
+            self._timer.start(SAVE_DELAY)
 
     def _on_removed(self, event: Any) -> None:
         layer = event.value

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("napari_samstar")
 
-POOL = ThreadPoolExecutor(1, thread_name_prefix="samstar-autosave")
+EXECUTOR = ThreadPoolExecutor(1, thread_name_prefix="samstar-autosave")
 """Python waits for its thread at the end, so that what was changed last is written too."""
 
 
-class Background(QObject):
+class BackgroundTasks(QObject):
     """Runs short work on the thread, one after another, and brings the outcome back."""
 
     _arrived = Signal(object)
@@ -36,7 +36,7 @@ class Background(QObject):
         super().__init__()
         self._arrived.connect(lambda call: call())
 
-    def ask(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+    def submit(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
         """Run `work` on the thread, then `done` with its result on the GUI thread."""
 
         def deliver(future: Future[Any]) -> None:
@@ -49,7 +49,7 @@ class Background(QObject):
             except RuntimeError:  # napari has ended meanwhile
                 log.debug("nobody is left to hear of an autosave")
 
-        POOL.submit(work).add_done_callback(deliver)
+        EXECUTOR.submit(work).add_done_callback(deliver)
 
 
 def fits(labels: Labels, image: Image) -> bool:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samstar.widgets.shell.alive import when_alive
-from napari_samstar.widgets.viewer.listening import MouseListening
+from napari_samstar.widgets.shell.alive import call_if_alive
+from napari_samstar.widgets.viewer.listeners import MouseListener
 
 if TYPE_CHECKING:
     import napari
 
-STILL = 4  # px on the canvas: a hand that clicks moves a little
+MAX_CLICK_MOVE = 4  # px on the canvas: a hand that clicks moves a little
 
 
-class CanvasClicks(MouseListening):
+class CanvasClicks(MouseListener):
     """Calls a widget's method with the event of every left click on the canvas, while it is on.
 
     Parameters
@@ -28,7 +28,7 @@ class CanvasClicks(MouseListening):
 
     def __init__(self, viewer: napari.Viewer, method: Callable[[Any], None]) -> None:
         super().__init__(viewer)
-        self._call = when_alive(method)
+        self._call = call_if_alive(method)
 
     def _on_press(self, _: Any, event: Any) -> Generator[None, None, None]:
         if event.button != 1:
@@ -37,5 +37,5 @@ class CanvasClicks(MouseListening):
         yield
         while event.type == "mouse_move":
             yield
-        if np.abs(np.array(event.pos, dtype=float) - start).max() <= STILL:
+        if np.abs(np.array(event.pos, dtype=float) - start).max() <= MAX_CLICK_MOVE:
             self._call(event)

@@ -15,9 +15,9 @@ from qtpy.QtCore import QTimer
 from napari_samstar.app.session import Session
 from napari_samstar.widgets.jobs.activity import Activity
 from napari_samstar.widgets.jobs.jobs import Job, Jobs
-from napari_samstar.widgets.jobs.workers import worker_of
-from napari_samstar.widgets.shell.graphics import free_in_own_context
-from napari_samstar.widgets.shell.torch_import import trim_memory
+from napari_samstar.widgets.jobs.workers import make_worker
+from napari_samstar.widgets.shell.graphics import make_context_current_on_removal
+from napari_samstar.widgets.shell.torch_import import release_memory
 from napari_samstar.widgets.viewer import work
 from napari_samstar.widgets.viewer.autosave_controller import AutosaveController
 from napari_samstar.widgets.viewer.history import Action, History
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 SEGMENT = "Segment"
-RETIRE = 4000  # ms after which hidden helper layers leave napari's list
+REMOVE_HIDDEN_AFTER = 4000  # ms after which hidden helper layers leave napari's list
 
 
 class ViewerController:
@@ -49,12 +49,12 @@ class ViewerController:
         self.jobs = Jobs()
         self.history = History()
         self.layers = LayerWriter(viewer, self.history)
-        self.autosave_controller = AutosaveController(viewer, self.layers)
-        self._rest = QTimer()
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(RETIRE)
-        self._rest.timeout.connect(self.layers.retire)
-        self.layers.hidden.connect(self._on_hidden)
+        self.autosave = AutosaveController(viewer, self.layers)
+        self._removal_timer = QTimer()
+        self._removal_timer.setSingleShot(True)
+        self._removal_timer.setInterval(REMOVE_HIDDEN_AFTER)
+        self._removal_timer.timeout.connect(self.layers.remove_hidden_layer)
+        self.layers.layer_hidden.connect(self._on_hidden)
         self.searching = Searching(self.session, self.jobs, self.cache)
         self._activity = Activity(self.jobs)
         self._cache: Any = None
@@ -66,7 +66,7 @@ class ViewerController:
         # After napari's own listeners: removing more layers before the canvas has let go of this
         # one leaves it drawing freed memory.
         viewer.layers.events.removed.connect(self._on_layer_removed, position="last")
-        free_in_own_context(viewer)
+        make_context_current_on_removal(viewer)
         viewer.bind_key("Control-Alt-Z", _undo, overwrite=True)
         viewer.bind_key("Control-Alt-Shift-Z", _redo, overwrite=True)
 
@@ -106,7 +106,9 @@ class ViewerController:
         whole.metadata = {RECIPE_KEY: recipe.to_dict() | {"pinned": []}}
         filler = work.StackFiller(self.layers, whole)
         arguments = (self, source, planes, segmented.model, selection.config)
-        self.jobs.start(Job("Apply to all planes", work.planes, arguments, on_step=filler.put))
+        self.jobs.start(
+            Job("Apply to all planes", work.planes, arguments, on_step=filler.write_plane)
+        )
 
     @property
     def source(self) -> Image | None:
@@ -154,7 +156,7 @@ class ViewerController:
             return
         store = session.segmented.bank.masks
         before, after = session.pinned, (*session.pinned, mask_id)
-        in_layer = self.layers.keep(store.dense(mask_id), list(describe(store, after)))
+        in_layer = self.layers.paint_pinned(store.dense(mask_id), list(describe(store, after)))
         bank = session.segmented.bank
 
         def put(pinned: tuple[int, ...]) -> None:
@@ -188,7 +190,7 @@ class ViewerController:
         image = segmented.image if segmented is not None and ours else None
         # Not one of `jobs`: measuring must not stop a running search.
         facts = (planes, image, *pixel_size(layer))
-        worker = worker_of(work.measure, *facts)
+        worker = make_worker(work.measure, *facts)
         worker.returned.connect(partial(work.set_features, weakref.ref(layer)))
         worker.start()
 
@@ -211,7 +213,7 @@ class ViewerController:
             self.layers.preview(labels, reveal=reveal)
 
     def _on_hidden(self) -> None:
-        self._rest.start()
+        self._removal_timer.start()
 
     def _on_session_pinned(self, *_: Any) -> None:
         self._on_session_selection(reveal=self.layers.applied is None)
@@ -229,9 +231,9 @@ class ViewerController:
         if self._cache is not None:
             self._cache.clear_memory()
         # Not now: removed while napari still removes the image, the canvas draws freed memory.
-        QTimer.singleShot(0, self.layers.drop)
+        QTimer.singleShot(0, self.layers.remove_temporary_layers)
         # The last step of a stopped job still holds what it works on.
-        self.jobs.when_idle(trim_memory)
+        self.jobs.when_idle(release_memory)
 
     def cache(self) -> Any:
         """Return the embedding cache that all jobs of this viewer share."""

@@ -6,13 +6,13 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from napari_samstar.widgets.viewer.listening import Listening
+from napari_samstar.widgets.viewer.listeners import CanvasListener
 
 if TYPE_CHECKING:
     import napari
 
 
-class Keys(Listening):
+class Keys(CanvasListener):
     """Calls a function for each key pressed on the canvas while it is on.
 
     What the keys did before comes back when it is off.

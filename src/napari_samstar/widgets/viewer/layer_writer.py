@@ -13,7 +13,7 @@ from napari.utils import DirectLabelColormap
 from psygnal import Signal
 
 from napari_samstar.core.masks.outlines import rim
-from napari_samstar.widgets.shell.garbage import quick_collections
+from napari_samstar.widgets.shell.garbage import gc_new_objects_only
 from napari_samstar.widgets.viewer.history import Action, Edit
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class LayerWriter:
     `hidden` is emitted when there may be a layer to `retire` after a while.
     """
 
-    hidden = Signal()
+    layer_hidden = Signal()
 
     def __init__(self, viewer: napari.Viewer, history: History) -> None:
         self._viewer = weakref.ref(viewer)
@@ -90,36 +90,36 @@ class LayerWriter:
         for a while, and an outline as long as a panel `draws` it.
         """
         for name in names:
-            if self.temporary(name) is not None:
+            if self.visible_layer(name) is not None:
                 self._set_visible(name, False)
                 if name == COMPARISON_NAME:
                     self._set_visible(PREVIEW_NAME, True)
-                self.hidden.emit()
+                self.layer_hidden.emit()
 
-    def draws(self, who: object, on: bool) -> None:
+    def set_outline_user(self, panel: object, active: bool) -> None:
         """Note whether a panel draws outlines; without any the layer is not kept at hand."""
         if on:
             self._draws.add(who)
         else:
             self._draws.discard(who)
-            self.hidden.emit()
+            self.layer_hidden.emit()
 
-    def retire(self) -> None:
+    def remove_hidden_layer(self) -> None:
         """Remove what was hidden long enough, one layer at a time."""
         names = (COMPARISON_NAME,) if self._draws else (COMPARISON_NAME, OUTLINE_NAME)
         hidden = [x for name in names if (x := self._find(name)) is not None and not x.visible]
         if hidden:
             self._take_out(hidden[0])
-            self.hidden.emit()
+            self.layer_hidden.emit()
 
-    def drop(self) -> None:
+    def remove_temporary_layers(self) -> None:
         """Remove all temporary layers."""
         viewer = self._viewer()
         for layer in [self._find(name) for name in TEMPORARY]:
             if layer is not None and viewer is not None:
                 viewer.layers.remove(layer)
 
-    def temporary(self, name: str) -> Labels | None:
+    def visible_layer(self, name: str) -> Labels | None:
         """Return a temporary layer that is on show, None where it is not."""
         layer = self._find(name)
         return layer if layer is not None and layer.visible else None
@@ -163,7 +163,7 @@ class LayerWriter:
     def applied(self) -> Labels | None:
         """The layer that `apply` wrote last on this plane, while it is in the viewer."""
         layer = self._applied() if self._applied is not None else None
-        return layer if layer is not None and self.holds(layer) else None
+        return layer if layer is not None and self.contains(layer) else None
 
     def replaceable(self) -> list[Labels]:
         """Return the user's Labels layers that have the shape of the plane."""
@@ -205,7 +205,7 @@ class LayerWriter:
         self._applied = weakref.ref(layer)
         return layer
 
-    def holds(self, layer: Layer) -> bool:
+    def contains(self, layer: Layer) -> bool:
         """Return whether the viewer has `layer`."""
         viewer = self._viewer()
         return viewer is not None and layer in viewer.layers
@@ -214,7 +214,7 @@ class LayerWriter:
         """Add a layer as a step that can be undone; undone, it is kept for a redo."""
         self._history.do(Action(text, partial(self._insert, layer), partial(self._remove, layer)))
 
-    def keep(self, mask: NDArray[np.bool_], pinned: list[Any]) -> Action | None:
+    def paint_pinned(self, mask: NDArray[np.bool_], pinned: list[Any]) -> Action | None:
         """Return the step that paints an object (H, W) into the applied layer.
 
         None where there is no such layer.
@@ -247,7 +247,7 @@ class LayerWriter:
         viewer = self._viewer()
         if viewer is None or layer not in viewer.layers:
             return False
-        with quick_collections():
+        with gc_new_objects_only():
             viewer.layers.remove(layer)
         return True
 

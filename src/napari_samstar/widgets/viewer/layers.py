@@ -66,7 +66,7 @@ class Placement:
         corner = np.array([*self.plane, 0, 0], dtype=float)
         return self.transform | {"translate": self.transform["translate"] - linear @ corner}
 
-    def point(self, world: Any) -> NDArray[np.float64]:
+    def world_to_plane(self, world: Any) -> NDArray[np.float64]:
         """Return a world position in px of the plane: (0, ..., row, col) if it lies on it."""
         there = self.transform
         ndim = len(self.plane) + 2
@@ -75,12 +75,12 @@ class Placement:
         whole = Affine(affine_matrix=there["affine"]).inverse
         return np.asarray(own.inverse(whole(np.asarray(world, dtype=float)[-ndim:])))
 
-    def pixel(self, world: Any) -> tuple[int, int] | None:
+    def world_to_pixel(self, world: Any) -> tuple[int, int] | None:
         """Return the (row, col) of the plane's pixel at a position in the world.
 
         None where the position lies on another plane of the stack.
         """
-        *ahead, row, col = np.floor(self.point(world) + 0.5).astype(int).tolist()
+        *ahead, row, col = np.floor(self.world_to_plane(world) + 0.5).astype(int).tolist()
         return None if any(ahead) else (row, col)
 
     def expand(self, labels: NDArray[Any]) -> NDArray[Any]:

@@ -34,7 +34,7 @@ class StackFiller:
         self._highest = 0
         self._added = False
 
-    def put(self, found: PlaneLabels) -> None:
+    def write_plane(self, found: PlaneLabels) -> None:
         """Write one plane; ids run on through the stack, because nothing links the planes."""
         shown = found.labels > 0
         at = self._layer.data[found.plane]

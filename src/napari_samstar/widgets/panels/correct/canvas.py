@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samstar.widgets.shell.alive import when_alive
-from napari_samstar.widgets.viewer.clicks import STILL
-from napari_samstar.widgets.viewer.listening import MouseListening
+from napari_samstar.widgets.shell.alive import call_if_alive
+from napari_samstar.widgets.viewer.clicks import MAX_CLICK_MOVE
+from napari_samstar.widgets.viewer.listeners import MouseListener
 
 if TYPE_CHECKING:
     import napari
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LEFT, RIGHT = 1, 2
 
 
-class CorrectingMouse(MouseListening):
+class CorrectingMouse(MouseListener):
     """Calls `click(position, positive)` and `box(from, to)`, in world coordinates, while it is on.
 
     `say(sentence)` tells why a click did nothing.
@@ -33,7 +33,7 @@ class CorrectingMouse(MouseListening):
         say: Callable[[str], None],
     ) -> None:
         super().__init__(viewer)
-        self._click, self._box, self._say = (when_alive(call) for call in (click, box, say))
+        self._click, self._box, self._say = (call_if_alive(call) for call in (click, box, say))
 
     def _holds_a_tool(self) -> bool:
         """Return whether the user took up a brush or the like meanwhile: then it is theirs."""
@@ -55,7 +55,7 @@ class CorrectingMouse(MouseListening):
         while event.type == "mouse_move":
             event.handled = boxing
             yield
-        still = np.abs(np.array(event.pos, dtype=float) - start).max() <= STILL
+        still = np.abs(np.array(event.pos, dtype=float) - start).max() <= MAX_CLICK_MOVE
         if still:
             removes = event.button == RIGHT or bool(keys & {"Control", "Alt"})
             self._click(at, not removes)

@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QVBoxLayout, QWi
 from napari_samstar.app.correcting import Correcting, find_all_again
 from napari_samstar.core.errors import UserError
 from napari_samstar.widgets.forms.buttons import button
-from napari_samstar.widgets.forms.dialogs import ask_where
-from napari_samstar.widgets.forms.shared import failure, note
+from napari_samstar.widgets.forms.dialogs import ask_save_path
+from napari_samstar.widgets.forms.shared import error_html, note
 from napari_samstar.widgets.jobs.jobs import Job
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class LearnForm(QWidget):
             self.ask_again()
 
     def _on_save(self) -> None:
-        path = ask_where(self, "Save what was learned", "learned", ENDING, WHAT)
+        path = ask_save_path(self, "Save what was learned", "learned", ENDING, WHAT)
         if path is not None:
             self._guarded(self.save, path)
 
@@ -138,7 +138,7 @@ class LearnForm(QWidget):
         try:
             work(path)
         except UserError as error:
-            self.state.setText(failure(str(error)))
+            self.state.setText(error_html(str(error)))
 
     def _on_learn_toggled(self, on: bool) -> None:
         self._correcting.learning = on

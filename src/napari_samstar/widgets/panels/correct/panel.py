@@ -12,16 +12,16 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_samstar.app.correcting import Correcting
 from napari_samstar.widgets.forms.buttons import button
-from napari_samstar.widgets.forms.go_on_row import GoOnRow
 from napari_samstar.widgets.forms.job_bar import JobBar
-from napari_samstar.widgets.forms.shared import combo, failure, heading, link, note
+from napari_samstar.widgets.forms.restore_row import RestoreRow
+from napari_samstar.widgets.forms.shared import combo, error_html, heading, link, note
 from napari_samstar.widgets.jobs.task_queue import TaskQueue
 from napari_samstar.widgets.panel import Panel
 from napari_samstar.widgets.panels.correct.canvas import CorrectingMouse
 from napari_samstar.widgets.panels.correct.layer import label_at, label_under, mask_of, write
 from napari_samstar.widgets.panels.correct.learn_form import LearnForm
 from napari_samstar.widgets.panels.correct.unfinished_row import UnfinishedRow
-from napari_samstar.widgets.shell.alive import when_alive
+from napari_samstar.widgets.shell.alive import call_if_alive
 from napari_samstar.widgets.viewer.keys import Keys
 from napari_samstar.widgets.viewer.layer_writer import OUTLINE_NAME
 
@@ -45,14 +45,14 @@ _known: WeakKeyDictionary[ViewerController, Correcting] = WeakKeyDictionary()
 class CorrectPanel(Panel):
     """Corrects one object after the other on the segmented plane."""
 
-    HIGH = 470
+    MAX_HEIGHT = 470
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
         self.correcting = _known.setdefault(self.controller, Correcting())
         self.answers, self.training_targets = TaskQueue(), TaskQueue()
         self._mouse = CorrectingMouse(napari_viewer, self._on_click, self._on_box, self._say)
-        calls = {key: when_alive(getattr(self, name)) for key, name in KEYS.items()}
+        calls = {key: call_if_alive(getattr(self, name)) for key, name in KEYS.items()}
         self._keys = Keys(napari_viewer, calls)
         self._build_object_rows()
         self.column.addWidget(heading("Learning"))
@@ -67,8 +67,8 @@ class CorrectPanel(Panel):
         for event in ("inserted", "removed", "renamed"):
             self.listen(getattr(napari_viewer.layers.events, event), self._refresh_layers)
         mouse, keys = self._mouse, self._keys
-        self.destroyed.connect(lambda: mouse.turn(False))
-        self.destroyed.connect(lambda: keys.turn(False))
+        self.destroyed.connect(lambda: mouse.set_enabled(False))
+        self.destroyed.connect(lambda: keys.set_enabled(False))
         self._on_session_segmented()
 
     # --- build --------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ class CorrectPanel(Panel):
         self.start_button.setToolTip("While this is pressed, clicks on the image correct objects.")
         self.start_button.toggled.connect(self._on_start_toggled)
         self.message = note()
-        self.follow(self.message)
+        self.connect_links(self.message)
         self.accept_button = button("Accept (Enter)", "Write the object.", self.accept)
         self.skip_button = button("Skip (Esc)", "Put the object away unchanged.", self.skip)
         self.undo_button = button("Undo (U)", "Take the last click back.", self.undo)
@@ -90,18 +90,18 @@ class CorrectPanel(Panel):
             self.next,
         )
         self.layer_box = combo("Accepted objects go there. Pixels of other objects stay theirs.")
-        self.go_on_row = GoOnRow(self)
+        self.restore_row = RestoreRow(self)
         self.unfinished = UnfinishedRow(
             self, self.correcting, self.layer_box.currentText, self.go_on_with
         )
-        self.column.addWidget(self.go_on_row)
+        self.column.addWidget(self.restore_row)
         self.column.addWidget(self.start_button)
         self.column.addWidget(self.message)
         self.column.addWidget(self.unfinished)
         for pair in ((self.accept_button, self.skip_button), (self.undo_button, self.redo_button)):
-            self.row(*pair).setStretch(1, 1)
+            self.add_row(*pair).setStretch(1, 1)
         self.column.addWidget(self.next_button)
-        self.row(note("Objects go to"), self.layer_box, stretch=1)
+        self.add_row(note("Objects go to"), self.layer_box, stretch=1)
 
     # --- what the user does ---------------------------------------------------------------------
 
@@ -112,7 +112,7 @@ class CorrectPanel(Panel):
             return
         layer = write(self.controller, mask, self.correcting.label, self.target())
         if layer is None:
-            self.message.setText(failure("Other objects cover all of it: nothing was written."))
+            self.message.setText(error_html("Other objects cover all of it: nothing was written."))
             return
         example = self.correcting.training_target()
         self.correcting.drop()
@@ -154,7 +154,7 @@ class CorrectPanel(Panel):
             self.layer_box.setCurrentText(left.layer)
             start = mask_of(self.target(), left.label)
             if start is None or not start.any():
-                self.message.setText(failure(f"First bring back the labels of '{left.layer}'."))
+                self.message.setText(error_html(f"First bring back the labels of '{left.layer}'."))
                 return
         self.start_button.setChecked(True)
         work = partial(self.correcting.ask_replay, self.controller.cache(), left, start)
@@ -194,13 +194,13 @@ class CorrectPanel(Panel):
             self.answers.add(work, self._on_answer)
 
     def _say(self, sentence: str) -> None:
-        self.message.setText(failure(sentence))
+        self.message.setText(error_html(sentence))
 
     def _pixel(self, position: Any) -> tuple[int, int] | None:
         placement, segmented = self.controller.layers.placement, self.correcting.segmented
         if placement is None or segmented is None:
             return None
-        spot = placement.pixel(position)
+        spot = placement.world_to_pixel(position)
         if spot is None:
             plane = ", ".join(map(str, placement.plane))
             self._say(f"The objects on show are of plane {plane}: go there to click.")
@@ -235,9 +235,9 @@ class CorrectPanel(Panel):
         self.correcting.learned(*found)
 
     def _on_start_toggled(self, on: bool) -> None:
-        self._mouse.turn(on)
-        self.controller.layers.draws(self, on)
-        self._keys.turn(on)
+        self._mouse.set_enabled(on)
+        self.controller.layers.set_outline_user(self, on)
+        self._keys.set_enabled(on)
         if not on:
             self.correcting.drop()
         self._refresh()
@@ -290,7 +290,7 @@ class CorrectPanel(Panel):
         return f"<b>{what}</b>, {len(self.correcting.clicks)} clicks. {HELP}"
 
     def _look_at(self, mask: Any) -> None:
-        viewer, layer = self.viewer(), self.controller.layers.temporary(OUTLINE_NAME)
+        viewer, layer = self.viewer(), self.controller.layers.visible_layer(OUTLINE_NAME)
         if viewer is None or layer is None:
             return
         middle = np.argwhere(mask).mean(axis=0)

@@ -14,7 +14,7 @@ from napari_samstar.core.interactive import unfinished
 from napari_samstar.core.interactive.unfinished import Unfinished
 from napari_samstar.widgets.forms.buttons import button
 from napari_samstar.widgets.forms.shared import note
-from napari_samstar.widgets.viewer.autosave_tasks import POOL, Background
+from napari_samstar.widgets.viewer.autosave_tasks import EXECUTOR, BackgroundTasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,7 @@ class UnfinishedRow(QWidget):
     ) -> None:
         super().__init__()
         self._correcting, self._layer_name, self._take_up = correcting, layer_name, go_on
-        self._background = Background()
+        self._background = BackgroundTasks()
         self._left: Unfinished | None = None
         self._of = ""
         self._said = ""
@@ -61,7 +61,7 @@ class UnfinishedRow(QWidget):
     def forget(self) -> None:
         """Forget the clicks: the object was accepted or put away."""
         if self._of:
-            POOL.submit(unfinished.forget, self._of)
+            EXECUTOR.submit(unfinished.forget, self._of)
         self._left = None
         self.refresh()
 
@@ -90,7 +90,7 @@ class UnfinishedRow(QWidget):
         now = Unfinished.of(states, self._correcting.label, self._layer_name())
         if before is None or now.prompts != before.prompts or now.label != before.label:
             self._left = now
-            self._background.ask(partial(_keep, self._of, now), self._on_kept)
+            self._background.submit(partial(_keep, self._of, now), self._on_kept)
 
     def _on_kept(self, problem: str) -> None:
         if problem and problem != self._said:

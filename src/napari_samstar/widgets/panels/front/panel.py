@@ -13,15 +13,15 @@ from qtpy.QtWidgets import QMenu, QPushButton
 from napari_samstar.core.rewards import REWARDS
 from napari_samstar.core.rewards.goal import OBJECTIVES
 from napari_samstar.widgets.forms.apply_row import ApplyRow
-from napari_samstar.widgets.forms.buttons import Drawer
-from napari_samstar.widgets.forms.dialogs import ask_where
+from napari_samstar.widgets.forms.buttons import CollapsibleSection
+from napari_samstar.widgets.forms.dialogs import ask_save_path
 from napari_samstar.widgets.forms.job_bar import JobBar
 from napari_samstar.widgets.forms.shared import combo, link, note
-from napari_samstar.widgets.jobs.workers import worker_of
+from napari_samstar.widgets.jobs.workers import make_worker
 from napari_samstar.widgets.panel import Panel
 from napari_samstar.widgets.panels.front.plot import CurvePlot, FrontPlot
 from napari_samstar.widgets.panels.front.words import comparison, described, export, values
-from napari_samstar.widgets.shell.alive import when_alive
+from napari_samstar.widgets.shell.alive import call_if_alive
 from napari_samstar.widgets.viewer.layer_writer import COMPARISON_NAME
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ HINT = "Click a point to see its objects; ← → walk along the front; Shift+cl
 class FrontPanel(Panel):
     """Shows all evaluated settings, the front among them, and the one whose masks are on show."""
 
-    HIGH = 560
+    MAX_HEIGHT = 560
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
@@ -46,7 +46,7 @@ class FrontPanel(Panel):
         self.job_bar = JobBar(self)
         self.column.addWidget(self.job_bar)
         self.details = note()
-        self.follow(self.details)
+        self.connect_links(self.details)
         self.column.addWidget(self.details)
         self._build_curve()
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -76,7 +76,7 @@ class FrontPanel(Panel):
                 box.setItemData(box.count() - 1, reward.help, Qt.ItemDataRole.ToolTipRole)
             box.setCurrentIndex(start)
             box.currentIndexChanged.connect(self._on_axis_chosen)
-        self.row(note("Across"), self.x_box, stretch=1).addWidget(note("Up"))
+        self.add_row(note("Across"), self.x_box, stretch=1).addWidget(note("Up"))
         self.column.itemAt(self.column.count() - 1).addWidget(self.y_box, 1)
 
     def _build_buttons(self, viewer: napari.Viewer) -> None:
@@ -95,7 +95,7 @@ class FrontPanel(Panel):
             menu.addAction(f"{what} ({ending.upper()})…", partial(self._ask_where, ending))
         self.export_button.setMenu(menu)
         buttons = (self.knee_button, self.best_button, self.defaults_button, self.export_button)
-        self.row(*buttons, stretch=-1)
+        self.add_row(*buttons, stretch=-1)
         self.apply_row = ApplyRow(self, viewer)
         self.apply_button = self.apply_row.apply
         self.column.addWidget(self.apply_row)
@@ -103,7 +103,7 @@ class FrontPanel(Panel):
     def _build_curve(self) -> None:
         self.curve = CurvePlot()
         tip = "Where the curve is flat, more settings to try will help little."
-        self.curve_drawer = Drawer("How the search went", tip, self.curve)
+        self.curve_drawer = CollapsibleSection("How the search went", tip, self.curve)
         self.curve_drawer.toggled.connect(self._draw_curve)
         self.column.addWidget(self.curve_drawer)
 
@@ -143,12 +143,12 @@ class FrontPanel(Panel):
         front = self.controller.session.front
         if front is None:
             return
-        worker = worker_of(export, front, self.controller.session.chosen, Path(path))
-        worker.returned.connect(when_alive(self._on_exported))
+        worker = make_worker(export, front, self.controller.session.chosen, Path(path))
+        worker.returned.connect(call_if_alive(self._on_exported))
         worker.start()
 
     def _ask_where(self, ending: str) -> None:
-        path = ask_where(self, "Save", f"front.{ending}", ending, EXPORTS[ending])
+        path = ask_save_path(self, "Save", f"front.{ending}", ending, EXPORTS[ending])
         if path is not None:
             self.export(path)
 
@@ -221,7 +221,7 @@ class FrontPanel(Panel):
         x, y = self._xy(front)
         known = chosen is not None and chosen < len(front.trials)
         self.plot.mark(self.plot.ring, x, y, chosen if known else None)
-        compared = self._compared if self.controller.layers.temporary(COMPARISON_NAME) else None
+        compared = self._compared if self.controller.layers.visible_layer(COMPARISON_NAME) else None
         self.plot.mark(self.plot.other, x, y, compared)
         if not known or chosen is None:
             self.details.setText(HINT)

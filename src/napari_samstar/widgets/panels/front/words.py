@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_samstar.core.amg.config import OF_EXAMPLES, OF_GRIDS, SETTINGS
 from napari_samstar.core.errors import UserError
-from napari_samstar.widgets.forms.shared import failure
+from napari_samstar.widgets.forms.shared import error_html
 from napari_samstar.widgets.viewer.layer_writer import COLOURS
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def export(front: Front, chosen: int | None, path: Path) -> str:
         else:
             figures.save(figures.front_figure(front, chosen), path)
     except UserError as error:
-        return failure(str(error))
+        return error_html(str(error))
     return f"Saved as {path.name}."
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.widgets.forms.shared import failure
+from napari_samstar.widgets.forms.shared import error_html
 
 EXPORTS = {
     "Measurements (CSV)…": "csv",
@@ -25,7 +25,7 @@ def export(planes: Any, table: Any, facts: tuple[Any, ...], path: Path) -> str:
     try:
         _write(planes, table, name, size, unit, recipe, path)
     except UserError as error:
-        return failure(str(error))
+        return error_html(str(error))
     return f"Saved as {path.name}."
 
 

@@ -13,16 +13,16 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import QAbstractItemView, QMenu, QPushButton, QTableView
 
-from napari_samstar.widgets.forms.dialogs import ask_where
+from napari_samstar.widgets.forms.dialogs import ask_save_path
 from napari_samstar.widgets.forms.examples import ExampleRow, holds_examples
-from napari_samstar.widgets.forms.go_on_row import GoOnRow
+from napari_samstar.widgets.forms.restore_row import RestoreRow
 from napari_samstar.widgets.forms.shared import combo, link, note
-from napari_samstar.widgets.jobs.workers import worker_of
+from napari_samstar.widgets.jobs.workers import make_worker
 from napari_samstar.widgets.panel import Panel
 from napari_samstar.widgets.panels.results.exports import EXPORTS, export
 from napari_samstar.widgets.panels.results.histogram import Histogram
 from napari_samstar.widgets.panels.results.table import TableModel
-from napari_samstar.widgets.shell.alive import when_alive
+from napari_samstar.widgets.shell.alive import call_if_alive
 from napari_samstar.widgets.viewer.clicks import CanvasClicks
 from napari_samstar.widgets.viewer.layer_writer import OUTLINE_NAME, RECIPE_KEY, TEMPORARY
 from napari_samstar.widgets.viewer.layers import Placement, leading_shape, pixel_size
@@ -38,7 +38,7 @@ MEASURED_ROWS = 40  # whose texts make the columns as wide as they are
 class ResultsPanel(Panel):
     """Shows the objects of a Labels layer, whoever made it."""
 
-    HIGH = 480
+    MAX_HEIGHT = 480
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
@@ -57,7 +57,7 @@ class ResultsPanel(Panel):
         self.listen(napari_viewer.events.theme, self._paint_theme)
         self.seen_changed.connect(self._on_seen_changed)
         clicks = self._clicks
-        self.destroyed.connect(lambda: clicks.turn(False))
+        self.destroyed.connect(lambda: clicks.set_enabled(False))
         self._paint_theme()
         self._refresh_layers()
 
@@ -66,7 +66,7 @@ class ResultsPanel(Panel):
         self.layer_box.currentIndexChanged.connect(self._on_layer_chosen)
         self.summary = note()
         self.summary.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.follow(self.summary)
+        self.connect_links(self.summary)
         self.histogram = Histogram()
         self.model = TableModel()
         self.view = QTableView()
@@ -93,14 +93,14 @@ class ResultsPanel(Panel):
         )
         self.recipe_button.clicked.connect(partial(self._ask_where, "samstar.json", "Recipes"))
         self.message = note()
-        self.column.addWidget(GoOnRow(self))
+        self.column.addWidget(RestoreRow(self))
         self.column.addWidget(self.layer_box)
         self.column.addWidget(self.summary)
         self.column.addWidget(self.histogram)
         self.column.addWidget(self.view, 1)
         self.examples = ExampleRow(self)
         self.column.addWidget(self.examples)
-        self.row(self.export_button, self.recipe_button, stretch=-1)
+        self.add_row(self.export_button, self.recipe_button, stretch=-1)
         self.column.addWidget(self.message)
 
     # --- what the user does ---------------------------------------------------------------------
@@ -139,8 +139,8 @@ class ResultsPanel(Panel):
         planes = np.array(layer.data).reshape(-1, rows, cols)
         recipe = layer.metadata.get(RECIPE_KEY)
         facts = (layer.name, pixel_size(layer), recipe)
-        worker = worker_of(export, planes, self.model.table, facts, Path(path))
-        worker.returned.connect(when_alive(self._on_exported))
+        worker = make_worker(export, planes, self.model.table, facts, Path(path))
+        worker.returned.connect(call_if_alive(self._on_exported))
         worker.start()
 
     def _ask_where(self, ending: str, what: str, *_: Any) -> None:
@@ -148,7 +148,7 @@ class ResultsPanel(Panel):
         if layer is None:
             return
         name = f"{layer.name.replace(' ', '_')}.{ending}"
-        path = ask_where(self, "Save", name, ending, what)
+        path = ask_save_path(self, "Save", name, ending, what)
         if path is not None:
             self.export(path)
 
@@ -248,7 +248,7 @@ class ResultsPanel(Panel):
             return
         self.model.show(table)
         self.view.resizeColumnsToContents()
-        if self.controller.layers.temporary(OUTLINE_NAME) is not None:
+        if self.controller.layers.visible_layer(OUTLINE_NAME) is not None:
             self._mark_row(int(layer.selected_label))
         self.summary.setText(self.histogram.draw(table))
 
@@ -283,7 +283,7 @@ class ResultsPanel(Panel):
 
     def _on_seen_changed(self, seen: bool) -> None:
         """Listen to clicks while the table can be seen."""
-        self._clicks.turn(seen)
-        self.controller.layers.draws(self, seen)
+        self._clicks.set_enabled(seen)
+        self.controller.layers.set_outline_user(self, seen)
         if not seen:
             self.controller.layers.outline(None)

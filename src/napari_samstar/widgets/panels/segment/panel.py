@@ -10,13 +10,13 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.widgets.forms.apply_row import ApplyRow
-from napari_samstar.widgets.forms.buttons import Drawer
-from napari_samstar.widgets.forms.go_on_row import GoOnRow
+from napari_samstar.widgets.forms.buttons import CollapsibleSection
 from napari_samstar.widgets.forms.image_form import ImageForm
 from napari_samstar.widgets.forms.job_bar import JobBar
 from napari_samstar.widgets.forms.model_form import ModelForm
+from napari_samstar.widgets.forms.restore_row import RestoreRow
 from napari_samstar.widgets.forms.settings_form import SettingsForm
-from napari_samstar.widgets.forms.shared import failure, heading, link, note
+from napari_samstar.widgets.forms.shared import error_html, heading, link, note
 from napari_samstar.widgets.panel import Panel
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ class SegmentPanel(Panel):
         for title, part in (("Image", self.image_form), ("Model", self.model_form)):
             self.column.addWidget(heading(title))
             self.column.addWidget(part)
-        self.column.insertWidget(2, GoOnRow(self))
+        self.column.insertWidget(2, RestoreRow(self))
         self._build_settings()
         self._build_buttons(napari_viewer)
         self.job_bar = JobBar(self)
         self.column.addWidget(self.job_bar)
         self.message = note()
-        self.follow(self.message)
+        self.connect_links(self.message)
         self.column.addWidget(self.message)
         self.column.addStretch(1)
         self._connect()
@@ -53,7 +53,7 @@ class SegmentPanel(Panel):
         self.settings = SettingsForm(self.controller.session.config, self._on_setting_changed)
         self._offer_centres()
         tip = "SAM's own settings. Tune finds good ones for you."
-        self.column.addWidget(Drawer("Settings", tip, self.settings.native))
+        self.column.addWidget(CollapsibleSection("Settings", tip, self.settings.native))
 
     def _build_buttons(self, viewer: napari.Viewer) -> None:
         self.run_button = QPushButton("Segment")
@@ -189,7 +189,7 @@ class SegmentPanel(Panel):
         self._refresh_buttons()
 
     def _on_jobs_failed(self, text: str) -> None:
-        self.message.setText(failure(text))
+        self.message.setText(error_html(text))
 
     def _refresh_buttons(self, *_: Any) -> None:
         self.run_button.setEnabled(self.image_form.layer() is not None)

@@ -9,12 +9,12 @@ from qtpy.QtWidgets import QPushButton, QSpinBox
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.rewards.expectations import Expectations
 from napari_samstar.core.tuning.inputs import SearchInputs
-from napari_samstar.widgets.forms.buttons import Drawer
-from napari_samstar.widgets.forms.expectation_form import ExpectForm
-from napari_samstar.widgets.forms.extra_images_form import SeveralForm
+from napari_samstar.widgets.forms.buttons import CollapsibleSection
+from napari_samstar.widgets.forms.expectation_form import ExpectationForm
+from napari_samstar.widgets.forms.extra_images_form import ExtraImagesForm
 from napari_samstar.widgets.forms.goal_form import GoalForm
 from napari_samstar.widgets.forms.job_bar import JobBar
-from napari_samstar.widgets.forms.shared import combo, failure, form, heading, link, note
+from napari_samstar.widgets.forms.shared import combo, error_html, form, heading, link, note
 from napari_samstar.widgets.panel import Panel
 from napari_samstar.widgets.panels.tune.held_out import HeldOutNote
 
@@ -45,12 +45,12 @@ class TunePanel(Panel):
         self.goal_form = GoalForm()
         self.goal_form.changed = self._on_goal_changed
         self.column.addWidget(self.goal_form)
-        self.expect_form = ExpectForm(self)
+        self.expectation_form = ExpectationForm(self)
         self.column.addWidget(
-            Drawer(
+            CollapsibleSection(
                 "What you know about the objects",
                 "Sizes, number, shapes. Some rewards need it; the others do without.",
-                self.expect_form,
+                self.expectation_form,
             )
         )
         self._build_search_rows()
@@ -58,7 +58,7 @@ class TunePanel(Panel):
         self.job_bar = JobBar(self)
         self.column.addWidget(self.job_bar)
         self.message = note()
-        self.follow(self.message)
+        self.connect_links(self.message)
         self.column.addWidget(self.message)
         self.held_out = HeldOutNote(self)
         self.column.addWidget(self.held_out)
@@ -72,7 +72,7 @@ class TunePanel(Panel):
         self.listen(self.controller.jobs.changed, self._on_jobs_changed)
         self.listen(self.controller.jobs.failed, self._on_jobs_failed)
         self._on_session_loaded()
-        self.expect_form.examples_changed = self._on_examples_changed
+        self.expectation_form.examples_changed = self._on_examples_changed
         self._on_examples_changed()
         self._refresh()
 
@@ -95,14 +95,14 @@ class TunePanel(Panel):
         rows.addRow("Settings to try", self.budget_box)
         rows.addRow("Seed", self.seed_box)
         self.column.addLayout(rows)
-        self.several_form = SeveralForm(self)
-        self.several_form.changed = self._on_session_changed
-        self.several_drawer = Drawer(
+        self.extra_images_form = ExtraImagesForm(self)
+        self.extra_images_form.changed = self._on_session_changed
+        self.extra_images_section = CollapsibleSection(
             "More planes and images",
             "Search on several at once, and check the settings on others.",
-            self.several_form,
+            self.extra_images_form,
         )
-        self.column.addWidget(self.several_drawer)
+        self.column.addWidget(self.extra_images_section)
 
     def _build_buttons(self) -> None:
         self.run_button = QPushButton("Tune")
@@ -114,7 +114,7 @@ class TunePanel(Panel):
             "It survives a Stop, a closed window and a crash."
         )
         self.continue_button.clicked.connect(self.go_on)
-        self.row(self.run_button, self.continue_button)
+        self.add_row(self.run_button, self.continue_button)
 
     # --- what the user does ---------------------------------------------------------------------
 
@@ -146,11 +146,11 @@ class TunePanel(Panel):
 
     def _enter(self, inputs: dict[str, Any]) -> None:
         """Enter what an earlier search was told."""
-        self.expect_form.restore(Expectations.from_dict(inputs["expectations"]))
-        self.several_form.restore(inputs["others"])
+        self.expectation_form.restore(Expectations.from_dict(inputs["expectations"]))
+        self.extra_images_form.restore(inputs["others"])
 
     def _inputs(self) -> SearchInputs:
-        expect, several = self.expect_form, self.several_form
+        expect, several = self.expectation_form, self.extra_images_form
         return SearchInputs(
             expect.expectations(), expect.marks(), several.others(), several.minutes()
         )
@@ -172,7 +172,7 @@ class TunePanel(Panel):
 
     def _on_examples_changed(self) -> None:
         """Go after the examples, or no longer; weights of the user's own stay as they are."""
-        given = self.expect_form.has_examples()
+        given = self.expectation_form.has_examples()
         if self.goal_form.swap_preset(*(PAIR if given else reversed(PAIR))):
             self._on_goal_changed()
 
@@ -204,12 +204,12 @@ class TunePanel(Panel):
         earlier = session.earlier if not session.trials else None
         idle = not self.controller.jobs.busy
         self.continue_button.setVisible(bool(session.trials) or earlier is not None)
-        waits_for = [] if earlier is None else self.several_form.not_open(_others(earlier))
+        waits_for = [] if earlier is None else self.extra_images_form.not_open(_others(earlier))
         self.continue_button.setEnabled(ready and idle and not waits_for)
         if not ready:
             self.message.setText(f"First press <i>Segment</i> in the {link('Segment')} panel.")
         elif problem := self._problem or self._mistake():
-            self.message.setText(failure(problem))
+            self.message.setText(error_html(problem))
         elif session.front is not None:
             front = session.front
             self.message.setText(
@@ -224,7 +224,7 @@ class TunePanel(Panel):
     def _mistake(self) -> str:
         """Return what is wrong with the planes as they are typed, empty where nothing is."""
         try:
-            self.several_form.others()
+            self.extra_images_form.others()
         except UserError as error:
             return str(error)
         return ""
@@ -234,7 +234,7 @@ class TunePanel(Panel):
 
         segmented = self.controller.session.segmented
         assert segmented is not None
-        others = len(self.several_form.others())
+        others = len(self.extra_images_form.others())
         seconds = joint.seconds(segmented.bank, self._study_config(), others)
         if not seconds:
             return "Ready: SAM has proposed all it needs to, so this takes seconds."

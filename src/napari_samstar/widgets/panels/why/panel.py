@@ -10,10 +10,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton
 
 from napari_samstar.widgets.forms.shared import link, note
-from napari_samstar.widgets.jobs.workers import worker_of
+from napari_samstar.widgets.jobs.workers import make_worker
 from napari_samstar.widgets.panel import Panel
 from napari_samstar.widgets.panels.why.words import NOTHING, sentences, title
-from napari_samstar.widgets.shell.alive import when_alive
+from napari_samstar.widgets.shell.alive import call_if_alive
 from napari_samstar.widgets.viewer.clicks import CanvasClicks
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class WhyPanel(Panel):
         self.listen(events.pinned, self._on_session_selection)
         self.seen_changed.connect(self._on_seen_changed)
         clicks = self._clicks
-        self.destroyed.connect(lambda: clicks.turn(False))
+        self.destroyed.connect(lambda: clicks.set_enabled(False))
         self._on_session_segmented()
 
     def _build(self) -> None:
@@ -53,7 +53,7 @@ class WhyPanel(Panel):
         )
         self.pick_button.toggled.connect(self._on_pick_toggled)
         self.message = note()
-        self.follow(self.message)
+        self.connect_links(self.message)
         self.list = QListWidget()
         self.list.setMouseTracking(True)
         self.list.setToolTip("Point at a candidate to see its outline on the image.")
@@ -72,7 +72,7 @@ class WhyPanel(Panel):
         self.column.addWidget(self.message)
         self.column.addWidget(self.list)
         self.column.addWidget(self.details)
-        self.row(self.keep_button, self.loosen_button)
+        self.add_row(self.keep_button, self.loosen_button)
         self.column.addStretch(1)
 
     # --- what the user does ---------------------------------------------------------------------
@@ -84,8 +84,8 @@ class WhyPanel(Panel):
             return
         self._spot = spot
         self._asked += 1
-        worker = worker_of(_explain, session.segmented.bank, session.selection.config, spot)
-        worker.returned.connect(partial(when_alive(self._on_findings), self._asked))
+        worker = make_worker(_explain, session.segmented.bank, session.selection.config, spot)
+        worker.returned.connect(partial(call_if_alive(self._on_findings), self._asked))
         worker.start()
 
     def keep(self) -> None:
@@ -101,7 +101,7 @@ class WhyPanel(Panel):
             self.controller.session.show(self._remedy.config)
 
     def _on_pick_toggled(self, on: bool) -> None:
-        self._clicks.turn(on)
+        self._clicks.set_enabled(on)
         self._say_what_to_do()
 
     def _on_canvas_clicked(self, event: Any) -> None:
@@ -112,7 +112,7 @@ class WhyPanel(Panel):
         if len(event.dims_displayed) != 2:
             self.message.setText("Switch the viewer to 2D to click on a spot.")
             return
-        spot = placement.pixel(event.position)
+        spot = placement.world_to_pixel(event.position)
         if spot is None:
             plane = ", ".join(map(str, placement.plane))
             self.message.setText(f"The objects on show are of plane {plane}: go there to ask.")
@@ -208,14 +208,14 @@ class WhyPanel(Panel):
         session = self.controller.session
         if not finding.rejections or session.segmented is None or session.selection is None:
             return
-        worker = worker_of(
+        worker = make_worker(
             _remedy,
             session.segmented.bank,
             session.selection.config,
             finding.mask_id,
             self._spot,
         )
-        worker.returned.connect(partial(when_alive(self._on_remedy), finding))
+        worker.returned.connect(partial(call_if_alive(self._on_remedy), finding))
         worker.start()
 
     def _on_remedy(self, finding: Finding, found: tuple[Remedy | None]) -> None:
@@ -244,7 +244,7 @@ class WhyPanel(Panel):
 
     def _on_seen_changed(self, seen: bool) -> None:
         """Stop listening to clicks where nobody sees the answer."""
-        self.controller.layers.draws(self, seen)
+        self.controller.layers.set_outline_user(self, seen)
         if not seen:
             self.pick_button.setChecked(False)
         self._outline(self._chosen())

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from napari_samstar.widgets.panel import Panel
 
 
-class GoOnRow(QWidget):
+class RestoreRow(QWidget):
     """Offers what was saved of the open images; hidden where there is nothing."""
 
     def __init__(self, panel: Panel) -> None:
         super().__init__()
-        self._keeper = panel.controller.autosave_controller
+        self._keeper = panel.controller.autosave
         self._offers: list[tuple[Image, SavedSession]] = []
         self.text = note()
         self.box = combo("Earlier sessions on this image, the latest first.")
@@ -61,7 +61,7 @@ class GoOnRow(QWidget):
 
     def refresh(self, *_: Any) -> None:
         """Show what is on offer."""
-        self._offers = self._keeper.offers()
+        self._offers = self._keeper.saved_sessions()
         with QSignalBlocker(self.box):
             self.box.clear()
             self.box.addItems([_title(session) for _, session in self._offers])

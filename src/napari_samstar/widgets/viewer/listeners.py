@@ -1,4 +1,4 @@
-"""Listening to a viewer's canvas for a while."""
+"""CanvasListener to a viewer's canvas for a while."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import napari
 
 
-class Listening:
+class CanvasListener:
     """Something that is switched on and off, and keeps no viewer alive.
 
     Attributes
@@ -22,7 +22,7 @@ class Listening:
         self._viewer = weakref.ref(getattr(viewer, "__wrapped__", viewer))
         self.on = False
 
-    def turn(self, on: bool) -> None:
+    def set_enabled(self, enabled: bool) -> None:
         """Start or stop listening."""
         viewer = self._viewer()
         if viewer is None or on == self.on:
@@ -40,7 +40,7 @@ class Listening:
         raise NotImplementedError
 
 
-class MouseListening(Listening):
+class MouseListener(CanvasListener):
     """Calls `_on_press` with the viewer and the event when a button goes down on the canvas."""
 
     def _start(self, viewer: napari.Viewer) -> None:

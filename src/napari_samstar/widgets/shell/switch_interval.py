@@ -15,7 +15,7 @@ _before = 0.0
 
 
 @contextmanager
-def short_turns() -> Iterator[None]:
+def short_switch_interval() -> Iterator[None]:
     """Let threads give the interpreter away soon while the block runs.
 
     Qt calls Python hundreds of times to lay out and draw a panel, and each time the window waits
