@@ -12,10 +12,10 @@ import inspect
 import re
 from pathlib import Path
 
-from napari_samstar.core.rewards import REWARDS
 from napari_samstar.core.rewards.expectations import EXPECTED
 from napari_samstar.core.rewards.goal import OBJECTIVES
 from napari_samstar.core.rewards.presets import PRESETS
+from napari_samstar.core.rewards.registry import REWARDS
 
 DOCS = Path(__file__).parent
 

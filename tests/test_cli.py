@@ -27,7 +27,7 @@ from napari_samstar.core.models.pocket import build_pocket
 from napari_samstar.core.models.registry import REGISTRY
 from napari_samstar.core.results.outputs import NAMES
 from napari_samstar.core.results.recipe import Recipe
-from napari_samstar.core.rewards import REWARDS
+from napari_samstar.core.rewards.registry import REWARDS
 
 QUICK = ("--points-per-side", "4", "--device", "cpu")
 ALL = ("--pred-iou-thresh", "0", "--stability-score-thresh", "0")

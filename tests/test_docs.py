@@ -18,7 +18,6 @@ import yaml
 from docs import fill_tables
 from napari_samstar import sample_data
 from napari_samstar.cli.main import app
-from napari_samstar.core import rewards
 from napari_samstar.core.amg.config import SETTINGS, AmgConfig, searched
 from napari_samstar.core.cues.image_cues import image_cues
 from napari_samstar.core.image.mapping import ImageMapping
@@ -29,6 +28,7 @@ from napari_samstar.core.rewards import registry
 from napari_samstar.core.rewards.expectations import Expectations
 from napari_samstar.core.rewards.features import Features
 from napari_samstar.core.rewards.goal import OBJECTIVES
+from napari_samstar.core.rewards.view import View
 from tests.core.painted import add, disc, gray_of, selection
 
 ROOT = Path(__file__).parents[1]
@@ -224,7 +224,7 @@ def test_the_tables_of_rewards_presets_and_expectations_are_up_to_date():
         assert fill_tables.filled(page) == text, "run python docs/fill_tables.py"
 
 
-@pytest.mark.parametrize("reward", rewards.REWARDS.values(), ids=lambda r: r.name)
+@pytest.mark.parametrize("reward", registry.REWARDS.values(), ids=lambda r: r.name)
 def test_methods_quotes_the_formula_of_each_reward(reward):
     assert f"`{reward.name}`" in METHODS
     assert plain(inspect.getdoc(reward.compute)) in plain(METHODS)
@@ -287,7 +287,7 @@ def test_the_guide_saves_the_recipe_of_a_layer(ran, tmp_path, monkeypatch):
 
 
 def test_the_example_of_a_reward_works(monkeypatch):
-    table: dict[str, rewards.Reward] = {}
+    table: dict[str, registry.Reward] = {}
     monkeypatch.setattr(registry, "REWARDS", table)
     (code,) = blocks((ROOT / "docs/development.md").read_text(encoding="utf-8"), "python")
     exec(compile(code, "development.md", "exec"), {})
@@ -301,7 +301,7 @@ def test_the_example_of_a_reward_works(monkeypatch):
         store = MaskStore(shape)
         features = Features(store, image_cues(gray_of([mask]), "bright"))
         chosen = selection(store, add(store, [mask]))
-        view = rewards.View(chosen, features, Expectations(small=20, large=50))
+        view = View(chosen, features, Expectations(small=20, large=50))
         values.append(made(view))
     assert values[0] > 0.9
     assert values[1] < 0.7

@@ -11,7 +11,7 @@ import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtTest import QTest
 
-from napari_samstar.core.rewards import REWARDS
+from napari_samstar.core.rewards.registry import REWARDS
 from napari_samstar.core.tuning.front import hypervolume_by_generation
 from napari_samstar.widgets.panels.front.words import values
 from napari_samstar.widgets.viewer.layer_writer import COMPARISON_NAME, PREVIEW_NAME

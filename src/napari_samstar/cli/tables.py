@@ -36,7 +36,7 @@ def tables(tuned: Tuned) -> Iterator[Any]:
 
 def reward_table(tuned: Tuned) -> Any:
     """Return a table of every objective and weighted reward, defaults against the picked one."""
-    from napari_samstar.core.rewards import REWARDS
+    from napari_samstar.core.rewards.registry import REWARDS
 
     found = tuned.outcome.front
     pair = [p for p in (found.defaults, tuned.outcome.picked) if p is not None]

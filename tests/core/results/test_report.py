@@ -17,8 +17,8 @@ from napari_samstar.core.masks.metrics import Agreement, Score
 from napari_samstar.core.results.recipe import Recipe
 from napari_samstar.core.results.report import report, write_report
 from napari_samstar.core.results.report_parts import Pair, pictures
-from napari_samstar.core.rewards import REWARDS
 from napari_samstar.core.rewards.goal import Goal
+from napari_samstar.core.rewards.registry import REWARDS
 from napari_samstar.core.tuning.checks import ImageCheck
 from napari_samstar.core.tuning.config import StudyConfig, Trial
 from napari_samstar.core.tuning.front import front

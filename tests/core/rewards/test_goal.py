@@ -5,8 +5,8 @@ import json
 import pytest
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.rewards import REWARDS
 from napari_samstar.core.rewards.goal import OBJECTIVES, Goal
+from napari_samstar.core.rewards.registry import REWARDS
 
 
 def test_the_default_goal_uses_every_reward_in_two_objectives():

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from napari_samstar.core.rewards import REWARDS
 from napari_samstar.core.rewards.goal import Goal
 from napari_samstar.core.rewards.presets import PRESETS
+from napari_samstar.core.rewards.registry import REWARDS
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)

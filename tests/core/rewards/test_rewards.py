@@ -11,18 +11,11 @@ from napari_samstar.core.cues.image_cues import image_cues
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.masks.shape import MOST_EXAMPLES
 from napari_samstar.core.masks.store import MaskStore
-from napari_samstar.core.rewards import (
-    GROUP,
-    REWARDS,
-    AttainableLevels,
-    View,
-    evaluate,
-    load_user_rewards,
-    reward,
-)
 from napari_samstar.core.rewards.expectations import Expectations
 from napari_samstar.core.rewards.features import Features
 from napari_samstar.core.rewards.marks import NO_MARKS, Marks
+from napari_samstar.core.rewards.registry import GROUP, REWARDS, load_user_rewards, reward
+from napari_samstar.core.rewards.view import AttainableLevels, View, evaluate
 from napari_samstar.core.tuning.evaluator import NOTHING_KNOWN
 from tests.core.painted import add, disc, gray_of, rectangle, selection
 

@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 
 from benchmarks.bank import discs
-from napari_samstar.core.amg.bank import ProposalBank, run
+from napari_samstar.core.amg.bank import ProposalBank
+from napari_samstar.core.progress import run
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import select
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.progress import Progress
-from napari_samstar.core.rewards import REWARDS
 from napari_samstar.core.rewards.expectations import Expectations
 from napari_samstar.core.rewards.goal import Goal
 from napari_samstar.core.rewards.marks import Marks
+from napari_samstar.core.rewards.registry import REWARDS
 from napari_samstar.core.tuning.config import WARM_STARTS, StudyConfig, Trial
 from napari_samstar.core.tuning.cost import seconds_to_decode
 from napari_samstar.core.tuning.evaluator import Evaluator

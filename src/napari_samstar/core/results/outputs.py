@@ -21,7 +21,7 @@ from napari_samstar.core.atomic import write_atomic
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.masks import labels
 from napari_samstar.core.results import figures
-from napari_samstar.core.rewards import REWARDS
+from napari_samstar.core.rewards.registry import REWARDS
 
 if TYPE_CHECKING:
     from napari_samstar.core.image.micrograph import Micrograph

@@ -26,7 +26,7 @@ from napari_samstar.core.results.report_parts import (
     row,
     table,
 )
-from napari_samstar.core.rewards import REWARDS
+from napari_samstar.core.rewards.registry import REWARDS
 
 if TYPE_CHECKING:
     from napari_samstar.core.results.recipe import Recipe

@@ -22,11 +22,10 @@ from napari_samstar.core.rewards.registry import (
     GROUP,
     REWARDS,
     Reward,
-    evaluate,
     load_user_rewards,
     reward,
 )
-from napari_samstar.core.rewards.view import AttainableLevels, View
+from napari_samstar.core.rewards.view import AttainableLevels, View, evaluate
 
 __all__ = [
     "GROUP",

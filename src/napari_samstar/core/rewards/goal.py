@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.rewards import REWARDS
+from napari_samstar.core.rewards.registry import REWARDS
 
 OBJECTIVES = ("Find everything", "Clean objects", "Right shapes")
 """Names of the objectives a reward can belong to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, fields
 from functools import cached_property
 from hashlib import sha256
@@ -38,6 +39,10 @@ class Marks:
     points: NDArray[np.float64] | None = None
     region: NDArray[np.bool_] | None = None
     elsewhere: Shapes = ()
+
+    def replace(self, **changes: Any) -> Marks:
+        """Return a copy with `changes` applied."""
+        return dataclasses.replace(self, **changes)
 
     def check(self, shape: tuple[int, int]) -> None:
         """Raise UserError where a mark does not fit an image of `shape`, or examples are empty."""

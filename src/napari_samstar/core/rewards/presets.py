@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_samstar.core.rewards import REWARDS
 from napari_samstar.core.rewards.goal import Goal
+from napari_samstar.core.rewards.registry import REWARDS
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import Any
 
 from napari_samstar.core.errors import UserError
-
-if TYPE_CHECKING:
-    from napari_samstar.core.rewards.view import View
 
 log = logging.getLogger("napari_samstar")
 
@@ -22,8 +19,9 @@ GROUP = "napari_samstar.rewards"
 FORMULAS = 2
 """Raised when what a reward means changes: rewards in older journals are then measured anew."""
 
-Compute = Callable[["View"], float]
-Applies = Callable[["View"], bool]
+# Both take a `View`; its module is not imported here, so that goals do not depend on it.
+Compute = Callable[[Any], float]
+Applies = Callable[[Any], bool]
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Reward:
     applies: Applies
     needs: str = ""
 
-    def __call__(self, view: View) -> float:
+    def __call__(self, view: Any) -> float:
         """Return the reward of `view`: 0 if it is empty, else within [0, 1]."""
         if not len(view.ids):
             return 0.0
@@ -66,7 +64,7 @@ class Reward:
 REWARDS: dict[str, Reward] = {}
 
 
-def always(view: View) -> bool:
+def always(view: Any) -> bool:
     """Apply everywhere."""
     return True
 
@@ -91,11 +89,6 @@ def reward(
         return compute
 
     return register
-
-
-def evaluate(view: View) -> dict[str, float]:
-    """Return every reward that applies to `view`, by name."""
-    return {name: r(view) for name, r in REWARDS.items() if r.applies(view)}
 
 
 @cache

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_samstar.core.masks.store import count
 from napari_samstar.core.rewards.marks import NO_MARKS, Marks
+from napari_samstar.core.rewards.registry import REWARDS
 
 if TYPE_CHECKING:
     from napari_samstar.core.amg.selection import Selection
@@ -188,3 +189,8 @@ class View:
         chosen = np.zeros(len(self.ids), dtype=bool)
         chosen[index[:, 0]] = True
         return chosen
+
+
+def evaluate(view: View) -> dict[str, float]:
+    """Return every reward that applies to `view`, by name."""
+    return {name: r(view) for name, r in REWARDS.items() if r.applies(view)}

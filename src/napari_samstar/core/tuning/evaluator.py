@@ -18,8 +18,8 @@ from napari_samstar.core.prompts.base import ImpossibleConfig
 from napari_samstar.core.rewards.expectations import Expectations
 from napari_samstar.core.rewards.features import Features
 from napari_samstar.core.rewards.marks import NO_MARKS, Marks
-from napari_samstar.core.rewards.registry import FORMULAS, REWARDS, evaluate
-from napari_samstar.core.rewards.view import AttainableLevels, View
+from napari_samstar.core.rewards.registry import FORMULAS, REWARDS
+from napari_samstar.core.rewards.view import AttainableLevels, View, evaluate
 from napari_samstar.core.tuning.config import WARM_STARTS
 
 if TYPE_CHECKING:

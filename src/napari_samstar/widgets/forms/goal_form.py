@@ -8,9 +8,9 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 from superqt import QLabeledDoubleSlider
 
-from napari_samstar.core.rewards import REWARDS
 from napari_samstar.core.rewards.goal import OBJECTIVES, Goal
 from napari_samstar.core.rewards.presets import PRESETS
+from napari_samstar.core.rewards.registry import REWARDS
 from napari_samstar.widgets.forms.buttons import CollapsibleSection
 from napari_samstar.widgets.forms.numbers import accept_decimal_comma
 from napari_samstar.widgets.forms.shared import combo

@@ -10,8 +10,8 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu, QPushButton
 
-from napari_samstar.core.rewards import REWARDS
 from napari_samstar.core.rewards.goal import OBJECTIVES
+from napari_samstar.core.rewards.registry import REWARDS
 from napari_samstar.widgets.forms.apply_row import ApplyRow
 from napari_samstar.widgets.forms.buttons import CollapsibleSection
 from napari_samstar.widgets.forms.dialogs import ask_save_path
