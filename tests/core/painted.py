@@ -1,4 +1,4 @@
-"""Selections painted by hand, for tests that need no SAM."""
+"""Synthetic masks, images and selections, for tests without SAM."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def rectangle(shape: tuple[int, int], row0: int, col0: int, row1: int, col1: int
 
 
 def gray_of(masks: Sequence[Bool], level: int = 170, ground: int = 60) -> NDArray[np.uint8]:
-    """Return an RGB uint8 image of `masks` at `level`, slightly noisy."""
+    """Return an RGB uint8 image (H, W, 3): `masks` at `level` on `ground`, with little noise."""
     rng = np.random.default_rng(0)
     image = rng.normal(ground, 3, masks[0].shape)
     for mask in masks:
@@ -41,7 +41,7 @@ def add(store: MaskStore, masks: Sequence[Bool]) -> NDArray[np.int64]:
 
 
 def selection(store: MaskStore, ids: Sequence[int] | NDArray[np.int64]) -> Selection:
-    """Return a selection of `ids` with perfect scores."""
+    """Return a selection of `ids` with predicted IoU and stability 1."""
     chosen = np.asarray(ids, dtype=np.int64)
     n = len(chosen)
     boxes = store.boxes(chosen.tolist())[:, [1, 0, 3, 2]]

@@ -9,7 +9,7 @@ from tests.core.painted import add, disc
 SHAPE = (100, 120)
 
 
-def test_each_mask_has_one_fate() -> None:
+def test_masks_are_same_changed_lost_or_gained() -> None:
     store = MaskStore(SHAPE)
     same, grown, larger = disc(SHAPE, 20, 20, 10), disc(SHAPE, 50, 60, 12), disc(SHAPE, 50, 60, 15)
     gone, new = disc(SHAPE, 80, 20, 8), disc(SHAPE, 80, 100, 8)
@@ -37,7 +37,7 @@ def test_empty_and_equal_selections() -> None:
 
 
 def test_matching_is_one_to_one() -> None:
-    """Two copies of one object before, one after: one of them is lost."""
+    """Two masks of one object before and one after: one of the two is lost."""
     store = MaskStore(SHAPE)
     ids = add(store, [disc(SHAPE, 50, 50, 20), disc(SHAPE, 50, 51, 20)])
     found = compare(store, ids, ids[:1])

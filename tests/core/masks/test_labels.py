@@ -22,7 +22,7 @@ def painted(masks):
     return paint(store, add(store, masks))
 
 
-def test_smaller_masks_lie_on_top():
+def test_smaller_masks_are_painted_over_larger_ones():
     small, large = disc(SHAPE, 50, 50, 10), disc(SHAPE, 50, 60, 30)
     for order in ([small, large], [large, small]):
         labels = painted(order)
@@ -32,7 +32,7 @@ def test_smaller_masks_lie_on_top():
         assert not labels[~(small | large)].any()
 
 
-def test_ids_have_no_gaps():
+def test_labels_are_consecutive():
     left, right = rectangle(SHAPE, 10, 10, 30, 20), rectangle(SHAPE, 10, 20, 30, 30)
     hidden = rectangle(SHAPE, 10, 10, 30, 30)
     other, empty = disc(SHAPE, 80, 100, 20), np.zeros(SHAPE, dtype=bool)
@@ -41,7 +41,7 @@ def test_ids_have_no_gaps():
     assert len(np.unique(labels[hidden])) == 2
 
 
-def test_nothing_kept_is_an_empty_image():
+def test_no_masks_give_empty_labels_and_an_empty_table():
     labels = painted([])
     assert labels.shape == SHAPE
     assert not labels.any()
@@ -53,7 +53,7 @@ def test_nothing_kept_is_an_empty_image():
     assert file.getvalue().count("\n") == 1
 
 
-def test_a_disc_measures_as_a_disc_in_physical_units():
+def test_measurements_of_a_disc_in_physical_units():
     labels = painted([disc(SHAPE, 60, 70, 25)])
     table = measurements(labels, image((0.5, 0.5), "µm"))
     assert table["area_µm2"][0] == pytest.approx(np.pi * 12.5**2, rel=0.01)
@@ -67,20 +67,20 @@ def test_a_disc_measures_as_a_disc_in_physical_units():
     assert table["mean_intensity"][0] == 50
 
 
-def test_a_rectangle_is_less_round_and_longer():
+def test_measurements_of_a_rectangle():
     table = measurements(painted([rectangle(SHAPE, 20, 20, 30, 100)]), image())
     assert table["circularity"][0] < 0.4
     assert table["aspect_ratio"][0] == pytest.approx(8, rel=0.05)
     assert table["area_px2"][0] == 800
 
 
-def test_pixels_that_are_not_square_keep_areas_true():
+def test_areas_are_exact_on_pixels_that_are_not_square():
     table = measurements(painted([rectangle(SHAPE, 20, 20, 30, 40)]), image((2.0, 0.5), "nm"))
     assert table["area_nm2"][0] == pytest.approx(200)
     assert table["diameter_nm"][0] == pytest.approx(2 * np.sqrt(200 / np.pi))
 
 
-def test_csv_has_one_row_per_object_and_blanks_for_what_has_no_value():
+def test_csv_has_one_row_per_object_and_empty_cells_for_undefined_values():
     line = rectangle(SHAPE, 40, 20, 41, 60)
     table = measurements(painted([disc(SHAPE, 90, 90, 10), line]), image())
     file = io.StringIO()

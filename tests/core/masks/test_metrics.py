@@ -10,20 +10,20 @@ for k in range(9):
     TRUTH[20 * (k // 3) : 20 * (k // 3) + 10, 20 * (k % 3) : 20 * (k % 3) + 10] = 10 * k + 5
 
 
-def test_a_perfect_result():
+def test_scores_of_a_perfect_result():
     found = score(TRUTH, np.where(TRUTH, 1000 - TRUTH, 0))
     assert (found.true, found.found, found.matched) == (9, 9, 9)
     assert found.f1 == found.mean_ap == 1
 
 
-def test_nothing_found_and_nothing_there():
+def test_scores_of_empty_labels_and_empty_truth():
     empty = np.zeros_like(TRUTH)
     assert score(TRUTH, empty).f1 == score(TRUTH, empty).mean_ap == 0
     assert score(empty, TRUTH).f1 == 0
     assert score(empty, empty).f1 == 1
 
 
-def test_misses_and_false_alarms_count():
+def test_missed_and_false_objects_lower_the_scores():
     labels = TRUTH.copy()
     labels[labels == 5] = 0
     labels[50:55, 12:17] = 7
@@ -33,10 +33,10 @@ def test_misses_and_false_alarms_count():
     assert found.mean_ap == pytest.approx(8 / 10)
 
 
-def test_ap_counts_the_thresholds_that_are_met():
+def test_ap_is_the_mean_over_iou_thresholds():
     truth, labels = np.zeros((2, 10, 10), dtype=int)
     truth[:, :] = 1
-    labels[:6] = 1  # IoU 0.6 meets 0.5, 0.55 and 0.6
+    labels[:6] = 1  # IoU 0.6 reaches 0.5, 0.55 and 0.6
     assert iou_matrix(truth, labels).tolist() == [[0.6]]
     assert score(truth, labels).mean_ap == pytest.approx(0.3)
 
@@ -49,6 +49,6 @@ def test_each_object_is_matched_once():
     assert found.f1 == pytest.approx(2 / 3)
 
 
-def test_shapes_must_agree():
+def test_different_image_shapes_are_refused():
     with pytest.raises(ValueError, match="differ in shape"):
         score(TRUTH, TRUTH[1:])

@@ -12,7 +12,7 @@ SHAPE = (40, 50)
 
 
 def refill(rings: list[np.ndarray]) -> np.ndarray:
-    """Paint outer rings and cut out holes, testing pixel centres."""
+    """Fill outer rings and remove holes, by the centres of pixels."""
     out = np.zeros(SHAPE, dtype=int)
     for ring in rings:
         inside = polygon2mask(SHAPE, ring[:, ::-1] - 0.5)
@@ -38,21 +38,21 @@ def shapes() -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", shapes())
-def test_outlines_hold_exactly_the_mask(name: str) -> None:
+def test_filled_outlines_equal_the_mask(name: str) -> None:
     mask = shapes()[name]
     rings = outlines(mask)
     assert sum(area(ring) for ring in rings) == mask.sum()
     np.testing.assert_array_equal(refill(rings), mask)
 
 
-def test_a_rectangle_has_four_corners_and_objects_at_a_corner_are_two() -> None:
+def test_number_of_corners_and_of_rings() -> None:
     (ring,) = outlines(rectangle(SHAPE, 2, 3, 7, 9))
     assert {tuple(c) for c in ring.tolist()} == {(3, 2), (9, 2), (9, 7), (3, 7)}
     assert len(outlines(shapes()["touching at a corner"])) == 2
     assert len(outlines(shapes()["ring"])) == 2
 
 
-def test_a_rim_is_what_erosion_takes_away():
+def test_a_rim_is_the_mask_without_its_erosion():
     mask = np.random.default_rng(0).random((40, 50)) > 0.2
     mask[5:25, 10:45] = mask[30:, 20:] = True
     for width in (1, 2, 3):

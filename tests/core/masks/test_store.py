@@ -23,7 +23,7 @@ def random_masks(shape, seed, n=4):
 
 
 @given(shapes, st.integers(0, 1000))
-def test_a_store_gives_masks_back(shape, seed):
+def test_stored_masks_are_returned_unchanged(shape, seed):
     masks = random_masks(shape, seed)
     store = MaskStore(shape)
     ids = add(store, masks).tolist()
@@ -35,7 +35,7 @@ def test_a_store_gives_masks_back(shape, seed):
 
 
 @given(shapes, st.integers(0, 1000))
-def test_overlap_and_union_count_as_dense_arrays_do(shape, seed):
+def test_overlap_and_union_equal_those_of_dense_arrays(shape, seed):
     masks = random_masks(shape, seed)
     store = MaskStore(shape)
     ids = add(store, masks).tolist()
@@ -69,20 +69,24 @@ def test_pack_and_unpack_are_inverse(rows, words, seed):
     assert count(pack(bits)) == bits.sum()
 
 
-def test_planes_apart_share_nothing():
+def test_distant_masks_do_not_intersect():
     store = MaskStore((300, 300))
     near, far = (np.zeros((300, 300), dtype=bool) for _ in range(2))
     near[:9, :9] = far[200:, 200:] = True
     i, j = add(store, [near, far]).tolist()
-    assert store[i].bit_window.meet(store[j].bit_window) is None
+    assert store[i].bit_window.intersection(store[j].bit_window) is None
     assert store.overlap(i, j) == 0
 
 
-def test_a_mask_without_a_pixel_has_no_place():
-    assert PackedMask.tight(np.zeros((5, 7), dtype=bool), 3, 4).box == (0, 0, 0, 0)
+def test_an_empty_mask_has_an_empty_box_and_window():
+    empty = PackedMask.tight(np.zeros((5, 7), dtype=bool), 3, 4)
+    assert empty.box == (0, 0, 0, 0)
+    store = MaskStore((9, 90))
+    (mask_id,) = store.extend([empty])
+    assert store.window(mask_id).shape == (0, 0)
 
 
-def test_memory_is_that_of_the_boxes():
+def test_memory_is_proportional_to_the_area_of_the_boxes():
     store = MaskStore((1024, 1024))
     mask = np.zeros((1024, 1024), dtype=bool)
     mask[100:164, 128:192] = True

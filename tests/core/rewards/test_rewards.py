@@ -9,7 +9,7 @@ import pytest
 
 from napari_samstar.core.cues.image_cues import image_cues
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.masks.shape import MOST_EXAMPLES
+from napari_samstar.core.masks.shape import MAX_EXAMPLES
 from napari_samstar.core.masks.store import MaskStore
 from napari_samstar.core.rewards.expectations import Expectations
 from napari_samstar.core.rewards.features import Features
@@ -418,5 +418,5 @@ def test_small_false_masks_count_as_much_as_large_true_ones(evaluator):
 def test_of_a_whole_result_as_examples_some_are_taken():
     many = np.kron(np.arange(1, 401, dtype=np.int32).reshape(20, 20), np.ones((6, 6), np.int32))
     shapes = Marks(examples=many).shapes
-    assert 20 < len(shapes) <= MOST_EXAMPLES
+    assert 20 < len(shapes) <= MAX_EXAMPLES
     assert len(Marks(examples=np.where(many < 9, many, 0)).shapes) == 8

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
@@ -15,7 +15,7 @@ from segment_anything.utils.amg import generate_crop_boxes
 from napari_samstar.core.amg.decode import decode_prompts
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.masks.cleanup import Cleaner
-from napari_samstar.core.masks.shape import Measured
+from napari_samstar.core.masks.shape import ShapeTable
 from napari_samstar.core.masks.store import MaskStore
 from napari_samstar.core.models.encoder import EmbeddingCache
 from napari_samstar.core.progress import Progress
@@ -111,7 +111,7 @@ class ProposalBank:
         self.model = model
         self.masks = MaskStore(self.shape)
         self.cleaner = Cleaner(self.masks)
-        self.shapes = Measured(self.masks)
+        self.shapes = ShapeTable(self.masks)
         self.prompt_boxes: dict[int, list[float]] = {}
         self._cache = cache or EmbeddingCache()
         self._tables: dict[Part, Table] = {}
@@ -159,7 +159,7 @@ class ProposalBank:
         return PendingWork(len(crops), sum(p.n_prompts for p in parts), len(shapes))
 
     def likeness(self, table: Table, examples: Shapes) -> NDArray[np.float64]:
-        """Return how like the `examples` a table's masks are, shape (n,); see `shape.closeness`."""
+        """Return the likeness of a table's masks to `examples`, (n,); see `ShapeTable.likeness`."""
         known = self._likeness.get((table, examples))
         if known is None:
             known = self._likeness[table, examples] = self.shapes.likeness(table.ids, examples)
@@ -172,7 +172,7 @@ class ProposalBank:
         pace = {k: self._seconds[k] / max(1, n) for k, n in self._counts.items()}
         return work.crops * pace["crops"] + work.prompts * pace["prompts"]
 
-    def prepare(self, config: AmgConfig) -> Iterator[Progress]:
+    def prepare(self, config: AmgConfig) -> Generator[Progress, None, None]:
         """Encode and decode what `config` needs and the bank lacks; yields progress in prompts.
 
         Where examples are given, the shapes of all candidates are measured too, so that `select`
@@ -241,9 +241,3 @@ class ProposalBank:
                 f"{free / 2**30:.1f} GB are free: lower 'Points per side' or 'Zoom levels', "
                 "or crop the image."
             )
-
-
-def run(work: Iterator[Any]) -> None:
-    """Run a generator to its end, for callers that show no progress."""
-    for _ in work:
-        pass

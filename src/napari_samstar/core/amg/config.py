@@ -69,7 +69,7 @@ class AmgConfig:
     boxes : tuple of (float, float, float, float)
         (x0, y0, x1, y1) in px of the image, one for each object, for ``prompts="boxes"``.
     min_likeness : float
-        Least likeness to the `examples`, see `shape.closeness`; asked before duplicates are
+        Least likeness to the `examples`, see `ShapeTable.likeness`; asked before duplicates are
         removed, as upstream asks for quality and stability. 0 keeps every shape.
     examples : tuple of (float, float, float, float)
         Shapes of good objects: log diameter (px), log aspect ratio, circularity, solidity.

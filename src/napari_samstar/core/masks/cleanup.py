@@ -1,8 +1,8 @@
-"""Small-region removal, with the outcomes remembered per mask.
+"""Removal of small regions, with the results kept for each mask.
 
-What `remove_small_regions` of segment_anything does to a mask depends on its area threshold only
-through *which* holes and islands lie below it, so each mask has few distinct outcomes. Regions
-are 8-connected, as upstream's.
+The result of `remove_small_regions` of segment_anything depends on its area threshold only through
+the number of holes and islands below the threshold, so each mask has few distinct results. Regions
+are 8-connected, as in segment_anything.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from napari_samstar.core.masks.store import Bool, MaskStore, PackedMask
 
 
 @dataclass(frozen=True)
-class _Framed:
-    """A part of the image that holds a whole mask and a rim of background around it."""
+class _Window:
+    """A window of the image with the whole mask and a margin of background.
+
+    The upper left pixel of `mask` is pixel (row, col) of the image.
+    """
 
     mask: Bool
     row: int
@@ -26,27 +29,45 @@ class _Framed:
 
 
 @dataclass
-class _Filled:
-    """A mask with its small holes filled, and the areas of its islands, ascending."""
+class _FilledMask:
+    """A mask whose small holes are filled.
+
+    Attributes
+    ----------
+    changed : bool
+        Whether any hole was filled.
+    window : _Window
+    islands : ndarray of int64
+        Areas of its regions, px, ascending.
+    results : dict of int to int
+        Id of the cleaned mask, by the number of islands below the threshold.
+    """
 
     changed: bool
-    framed: _Framed
+    window: _Window
     islands: NDArray[np.int64]
-    outcomes: dict[int, int] = field(default_factory=dict)
+    results: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass
-class _Known:
+class _Mask:
+    """Areas of a mask's holes, px, ascending, and the filled masks by the number of small holes."""
+
     holes: NDArray[np.int64]
-    filled: dict[int, _Filled] = field(default_factory=dict)
+    filled: dict[int, _FilledMask] = field(default_factory=dict)
 
 
 class Cleaner:
-    """Cleans masks of a store; a cleaned copy joins the store under an id of its own."""
+    """Removes small regions of masks; a cleaned mask is added to the store with its own id.
+
+    Parameters
+    ----------
+    store : MaskStore
+    """
 
     def __init__(self, store: MaskStore) -> None:
         self._store = store
-        self._known: dict[int, _Known] = {}
+        self._masks: dict[int, _Mask] = {}
 
     def clean(self, mask_id: int, min_area: int) -> tuple[int, bool]:
         """Fill holes, then remove islands, smaller than `min_area` px.
@@ -56,91 +77,94 @@ class Cleaner:
         int
             The id of the cleaned mask; `mask_id` itself where nothing was done.
         bool
-            Whether upstream reports the mask as changed. True also for a lone island below the
-            threshold, which upstream keeps as it is.
+            Whether segment_anything reports the mask as changed. True also for a single island
+            below the threshold, although it is kept as it is.
         """
-        known = self._known.get(mask_id)
-        if known is None:
-            framed = self._framed(mask_id)
-            known = self._known[mask_id] = _Known(np.sort(self._hole_areas(framed)[1]))
-        n_holes = int(np.searchsorted(known.holes, min_area))
-        if n_holes not in known.filled:
-            known.filled[n_holes] = self._fill(mask_id, min_area)
-        filled = known.filled[n_holes]
+        mask = self._masks.get(mask_id)
+        if mask is None:
+            window = self._window(mask_id)
+            mask = self._masks[mask_id] = _Mask(np.sort(self._hole_areas(window)[1]))
+        n_holes = int(np.searchsorted(mask.holes, min_area))
+        if n_holes not in mask.filled:
+            mask.filled[n_holes] = self._fill_holes(mask_id, min_area)
+        filled = mask.filled[n_holes]
         n_islands = int(np.searchsorted(filled.islands, min_area))
         if not filled.changed and not n_islands:
             return mask_id, False
-        if n_islands not in filled.outcomes:
-            cleaned = _drop_islands(filled.framed, min_area)
+        if n_islands not in filled.results:
+            cleaned = _remove_islands(filled.window, min_area)
             packed = PackedMask.tight(cleaned.mask, cleaned.row, cleaned.col)
-            filled.outcomes[n_islands] = self._store.extend([packed])[0]
-        return filled.outcomes[n_islands], True
+            filled.results[n_islands] = self._store.extend([packed])[0]
+        return filled.results[n_islands], True
 
-    def _framed(self, mask_id: int, whole: bool = False) -> _Framed:
-        """Return the mask with a rim of one pixel, or in the whole image where it cuts that apart.
+    def _window(self, mask_id: int, whole: bool = False) -> _Window:
+        """Return the mask with a margin of one pixel, or in the whole image.
 
-        A mask that reaches neither both left and right nor both top and bottom leaves everything
-        beyond its box connected, so that a rim stands for all of it.
+        The margin stands for all background outside the box, which is one region unless the mask
+        reaches from left to right or from top to bottom of the image.
         """
         rows, cols = self._store.shape
         r0, c0, r1, c1 = self._store[mask_id].box
         if whole or (r0 == 0 and r1 == rows) or (c0 == 0 and c1 == cols) or r0 == r1:
-            return _Framed(self._store.dense(mask_id), 0, 0)
+            return _Window(self._store.dense(mask_id), 0, 0)
         top, left = max(r0 - 1, 0), max(c0 - 1, 0)
         mask = np.zeros((min(r1 + 1, rows) - top, min(c1 + 1, cols) - left), dtype=bool)
         mask[r0 - top : r1 - top, c0 - left : c1 - left] = self._store.window(mask_id)
-        return _Framed(mask, top, left)
+        return _Window(mask, top, left)
 
-    def _hole_areas(self, framed: _Framed) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def _hole_areas(self, window: _Window) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Return labels of the background's regions and their areas in the whole image, px."""
-        labels, areas = _regions(~framed.mask)
+        labels, areas = _regions(~window.mask)
         rows, cols = self._store.shape
-        beyond = rows * cols - framed.mask.size
-        if beyond:
-            areas[_rim_label(framed, labels) - 1] += beyond
+        outside = rows * cols - window.mask.size
+        if outside:
+            areas[_outer_label(window, labels) - 1] += outside
         return labels, areas
 
-    def _fill(self, mask_id: int, min_area: int) -> _Filled:
-        framed = self._framed(mask_id)
-        labels, areas = self._hole_areas(framed)
+    def _fill_holes(self, mask_id: int, min_area: int) -> _FilledMask:
+        """Fill the regions of the background below `min_area` px."""
+        window = self._window(mask_id)
+        labels, areas = self._hole_areas(window)
         small = areas < min_area
-        beyond = framed.mask.size < self._store.shape[0] * self._store.shape[1]
-        if beyond and small[_rim_label(framed, labels) - 1]:
-            framed = self._framed(mask_id, whole=True)
-            labels, areas = self._hole_areas(framed)
+        cropped = window.mask.size < self._store.shape[0] * self._store.shape[1]
+        if cropped and small[_outer_label(window, labels) - 1]:
+            # The background outside the window is filled too.
+            window = self._window(mask_id, whole=True)
+            labels, areas = self._hole_areas(window)
             small = areas < min_area
         if small.any():
             fill = np.concatenate([[False], small])[labels]
-            framed = _Framed(framed.mask | fill, framed.row, framed.col)
-        islands = np.sort(_regions(framed.mask)[1])
+            window = _Window(window.mask | fill, window.row, window.col)
+        islands = np.sort(_regions(window.mask)[1])
         if len(islands) > 1 and islands[-1] == islands[-2]:
             # Which of two largest islands is kept depends on OpenCV's scan of the whole image.
-            framed = self._whole(framed)
-        return _Filled(bool(small.any()), framed, islands)
+            window = self._in_whole_image(window)
+        return _FilledMask(bool(small.any()), window, islands)
 
-    def _whole(self, framed: _Framed) -> _Framed:
+    def _in_whole_image(self, window: _Window) -> _Window:
         mask = np.zeros(self._store.shape, dtype=bool)
-        rows, cols = framed.mask.shape
-        mask[framed.row : framed.row + rows, framed.col : framed.col + cols] = framed.mask
-        return _Framed(mask, 0, 0)
+        rows, cols = window.mask.shape
+        mask[window.row : window.row + rows, window.col : window.col + cols] = window.mask
+        return _Window(mask, 0, 0)
 
 
 def _regions(mask: Bool) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Return labels (0 where `mask` is False) and the areas of labels 1, 2, ... in px."""
-    # Labels as connectedComponentsWithStats gives upstream, several times as fast.
+    # The same labels as of cv2.connectedComponentsWithStats, which segment_anything uses, but
+    # several times faster.
     _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     return labels, np.bincount(labels.ravel())[1:]
 
 
-def _rim_label(framed: _Framed, labels: NDArray[np.int32]) -> int:
-    """Return the label of the background on the rim; all of the rim is one region."""
-    return int(labels[-1, -1] if framed.mask[0].any() else labels[0, 0])
+def _outer_label(window: _Window, labels: NDArray[np.int32]) -> int:
+    """Return the label of the background around the mask, which is one region."""
+    return int(labels[-1, -1] if window.mask[0].any() else labels[0, 0])
 
 
-def _drop_islands(framed: _Framed, min_area: int) -> _Framed:
+def _remove_islands(window: _Window, min_area: int) -> _Window:
     """Remove islands below `min_area` px; where all are below it keep the largest."""
-    labels, areas = _regions(framed.mask)
+    labels, areas = _regions(window.mask)
     keep = areas >= min_area
     if not keep.any() and len(keep):
         keep[np.argmax(areas)] = True
-    return _Framed(np.concatenate([[False], keep])[labels], framed.row, framed.col)
+    return _Window(np.concatenate([[False], keep])[labels], window.row, window.col)

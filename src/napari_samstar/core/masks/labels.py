@@ -1,4 +1,4 @@
-"""Kept masks -> label image and measurements."""
+"""From masks to a label image, and from a label image to measurements."""
 
 from __future__ import annotations
 
@@ -19,54 +19,67 @@ Labels = NDArray[np.int32]
 
 
 def paint(store: MaskStore, ids: NDArray[np.int64], on_top: Sequence[int] = ()) -> Labels:
-    """Paint masks, smaller ones on top, one id each.
+    """Return a label image of masks; smaller masks are painted over larger ones.
 
     Parameters
     ----------
+    store : MaskStore
     ids : ndarray of int64, shape (k,)
+        Masks to paint.
     on_top : sequence of int
         Further masks, painted over all others in this order.
 
     Returns
     -------
     ndarray of int32, shape (H, W)
-        0 is background; ids run from 1 without gaps, larger masks first. A mask that others
-        hide altogether gets none.
+        0 is background; labels are consecutive from 1, larger masks first. A mask that is
+        completely hidden by others has no label.
     """
     labels = np.zeros(store.shape, dtype=np.int32)
     order = np.argsort(-store.areas(ids.tolist()), kind="stable")
     painted = []
     for value, mask_id in enumerate([*ids[order].tolist(), *on_top], start=1):
         row, col, row1, col1 = store[mask_id].box
-        if row < row1:  # cleaning, or a poor model, can leave a mask without a pixel
+        if row < row1:  # a mask can be empty after clean-up
             window = store.window(mask_id)
             labels[row:row1, col:col1][window] = value
             painted.append((value, labels[row:row1, col:col1], window))
-    seen = [value for value, view, window in painted if (view[window] == value).any()]
-    return _without_gaps(labels, seen, len(ids) + len(on_top))
+    visible = [value for value, view, window in painted if (view[window] == value).any()]
+    return _relabel(labels, visible, len(ids) + len(on_top))
 
 
-def _without_gaps(labels: Labels, seen: list[int], highest: int) -> Labels:
-    """Give the ids `seen` the numbers from 1; dear on a large image, so only where need be."""
-    if len(seen) == highest:
+def _relabel(labels: Labels, visible: list[int], highest: int) -> Labels:
+    """Renumber the `visible` labels from 1; skipped where there is no gap, since it is slow."""
+    if len(visible) == highest:
         return labels
     new = np.zeros(highest + 1, dtype=np.int32)
-    new[seen] = np.arange(1, len(seen) + 1)
+    new[visible] = np.arange(1, len(visible) + 1)
     return np.asarray(new[labels], dtype=np.int32)
 
 
 def measurements(labels: Labels, image: Micrograph) -> dict[str, NDArray[Any]]:
-    """Measure every object of `labels`; lengths in the image's unit, one array per column.
+    """Measure every object of a label image.
 
-    Columns: label, row and col of the centroid (px), area, equivalent diameter
-    2 sqrt(area / pi), perimeter, major and minor axis, circularity 4 pi area / perimeter^2,
-    solidity, aspect ratio, mean intensity (0 to 255, of what SAM saw).
+    Parameters
+    ----------
+    labels : ndarray of int, shape (H, W)
+    image : Micrograph
+        The image of the labels; gives intensities, pixel size and unit.
+
+    Returns
+    -------
+    dict of str to ndarray
+        One array per column: label, row and col of the centroid (px), area, equivalent diameter
+        2 sqrt(area / pi), perimeter, major and minor axis, circularity 4 pi area / perimeter^2,
+        solidity, aspect ratio, mean intensity (0 to 255, of the 8-bit image). Lengths and areas
+        are in the image's unit, which is part of the column's name.
     """
     pixel = image.pixel_size or (1.0, 1.0)
     gray = image.rgb.mean(axis=2)
     names = ("label", "area", "centroid", "perimeter", "axis_major_length", "axis_minor_length",
              "solidity", "intensity_mean")  # fmt: skip
-    # skimage measures perimeters only where pixels are square; then lengths scale alike.
+    # skimage measures perimeters only on square pixels. On other pixels lengths are measured in
+    # px and scaled by the geometric mean of the two sizes.
     square = bool(np.isclose(*pixel, rtol=1e-3))
     found = measure.regionprops_table(labels, gray, properties=names)
     length = float(np.sqrt(pixel[0] * pixel[1])) if not square else pixel[0]
@@ -96,10 +109,10 @@ def write_csv(table: dict[str, NDArray[Any]], file: TextIO) -> None:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(table)
     for row in zip(*(column.tolist() for column in table.values()), strict=True):
-        writer.writerow([_cell(value) for value in row])
+        writer.writerow([_format(value) for value in row])
 
 
-def _cell(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     return f"{value:.6g}" if np.isfinite(value) else ""
@@ -108,20 +121,22 @@ def _cell(value: Any) -> str:
 def measure_planes(
     planes: Labels, image: Micrograph | None, pixel_size: tuple[float, float] | None, unit: str
 ) -> dict[str, NDArray[Any]]:
-    """Measure every object of every plane; see `measurements`.
+    """Measure every object of every plane, see `measurements`.
 
     Parameters
     ----------
     planes : ndarray of int, shape (n, H, W)
     image : Micrograph, optional
-        What lies under a single plane; without it there are no intensities.
-    pixel_size, unit
+        The image of a single plane. Without it intensities are not measured.
+    pixel_size : (float, float), optional
+        (row, col), in `unit`; used without an `image`.
+    unit : str
         Used without an `image`.
 
     Returns
     -------
     dict of str to ndarray
-        With a column "plane" where there are several.
+        As of `measurements`, with a column "plane" where there are several planes.
     """
     if image is not None and len(planes) == 1:
         return measurements(planes[0], image)

@@ -1,4 +1,4 @@
-"""Labels against ground truth: for benchmarks and the demo, never for the search."""
+"""Metrics of a label image against ground truth; never used by the search."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Score:
     Attributes
     ----------
     true, found, matched : int
-        Objects in the truth, in the labels, and pairs with IoU >= 0.5.
+        Number of objects in the ground truth, in the labels, and of matches with IoU >= 0.5.
     f1 : float
         2 matched / (true + found) at IoU 0.5.
     mean_ap : float
-        TP / (TP + FP + FN), averaged over IoU 0.5, 0.55, ..., 0.95, as the 2018 Data Science
-        Bowl scores.
+        TP / (TP + FP + FN), averaged over IoU 0.5, 0.55, ..., 0.95, as in the 2018 Data Science
+        Bowl.
     """
 
     true: int
@@ -35,11 +35,11 @@ class Score:
 
 
 def score(truth: NDArray[np.integer], labels: NDArray[np.integer]) -> Score:
-    """Score `labels` against `truth`, integer arrays of the same shape, 0 is background."""
+    """Score `labels` against `truth`: integer arrays of the same shape, 0 is background."""
     if truth.shape != labels.shape:
         raise ValueError(f"truth {truth.shape} and labels {labels.shape} differ in shape")
     ious = iou_matrix(truth, labels)
-    counts = [_matched(ious, float(t)) for t in AP_THRESHOLDS]
+    counts = [_count_matches(ious, float(t)) for t in AP_THRESHOLDS]
     n_true, n_found = ious.shape
     matched = counts[0]
     ap = [tp / max(1, n_true + n_found - tp) for tp in counts]
@@ -48,7 +48,7 @@ def score(truth: NDArray[np.integer], labels: NDArray[np.integer]) -> Score:
 
 
 def iou_matrix(truth: NDArray[np.integer], labels: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return IoU of each true object (rows) with each found one (columns)."""
+    """Return the IoU of each true object (rows) with each found object (columns)."""
     _, t = np.unique(np.append(truth, 0), return_inverse=True)
     _, f = np.unique(np.append(labels, 0), return_inverse=True)
     t, f = t[:-1], f[:-1]
@@ -57,7 +57,7 @@ def iou_matrix(truth: NDArray[np.integer], labels: NDArray[np.integer]) -> NDArr
     return np.asarray((both / np.maximum(union, 1))[1:, 1:])
 
 
-def _matched(ious: NDArray[np.float64], threshold: float) -> int:
+def _count_matches(ious: NDArray[np.float64], threshold: float) -> int:
     """Return the size of the largest one-to-one matching at IoU >= `threshold`."""
     if not ious.size:
         return 0
@@ -68,11 +68,12 @@ def _matched(ious: NDArray[np.float64], threshold: float) -> int:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement with ground truth over images.
+    """Mean agreement with ground truth over several images.
 
     Attributes
     ----------
     images : tuple of Score
+        One score per image.
     """
 
     images: tuple[Score, ...]
@@ -84,7 +85,7 @@ class Agreement:
 
     @property
     def mean_ap(self) -> float:
-        """Mean over images of the AP averaged over IoU 0.5 to 0.95."""
+        """Mean of `Score.mean_ap` over images."""
         return float(np.mean([s.mean_ap for s in self.images]))
 
     def to_dict(self) -> dict[str, Any]:

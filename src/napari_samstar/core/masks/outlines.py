@@ -1,4 +1,4 @@
-"""Exact outlines of label images, along the edges between pixels."""
+"""Exact outlines of masks, along the edges between pixels."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ if TYPE_CHECKING:
     from napari_samstar.core.masks.store import Bool
 
 Ring: TypeAlias = NDArray[np.int64]
-"""Corners of a closed outline, int64, shape (n, 2): (x, y) between pixels, the first not repeated.
+"""Vertices of a closed outline, int64, shape (n, 2): (x, y) at corners of pixels.
 
-(0, 0) is the upper left corner of the upper left pixel. Outer rings have a positive `area`, holes
-a negative one.
+(0, 0) is the upper left corner of the upper left pixel. The first vertex is not repeated at the
+end. Outer rings have a positive `area`, rings of holes a negative one.
 """
 
-_TURNS = ((0, 1), (1, 0), (0, -1), (-1, 0))  # (row, col) steps: right, down, left, up
+_STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))  # (row, col) steps: right, down, left, up
 
 
 def outlines(mask: Bool) -> list[Ring]:
-    """Return the outlines of a bool (H, W) mask; their areas add up to its pixels exactly.
+    """Return the outlines of a bool (H, W) mask; the sum of their areas is the area of the mask.
 
-    Pixels that touch at a corner only belong to different rings.
+    Objects that touch only at a corner have separate rings.
     """
-    ends = _edges(np.pad(mask, 1))
+    edges = _boundary_edges(np.pad(mask, 1))
     rings = []
-    while ends:
-        start = next(iter(ends))
-        rings.append(_ring(ends, start))
+    while edges:
+        start = next(iter(edges))
+        rings.append(_trace_ring(edges, start))
     return rings
 
 
 def rim(mask: Bool, width: int) -> Bool:
-    """Return the pixels of a mask (H, W) within `width` px of its outside or the image's edge.
+    """Return the pixels of a mask (H, W) within `width` px of its outside or the image's border.
 
-    Distances run along rows and columns. Cheap, since it is drawn after every click.
+    Distances are measured along rows and columns only, which is fast enough for every click.
     """
     inner, padded = mask.copy(), np.pad(mask, width)
     rows, cols = mask.shape
@@ -52,46 +52,50 @@ def area(ring: Ring) -> float:
     return float(np.dot(x, np.roll(y, -1)) - np.dot(np.roll(x, -1), y)) / 2
 
 
-def _edges(padded: Bool) -> dict[tuple[int, int], list[int]]:
-    """Return for each corner (row, col) the directions in which an edge leaves it.
+def _boundary_edges(padded: Bool) -> dict[tuple[int, int], list[int]]:
+    """Return the directions of the edges that start at each corner (row, col).
 
-    The mask lies on the right of every edge.
+    Directions are indices of `_STEPS`; the mask is on the right of every edge. `padded` is the
+    mask with a margin of one pixel.
     """
     inner = padded[1:-1, 1:-1]
     starts = (
-        np.argwhere(inner & ~padded[:-2, 1:-1]),  # upper edges run right, from the upper left
-        np.argwhere(inner & ~padded[1:-1, 2:]) + np.array([0, 1]),
-        np.argwhere(inner & ~padded[2:, 1:-1]) + np.array([1, 1]),
-        np.argwhere(inner & ~padded[1:-1, :-2]) + np.array([1, 0]),
+        np.argwhere(inner & ~padded[:-2, 1:-1]),  # upper side, from the upper left to the right
+        np.argwhere(inner & ~padded[1:-1, 2:]) + np.array([0, 1]),  # right side, down
+        np.argwhere(inner & ~padded[2:, 1:-1]) + np.array([1, 1]),  # lower side, to the left
+        np.argwhere(inner & ~padded[1:-1, :-2]) + np.array([1, 0]),  # left side, up
     )
-    ends: dict[tuple[int, int], list[int]] = {}
+    edges: dict[tuple[int, int], list[int]] = {}
     for direction, corners in enumerate(starts):
         for row, col in corners.tolist():
-            ends.setdefault((row, col), []).append(direction)
-    return ends
+            edges.setdefault((row, col), []).append(direction)
+    return edges
 
 
-def _ring(ends: dict[tuple[int, int], list[int]], start: tuple[int, int]) -> Ring:
-    """Follow edges from `start` until they close, take them out of `ends`, return the corners."""
-    corners, at, heading = [], start, -1
+def _trace_ring(edges: dict[tuple[int, int], list[int]], start: tuple[int, int]) -> Ring:
+    """Follow edges from `start` until the ring is closed, and remove them from `edges`."""
+    corners, at, direction = [], start, -1
     while True:
-        heading, turned = _next(ends, at, heading)
+        direction, turned = _pop_next_edge(edges, at, direction)
         if turned:
             corners.append((at[1], at[0]))
-        step = _TURNS[heading]
+        step = _STEPS[direction]
         at = (at[0] + step[0], at[1] + step[1])
-        if at == start and (at not in ends or (heading + 1) % 4 not in ends[at]):
+        if at == start and (at not in edges or (direction + 1) % 4 not in edges[at]):
             return np.array(corners, dtype=np.int64)
 
 
-def _next(
-    ends: dict[tuple[int, int], list[int]], at: tuple[int, int], heading: int
+def _pop_next_edge(
+    edges: dict[tuple[int, int], list[int]], at: tuple[int, int], direction: int
 ) -> tuple[int, bool]:
-    """Take one edge at a corner: where two leave it, the right turn, which stays on the object."""
-    leaving = ends[at]
-    right = (heading + 1) % 4
-    chosen = right if heading >= 0 and right in leaving else leaving[0]
-    leaving.remove(chosen)
-    if not leaving:
-        del ends[at]
-    return chosen, chosen != heading
+    """Remove an edge that starts at a corner; return its direction and whether it is a turn.
+
+    Where two edges start there, the right turn is taken, which stays on the same object.
+    """
+    starting = edges[at]
+    right = (direction + 1) % 4
+    chosen = right if direction >= 0 and right in starting else starting[0]
+    starting.remove(chosen)
+    if not starting:
+        del edges[at]
+    return chosen, chosen != direction

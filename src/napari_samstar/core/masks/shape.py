@@ -1,4 +1,4 @@
-"""Shape descriptors of masks, and likeness to examples."""
+"""Shape descriptors of masks, and their likeness to examples."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ Column = NDArray[np.float64]
 Ids = NDArray[np.int64]
 
 Shapes = tuple[tuple[float, ...], ...]
-"""Descriptors of objects, a row of four for each; see `descriptors_of`."""
+"""Shape descriptors of objects, four numbers for each; see `descriptors_of`."""
 
 TOLERANCE = np.array([0.15, 0.12, 0.06, 0.04])
-"""Deviations that count as the same shape even among identical examples: log diameter, log aspect
-ratio, circularity, solidity. About the error of a mask's outline of one pixel at 30 px."""
+"""Standard deviations that are added to those of the examples: log diameter, log aspect ratio,
+circularity, solidity. About what an error of one pixel in the outline makes at 30 px."""
 
-MOST_EXAMPLES = 30
-"""Of more objects every second, third, ... is an example: each configuration carries them."""
+MAX_EXAMPLES = 30
+"""Of more objects every second, third, ... is used, because each configuration stores them."""
 
-_REACH = 50.0
+_LIKENESS_SCALE = 50.0
 """Likeness exp(-D^2 / 50): 0.98 at D = 1, 0.61 at D = 5, 0.2 at D = 9. Wide, because SAM's outlines
-of objects that others hide in part deviate far more than those of the few that a user points out:
-on drawn rods half of the right masks lie beyond D = 5, and spheres of their area begin at 7."""
+of partly hidden objects deviate far more than those of the few examples: on synthetic rods half of
+the correct masks have D > 5, and spheres of the same area have D > 7."""
 
 
 def shape_of(window: Bool) -> tuple[float, float, float]:
     """Return circularity, solidity and aspect ratio of the mask in a bool `window` (h, w).
 
-    Circularity 4 pi a / P^2 with the perimeter of Benkrid and Crookes as scikit-image measures it,
-    at most 1; solidity a over the area of the convex hull of the pixels' corners; aspect ratio of
-    the ellipse with the same second moments. (0, 0, 1) for a mask without a pixel.
+    Circularity is 4 pi a / P^2, at most 1, with the perimeter of Benkrid and Crookes as in
+    scikit-image; solidity is a over the area of the convex hull of the pixels' corners; the aspect
+    ratio is that of the ellipse with the same second moments. (0, 0, 1) for an empty mask.
     """
     rows, cols = np.nonzero(window)
     area = len(rows)
@@ -48,19 +48,22 @@ def shape_of(window: Bool) -> tuple[float, float, float]:
         return 0.0, 0.0, 1.0
     perimeter = float(measure.perimeter(np.pad(window, 1), 4))
     circularity = min(4 * np.pi * area / perimeter**2, 1.0) if perimeter else 1.0
-    return circularity, min(area / _hull_area(window), 1.0), _aspect(rows, cols)
+    return circularity, min(area / _hull_area(window), 1.0), _aspect_ratio(rows, cols)
 
 
-def _aspect(rows: NDArray[np.int64], cols: NDArray[np.int64]) -> float:
-    # Each pixel is a unit square, whose own second moment is 1/12.
-    along, across, mixed = rows.var() + 1 / 12, cols.var() + 1 / 12, 0.0
-    mixed = float(((rows - rows.mean()) * (cols - cols.mean())).mean())
-    half, root = (along + across) / 2, float(np.hypot((along - across) / 2, mixed))
-    return float(np.sqrt((half + root) / max(half - root, 1e-9)))
+def _aspect_ratio(rows: NDArray[np.int64], cols: NDArray[np.int64]) -> float:
+    """Return the ratio of the axes of the ellipse with the same second moments as the pixels."""
+    # The second moment of a single pixel, a unit square, is 1/12.
+    row_row, col_col = rows.var() + 1 / 12, cols.var() + 1 / 12
+    row_col = float(((rows - rows.mean()) * (cols - cols.mean())).mean())
+    # The squared axes are proportional to the eigenvalues of the covariance matrix.
+    mean, half_gap = (row_row + col_col) / 2, float(np.hypot((row_row - col_col) / 2, row_col))
+    return float(np.sqrt((mean + half_gap) / max(mean - half_gap, 1e-9)))
 
 
 def _hull_area(window: Bool) -> float:
-    """Return the area of the convex hull of the set pixels' corners, px."""
+    """Return the area of the convex hull of the pixels' corners, px."""
+    # Only the first and last pixel of each row can lie on the hull.
     filled = np.flatnonzero(window.any(axis=1))
     first = window[filled].argmax(axis=1)
     last = window.shape[1] - window[filled, ::-1].argmax(axis=1)
@@ -78,9 +81,9 @@ def descriptors_of(areas: Column, shapes: Column) -> Column:
     Parameters
     ----------
     areas : ndarray of float64, shape (k,)
-        px.
+        Areas, px.
     shapes : ndarray of float64, shape (k, 3)
-        As `shape_of` gives them.
+        Circularity, solidity and aspect ratio, see `shape_of`.
     """
     diameter = 2 * np.sqrt(np.maximum(areas, 1) / np.pi)
     return np.column_stack([np.log(diameter), np.log(shapes[:, 2]), shapes[:, 0], shapes[:, 1]])
@@ -88,32 +91,39 @@ def descriptors_of(areas: Column, shapes: Column) -> Column:
 
 @dataclass(frozen=True, eq=False)
 class ShapePrior:
-    """Mean (4,) and inverse covariance (4, 4) of the descriptors of examples."""
+    """Normal distribution of the descriptors of examples.
+
+    Attributes
+    ----------
+    mean : ndarray of float64, shape (4,)
+    precision : ndarray of float64, shape (4, 4)
+        Inverse of the covariance.
+    """
 
     mean: Column
     precision: Column
 
 
 def shapes_in(examples: NDArray[np.integer]) -> Shapes:
-    """Describe the objects of a label image of shape (H, W), at most `MOST_EXAMPLES` of them.
+    """Return the descriptors of the objects of a label image (H, W), at most `MAX_EXAMPLES`.
 
     Raises
     ------
     UserError
-        Where there is no object.
+        If there is no object of at least 4 px.
     """
     found = [r for r in measure.regionprops(examples) if r.area >= 4]
     if not found:
         raise UserError("The layer of examples is empty: mark at least one good object.")
-    found = found[:: -(-len(found) // MOST_EXAMPLES)]
+    found = found[:: -(-len(found) // MAX_EXAMPLES)]
     shapes = np.array([shape_of(r.image) for r in found])
     values = descriptors_of(np.array([float(r.area) for r in found]), shapes)
     return tuple(tuple(row) for row in values.tolist())
 
 
-@lru_cache(maxsize=16)  # asked for at every selection
+@lru_cache(maxsize=16)  # needed at every selection
 def prior_of(examples: Shapes) -> ShapePrior:
-    """Return the mean and spread of the shapes of at least one example."""
+    """Return the distribution of the shapes of one or more examples."""
     values = np.array(examples)
     covariance = np.diag(TOLERANCE**2)
     if len(values) > 1:
@@ -121,15 +131,22 @@ def prior_of(examples: Shapes) -> ShapePrior:
     return ShapePrior(values.mean(axis=0), np.linalg.inv(covariance))
 
 
-def closeness(values: Column, prior: ShapePrior) -> Column:
-    """Return exp(-D^2 / 50) with the Mahalanobis distance D of each row of `values` (k, 4)."""
+def likeness_to_prior(values: Column, prior: ShapePrior) -> Column:
+    """Return exp(-D^2 / 50), shape (k,), D the Mahalanobis distance of each row of `values`.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (k, 4)
+        See `descriptors_of`.
+    prior : ShapePrior
+    """
     delta = values - prior.mean
     squared = np.einsum("ki,ij,kj->k", delta, prior.precision, delta)
-    return np.asarray(np.exp(-squared / _REACH))
+    return np.asarray(np.exp(-squared / _LIKENESS_SCALE))
 
 
-class Measured:
-    """Shapes of the masks of a store, each measured once and kept.
+class ShapeTable:
+    """Shapes of the masks of a store; each mask is measured when it is first needed, and once.
 
     Parameters
     ----------
@@ -157,5 +174,5 @@ class Measured:
         return descriptors_of(areas, self.shape(ids))
 
     def likeness(self, ids: Ids, examples: Shapes) -> Column:
-        """Return how like the `examples` the masks are, shape (k,), 0 to 1; see `closeness`."""
-        return closeness(self.descriptors(ids), prior_of(examples))
+        """Return the likeness of each mask to `examples`, (k,), 0 to 1; see `likeness_to_prior`."""
+        return likeness_to_prior(self.descriptors(ids), prior_of(examples))

@@ -1,4 +1,4 @@
-"""Many binary masks of one image, bit-packed and cropped to their boxes."""
+"""The binary masks of one image, bit-packed and cropped to their bounding boxes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BITS = 64
+"""Pixels in one word."""
 
 Words = NDArray[np.uint64]
 Bool = NDArray[np.bool_]
@@ -23,7 +24,7 @@ def pack(mask: Bool) -> Words:
 
 
 def unpack(words: Words) -> Bool:
-    """Undo `pack`."""
+    """Unpack uint64 words of shape (rows, k) to a bool array of shape (rows, 64 k)."""
     raw = np.ascontiguousarray(words).view(np.uint8)
     return np.unpackbits(raw, axis=1, bitorder="little").view(bool)
 
@@ -42,7 +43,7 @@ class BitWindow:
     bits : ndarray of uint64, shape (rows, words)
         64 pixels per word along the columns.
     row, word : int
-        Where the window's upper left corner lies: pixel (row, 64 * word).
+        The window's upper left corner in the image is pixel (row, 64 * word).
     """
 
     bits: Words
@@ -51,7 +52,7 @@ class BitWindow:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the bits."""
+        """Memory of the bits, bytes."""
         return int(self.bits.nbytes)
 
     @cached_property
@@ -59,28 +60,28 @@ class BitWindow:
         """Number of set pixels."""
         return count(self.bits)
 
-    def meet(self, other: BitWindow) -> BitWindow | None:
-        """Return the pixels set in both; None where the windows are apart."""
+    def intersection(self, other: BitWindow) -> BitWindow | None:
+        """Return the pixels set in both; None where the windows do not overlap."""
         r0, r1 = max(self.row, other.row), min(self._row_end, other._row_end)
         w0, w1 = max(self.word, other.word), min(self._word_end, other._word_end)
         if r0 >= r1 or w0 >= w1:
             return None
-        mine = self.bits[r0 - self.row : r1 - self.row, w0 - self.word : w1 - self.word]
-        theirs = other.bits[r0 - other.row : r1 - other.row, w0 - other.word : w1 - other.word]
-        return BitWindow(mine & theirs, r0, w0)
+        first = self.bits[r0 - self.row : r1 - self.row, w0 - self.word : w1 - self.word]
+        second = other.bits[r0 - other.row : r1 - other.row, w0 - other.word : w1 - other.word]
+        return BitWindow(first & second, r0, w0)
 
     def overlap(self, other: BitWindow) -> int:
         """Return the number of pixels set in both."""
-        both = self.meet(other)
+        both = self.intersection(other)
         return 0 if both is None else both.area
 
-    def on(self, canvas: Words) -> Words:
-        """Return the view of a whole-image `canvas` that lies under this window."""
+    def crop(self, canvas: Words) -> Words:
+        """Return the part of a whole-image `canvas` under this window, as a view."""
         return canvas[self.row : self._row_end, self.word : self._word_end]
 
-    def shared(self, canvas: Words) -> int:
+    def overlap_on(self, canvas: Words) -> int:
         """Return the number of pixels set both here and on a whole-image `canvas`."""
-        return count(self.bits & self.on(canvas))
+        return count(self.bits & self.crop(canvas))
 
     @property
     def _row_end(self) -> int:
@@ -98,9 +99,9 @@ class PackedMask:
     Attributes
     ----------
     bit_window : BitWindow
-        Its bits.
+        The pixels.
     box : (row0, col0, row1, col1)
-        Tight and half open, px of the image; all zero for a mask without a pixel.
+        Tight bounding box, half open, px of the image; all zero for an empty mask.
     area : int
         Number of pixels.
     """
@@ -119,7 +120,7 @@ class PackedMask:
 
     @classmethod
     def tight(cls, window: Bool, row: int, col: int) -> PackedMask:
-        """Pack a bool `window` at pixel (row, col) with any empty margin cut off."""
+        """Pack a bool `window` whose upper left pixel is (row, col), cropped to its pixels."""
         rows, cols = np.flatnonzero(window.any(axis=1)), np.flatnonzero(window.any(axis=0))
         if not len(rows):
             return cls.of(window[:1, :1], row, col)
@@ -128,7 +129,7 @@ class PackedMask:
 
 
 def pack_window(window: Bool, row: int, col: int) -> BitWindow:
-    """Pack a window at pixel (row, col) so that its words line up with the image's."""
+    """Pack a bool `window` at pixel (row, col); its words are aligned with those of a canvas."""
     h, w = window.shape
     first, last = col // BITS, -(-(col + w) // BITS)
     padded = np.zeros((h, (last - first) * BITS), dtype=bool)
@@ -139,7 +140,7 @@ def pack_window(window: Bool, row: int, col: int) -> BitWindow:
 class MaskStore:
     """Append-only store of the masks of one image.
 
-    A mask's id is its position; it never changes.
+    The id of a mask is its position in the store; it never changes.
 
     Parameters
     ----------
@@ -150,14 +151,14 @@ class MaskStore:
     def __init__(self, shape: tuple[int, int]) -> None:
         self.shape = shape
         self._masks: list[PackedMask] = []
-        self._lock = Lock()  # a running search and the sliders clean masks at the same time
+        self._lock = Lock()  # a search and a preview may add cleaned masks at the same time
 
     def __len__(self) -> int:
         return len(self._masks)
 
     @property
     def nbytes(self) -> int:
-        """Memory held by the packed masks."""
+        """Memory of the packed masks, bytes."""
         return sum(mask.bit_window.nbytes for mask in self._masks)
 
     def extend(self, masks: Sequence[PackedMask]) -> range:
@@ -181,38 +182,37 @@ class MaskStore:
     def window(self, mask_id: int) -> Bool:
         """Return the mask inside its box: bool, shape (row1 - row0, col1 - col0)."""
         mask = self._masks[mask_id]
-        _, col, _, end = mask.box
-        bit_window = mask.bit_window
-        start = col - bit_window.word * BITS
-        return unpack(bit_window.bits)[:, start : start + end - col]
+        row0, col0, row1, col1 = mask.box
+        start = col0 - mask.bit_window.word * BITS
+        return unpack(mask.bit_window.bits)[: row1 - row0, start : start + col1 - col0]
 
     def dense(self, mask_id: int) -> Bool:
-        """Return the mask in the image's frame: bool, shape (H, W)."""
+        """Return the mask in the whole image: bool, shape (H, W)."""
         dense = np.zeros(self.shape, dtype=bool)
         row, col, row1, col1 = self._masks[mask_id].box
         dense[row:row1, col:col1] = self.window(mask_id)
         return dense
 
-    def blank(self) -> Words:
-        """Return an empty whole-image canvas."""
+    def empty_canvas(self) -> Words:
+        """Return bit-packed zeros for the whole image, shape (H, ceil(W / 64))."""
         return np.zeros((self.shape[0], -(-self.shape[1] // BITS)), dtype=np.uint64)
 
     def union(self, ids: Sequence[int]) -> Words:
-        """Return the canvas on which all masks of `ids` are painted."""
-        canvas = self.blank()
+        """Return the union of the masks of `ids` as a whole-image canvas."""
+        canvas = self.empty_canvas()
         for i in ids:
             bit_window = self._masks[i].bit_window
-            under = bit_window.on(canvas)
-            under |= bit_window.bits
+            part = bit_window.crop(canvas)
+            part |= bit_window.bits
         return canvas
 
     def overlap(self, i: int, j: int) -> int:
-        """Return the number of pixels that masks i and j share."""
+        """Return the number of pixels set in both masks, i and j."""
         return self._masks[i].bit_window.overlap(self._masks[j].bit_window)
 
 
 def canvas_of(mask: Bool) -> Words:
-    """Pack a whole-image bool mask of shape (H, W) to a canvas as `MaskStore.blank` makes it."""
+    """Pack a bool mask of shape (H, W) to a canvas, uint64 of shape (H, ceil(W / 64))."""
     h, w = mask.shape
     padded = np.zeros((h, -(-w // BITS) * BITS), dtype=bool)
     padded[:, :w] = mask
@@ -220,7 +220,7 @@ def canvas_of(mask: Bool) -> Words:
 
 
 def run_lengths(mask: Bool) -> dict[str, Any]:
-    """Return COCO's uncompressed run lengths of a bool (H, W) mask, column by column."""
+    """Return the uncompressed COCO run lengths of a bool (H, W) mask, in column-major order."""
     flat = mask.T.ravel()
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     edges = np.concatenate([[0], changes, [flat.size]])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from napari_samstar.core.masks.shape import Measured
+from napari_samstar.core.masks.shape import ShapeTable
 from napari_samstar.core.masks.store import BitWindow, Bool, Words, canvas_of, pack_window
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ class Features:
     Every value is measured on first demand. Ids never change meaning, so nothing is ever stale.
     """
 
-    def __init__(self, store: MaskStore, cues: ImageCues, shapes: Measured | None = None) -> None:
+    def __init__(self, store: MaskStore, cues: ImageCues, shapes: ShapeTable | None = None) -> None:
         self.store = store
-        self._shapes = shapes or Measured(store)
+        self._shapes = shapes or ShapeTable(store)
         self.cues = cues
         self.foreground, self.edges = cues.canvases()
         self.edge_share = float(cues.edges.mean())
@@ -102,7 +102,7 @@ class Features:
         return self._shapes.shape(ids)
 
     def likeness(self, ids: Ids, examples: Shapes) -> Column:
-        """Return how like the `examples` the masks are, shape (k,); see `shape.closeness`."""
+        """Return the likeness of each mask to `examples`, shape (k,); see `ShapeTable.likeness`."""
         return self._shapes.likeness(ids, examples)
 
     # --- one value per pair -------------------------------------------------------------------
@@ -151,7 +151,7 @@ class Features:
         mask, contour = self.store[small].bit_window, self._contour(small)
         both = _under(mask, [self.store[i].bit_window for i in large.tolist()]) & mask.bits
         contact = _under(contour, [self._wide(i) for i in large.tolist()]) & contour.bits
-        parts = (both, contact, contact & contour.on(self.edges))
+        parts = (both, contact, contact & contour.crop(self.edges))
         counts = [np.bitwise_count(p).sum(axis=(1, 2), dtype=np.int64) for p in parts]
         return np.stack(counts, axis=1)
 
@@ -168,7 +168,7 @@ class Features:
 
     def _on_edge(self, mask_id: int) -> float:
         contour = self._contour(mask_id)
-        return contour.shared(self.edges) / contour.area if contour.area else 0.0
+        return contour.overlap_on(self.edges) / contour.area if contour.area else 0.0
 
     def _regions(self, mask_id: int) -> float:
         row, col, row1, col1 = self.store[mask_id].box
