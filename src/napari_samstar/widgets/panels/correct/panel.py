@@ -22,7 +22,7 @@ from napari_samstar.widgets.panels.correct.layer import label_at, label_under, m
 from napari_samstar.widgets.panels.correct.learn_form import LearnForm
 from napari_samstar.widgets.panels.correct.unfinished_row import UnfinishedRow
 from napari_samstar.widgets.shell.alive import call_if_alive
-from napari_samstar.widgets.viewer.keys import Keys
+from napari_samstar.widgets.viewer.keys import KeyBindings
 from napari_samstar.widgets.viewer.layer_writer import OUTLINE_NAME
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class CorrectPanel(Panel):
         self.answers, self.training_targets = TaskQueue(), TaskQueue()
         self._mouse = CorrectingMouse(napari_viewer, self._on_click, self._on_box, self._say)
         calls = {key: call_if_alive(getattr(self, name)) for key, name in KEYS.items()}
-        self._keys = Keys(napari_viewer, calls)
+        self._keys = KeyBindings(napari_viewer, calls)
         self._build_object_rows()
         self.column.addWidget(heading("Learning"))
         self.learn_form = LearnForm(self, self.correcting, self.answers, self.training_targets)
