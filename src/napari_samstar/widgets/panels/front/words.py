@@ -10,7 +10,7 @@ import numpy as np
 from napari_samstar.core.amg.config import OF_EXAMPLES, OF_GRIDS, SETTINGS
 from napari_samstar.core.errors import UserError
 from napari_samstar.widgets.forms.shared import error_html
-from napari_samstar.widgets.viewer.layer_writer import COLOURS
+from napari_samstar.widgets.viewer.layer_writer import COMPARISON_COLOURS
 
 if TYPE_CHECKING:
     from napari_samstar.core.tuning.front import Front
@@ -44,7 +44,7 @@ def comparison(words: str, front: Front | None, position: int) -> str:
     parts = words.split(", ")
     kinds = (4, 3, 2, 1)
     coloured = [
-        f"<span style='color:{COLOURS[v]}'>■</span> {part}"
+        f"<span style='color:{COMPARISON_COLOURS[v]}'>■</span> {part}"
         for v, part in zip(kinds, parts, strict=True)
     ]
     n = front.trials[position].n_masks if front is not None else 0
