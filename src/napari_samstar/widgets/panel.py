@@ -1,4 +1,4 @@
-"""What every dock panel is: a scrolling column, and listeners that go when it goes."""
+"""Base class of the dock panels."""
 
 from __future__ import annotations
 
@@ -31,18 +31,24 @@ if TYPE_CHECKING:
 
 
 class Panel(QScrollArea):
-    """Base of the dock panels: a column of rows, and listeners that go when the panel goes.
+    """A scrolling column of rows, whose listeners are disconnected when it is destroyed.
 
-    It scrolls, so that a small screen keeps room for the image.
+    Closing a panel deletes its Qt objects while the session stays; a listener that remained
+    connected would then call into freed memory.
 
-    Closing a panel deletes the Qt objects while the session lives on; a listener left behind
-    would then call into freed memory.
+    Attributes
+    ----------
+    controller : ViewerController
+    viewer : weak reference to Viewer
+    column : QVBoxLayout
+    seen : bool
+        Whether the user can see the panel. Qt's `isVisible` is also true behind another tab.
     """
 
-    MAX_HEIGHT = 420  # px, the height it asks for at most
+    MAX_HEIGHT = 420  # px, of the size hint: a small screen keeps room for the image
 
     seen_changed = Signal(bool)
-    """Whether anyone can see the panel: Qt calls a dock behind another tab visible as well."""
+    """Emitted with the new value of `seen`."""
 
     def __init__(self, viewer: napari.Viewer) -> None:
         super().__init__()
@@ -64,29 +70,29 @@ class Panel(QScrollArea):
         self.destroyed.connect(lambda: _disconnect(connections))
 
     def sizeHint(self) -> QSize:
-        """Return what the content would like, but not higher than a small screen allows."""
+        """Return the size of the content, at most `MAX_HEIGHT` px high."""
         size = self.widget().sizeHint()
         return QSize(size.width() + 16, min(size.height(), self.MAX_HEIGHT))
 
     def minimumSizeHint(self) -> QSize:
-        """Return the width of the content, which does not scroll sideways."""
+        """Return the width of the content, which scrolls vertically only."""
         return QSize(self.widget().minimumSizeHint().width() + 16, 120)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Ask for more width where the content does: an opened drawer may be wider."""
+        """Request more width if the content does, for example when a section is expanded."""
         done = bool(super().eventFilter(watched, event))
         if event.type() == QEvent.Type.LayoutRequest and watched is self.widget():
             self.updateGeometry()
         return done
 
     def listen(self, signal: Any, method: Callable[..., Any]) -> None:
-        """Connect `method`, of this panel or of a part of it, until the panel is destroyed."""
+        """Connect a method of this panel or of a child widget until the panel is destroyed."""
         forward = call_if_alive(method)
         signal.connect(forward)
         self._connections.append((signal, forward))
 
     def showEvent(self, event: Any) -> None:
-        """Learn from the dock when its tab is chosen."""
+        """Find out from the dock when its tab is chosen."""
         super().showEvent(event)
         above = parent_dock(self)
         if above is not None and above is not self._dock:
@@ -100,7 +106,7 @@ class Panel(QScrollArea):
             tabify_with_panels(self._dock)
 
     def hideEvent(self, event: Any) -> None:
-        """Note that nobody can see the panel."""
+        """Note that the panel is not seen."""
         super().hideEvent(event)
         self._set_seen(False)
 
@@ -110,7 +116,7 @@ class Panel(QScrollArea):
             self.seen_changed.emit(seen)
 
     def connect_links(self, label: QLabel) -> None:
-        """Let the links of a `note` open the panels that they name."""
+        """Make the links of a `note` open the panels that they name."""
         label.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         label.linkActivated.connect(self.open_panel)
 
@@ -123,7 +129,7 @@ class Panel(QScrollArea):
             dock.raise_()
 
     def add_row(self, *widgets: QWidget, stretch: int = 0) -> QHBoxLayout:
-        """Add a row of widgets; `stretch` is the position of the one that takes the space."""
+        """Add a row of widgets; the one at position `stretch` takes the free width."""
         line = QHBoxLayout()
         line.setSpacing(6)
         for k, widget in enumerate(widgets):

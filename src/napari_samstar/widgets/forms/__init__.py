@@ -1,1 +1,1 @@
-"""Parts that panels are made of."""
+"""Rows and forms that panels consist of."""

@@ -1,4 +1,4 @@
-"""The row that turns a preview into a layer of the user's, and takes that back."""
+"""The row that writes the preview into a layer of the user, with undo and redo."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ApplyRow(QWidget):
-    """Apply, with a menu of what to replace, and undo and redo of what we did to layers."""
+    """Apply with a menu of target layers, and undo and redo of changes by the plugin."""
 
     def __init__(self, panel: Panel, viewer: napari.Viewer) -> None:
         super().__init__()
@@ -26,12 +26,12 @@ class ApplyRow(QWidget):
         self._viewer = viewer
         self.apply = QPushButton("Apply to a Labels layer")
         self.apply.setToolTip(
-            "Add the objects on show as a layer of your own. The menu beside it offers to replace "
-            "those of a layer that is there. Both can be undone."
+            "Add the previewed objects as a new layer. With the menu beside it you replace those "
+            "of an existing layer. Both can be undone."
         )
         self.apply.clicked.connect(self._on_apply_clicked)
         self.more = QPushButton("…")
-        self.more.setToolTip("Where the objects go.")
+        self.more.setToolTip("Target layer of the objects.")
         self.menu = QMenu(self.more)
         self.menu.aboutToShow.connect(self._fill_menu)
         self.more.clicked.connect(self._on_more_clicked)
@@ -60,23 +60,23 @@ class ApplyRow(QWidget):
         self.menu.clear()
         self.menu.addAction("New Labels layer", self._on_apply_clicked)
         for layer in self._controller.layers.replaceable():
-            act = self.menu.addAction(f"Replace the objects of {shorten(layer.name)}")
-            act.triggered.connect(partial(_replace, weakref.ref(layer), self._controller))
+            action = self.menu.addAction(f"Replace the objects of {shorten(layer.name)}")
+            action.triggered.connect(partial(_replace, weakref.ref(layer), self._controller))
 
     def _on_history_changed(self) -> None:
         history = self._controller.history
-        for button, text, what, keys in (
+        for button, text, verb, keys in (
             (self.undo, history.undo_text, "Undo", "Ctrl+Alt+Z"),
             (self.redo, history.redo_text, "Redo", "Ctrl+Alt+Shift+Z"),
         ):
             button.setEnabled(bool(text))
-            button.setToolTip(f"{what}: {text} ({keys})" if text else f"Nothing to {what.lower()}")
+            button.setToolTip(f"{verb}: {text} ({keys})" if text else f"Nothing to {verb.lower()}")
 
     def _on_session_selection(self, *_: Any) -> None:
         session = self._controller.session
-        some = session.selection is not None and len(session.selection) > 0
+        has_objects = session.selection is not None and len(session.selection) > 0
         for button in (self.apply, self.more):
-            button.setEnabled(some or bool(session.pinned))
+            button.setEnabled(has_objects or bool(session.pinned))
 
 
 def _replace(layer: weakref.ref[Any], controller: ViewerController, *_: Any) -> None:

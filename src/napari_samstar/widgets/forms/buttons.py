@@ -1,4 +1,4 @@
-"""Buttons and drawers that look alike in all panels."""
+"""Buttons and collapsible sections that look the same in all panels."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from qtpy.QtWidgets import QPushButton, QWidget
 from superqt import QCollapsible
 
 
-def button(text: str, tip: str, pressed: Callable[[], Any]) -> QPushButton:
-    """Return a button that calls `pressed` without arguments."""
+def button(text: str, tip: str, on_clicked: Callable[[], Any]) -> QPushButton:
+    """Return a button that calls `on_clicked` without arguments."""
     made = QPushButton(text)
     made.setToolTip(tip)
-    made.clicked.connect(lambda: pressed())
+    made.clicked.connect(lambda: on_clicked())
     return made
 
 
 class CollapsibleSection(QCollapsible):
-    """A section that is closed at first; its arrow points to the right while it is.
+    """A section with a title, collapsed at first.
 
-    What is in it is hidden while it is closed: napari's style sheet takes long for each widget
-    that can be seen.
+    Its content is hidden while it is collapsed, because napari's style sheet takes long for every
+    visible widget.
     """
 
     def __init__(self, title: str, tip: str, content: QWidget) -> None:
@@ -35,11 +35,11 @@ class CollapsibleSection(QCollapsible):
             layout.setSpacing(2)
 
     def expand(self, animate: bool = True) -> None:
-        """Open it."""
+        """Expand it."""
         self.content().show()
         super().expand(animate)
 
     def collapse(self, animate: bool = True) -> None:
-        """Close it, at once."""
+        """Collapse it, always without animation."""
         super().collapse(animate=False)
         self.content().hide()

@@ -1,4 +1,4 @@
-"""Good examples: objects of a result that the user points out, kept in a Labels layer."""
+"""Good examples: objects of a result that the user marks, kept in a Labels layer."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_samstar.widgets.forms.shared import link, note
 from napari_samstar.widgets.viewer.history import Action, Edit
-from napari_samstar.widgets.viewer.layer_writer import lies_at
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari
     from napari.layers import Layer
     from numpy.typing import NDArray
@@ -24,36 +25,36 @@ if TYPE_CHECKING:
     from napari_samstar.widgets.viewer.layers import Placement
 
 EXAMPLES_KEY = "samstar_examples"
-"""In the metadata of layers of good examples; the search is told about the latest of them."""
+"""Key in the metadata of layers of good examples; the search uses the newest such layer."""
 
 
 def holds_examples(layer: Layer) -> bool:
-    """Return whether a layer was made here."""
+    """Return whether a layer is one of good examples."""
     return EXAMPLES_KEY in layer.metadata
 
 
 class Examples:
-    """The layers of good examples of one viewer, one for each plane that has some."""
+    """The layers of good examples of one viewer, one per plane that has examples."""
 
     def __init__(self, viewer: napari.Viewer, history: History) -> None:
         self._viewer = weakref.ref(viewer)
         self._history = history
 
     def layer(self, at: Placement, shape: tuple[int, ...]) -> Labels | None:
-        """Return the layer of examples on a plane of `shape` (H, W); None where there is none."""
+        """Return the layer of examples on a plane of `shape` (H, W); None if it has none."""
         viewer = self._viewer()
         layers = viewer.layers if viewer is not None else ()
-        made = (x for x in layers if isinstance(x, Labels) and holds_examples(x))
-        whole = (*(1 for _ in at.plane), *shape)
-        return next((x for x in made if x.data.shape == whole and lies_at(x, at)), None)
+        candidates = (x for x in layers if isinstance(x, Labels) and holds_examples(x))
+        full_shape = (*(1 for _ in at.plane), *shape)
+        return next((x for x in candidates if x.data.shape == full_shape and at.matches(x)), None)
 
     def count(self, at: Placement, shape: tuple[int, ...]) -> int:
         """Return how many examples a plane of `shape` (H, W) has."""
         layer = self.layer(at, shape)
         return 0 if layer is None else len(np.unique(layer.data[layer.data > 0]))
 
-    def known(self, at: Placement, mask: NDArray[np.bool_]) -> int:
-        """Return which example the object `mask` (H, W) is, 0 where it is none."""
+    def example_id(self, at: Placement, mask: NDArray[np.bool_]) -> int:
+        """Return the id of the example that is the object `mask` (H, W), 0 if it is none."""
         layer = self.layer(at, mask.shape)
         if layer is None:
             return 0
@@ -61,20 +62,20 @@ class Examples:
         return int(found[0]) if len(found) == 1 else 0
 
     def toggle(self, at: Placement, mask: NDArray[np.bool_]) -> None:
-        """Make the object `mask` (H, W) an example, or take it back; can be undone."""
-        layer, known = self.layer(at, mask.shape), self.known(at, mask)
+        """Mark the object `mask` (H, W) as an example, or unmark it; can be undone."""
+        layer, marked = self.layer(at, mask.shape), self.example_id(at, mask) > 0
         if layer is None:
             empty = at.expand(np.zeros(mask.shape, np.int32))
-            about = {"name": "good examples", "metadata": {EXAMPLES_KEY: True}}
-            layer = Labels(empty, **about, **at.transform)
+            metadata = {EXAMPLES_KEY: True}
+            layer = Labels(empty, name="good examples", metadata=metadata, **at.transform)
         where = np.nonzero(at.expand(mask))
-        edit = Edit.of(layer, where, 0 if known else int(layer.data.max()) + 1)
-        text = "Take a good example back" if known else "Mark a good example"
-        redo, undo = (partial(self._put, layer, change) for change in (edit.redo, edit.undo))
+        edit = Edit.of(layer, where, 0 if marked else int(layer.data.max()) + 1)
+        text = "Unmark a good example" if marked else "Mark a good example"
+        redo, undo = (partial(self._apply, layer, change) for change in (edit.redo, edit.undo))
         self._history.do(Action(text, redo, undo))
 
-    def _put(self, layer: Labels, change: Any) -> None:
-        """Change the layer; it comes with its first example and goes with its last."""
+    def _apply(self, layer: Labels, change: Callable[[], None]) -> None:
+        """Change the layer; add it with its first example and remove it with its last."""
         viewer = self._viewer()
         if viewer is None:
             return
@@ -86,16 +87,16 @@ class Examples:
             selected = viewer.layers.selection.active
             viewer.add_layer(layer)
             if selected is not None:
-                viewer.layers.selection.active = selected  # the user did not ask for this one
+                viewer.layers.selection.active = selected  # adding a layer selects it
 
 
 class ExampleRow(QWidget):
-    """A button that makes the object on show a good example, and how many there are.
+    """A button that marks the current object as a good example, and the number of examples.
 
     Attributes
     ----------
     button : QPushButton
-        Checked while the object on show is an example.
+        Checked if the current object is an example.
     """
 
     def __init__(self, panel: Panel) -> None:
@@ -107,8 +108,8 @@ class ExampleRow(QWidget):
         self.button = QPushButton("Good example")
         self.button.setCheckable(True)
         self.button.setToolTip(
-            "Mark this object as a good example, or take it back. With a few of them Tune looks "
-            "for objects of their shape and size only."
+            "Mark or unmark this object as a good example. With a few of them Tune finds only "
+            "objects of their shape and size."
         )
         self.button.clicked.connect(self._on_clicked)
         self.note = note()
@@ -122,7 +123,7 @@ class ExampleRow(QWidget):
         self._refresh()
 
     def show_object(self, at: Placement | None, mask: NDArray[np.bool_] | None = None) -> None:
-        """Offer the object `mask` (H, W) of a plane; None where no object is on show."""
+        """Set the current object, `mask` (H, W) of a plane; None if there is none."""
         self._shown = None if at is None or mask is None else (at, mask)
         self._refresh()
 
@@ -133,10 +134,11 @@ class ExampleRow(QWidget):
 
     def _refresh(self, *_: Any) -> None:
         self.button.setEnabled(self._shown is not None)
-        known, n = False, 0
+        marked, n = False, 0
         if self._shown is not None:
             at, mask = self._shown
-            known, n = self._examples.known(at, mask) > 0, self._examples.count(at, mask.shape)
-        self.button.setChecked(known)
-        marked = "1 example" if n == 1 else f"{n} examples"
-        self.note.setText(f"{marked}: {link('Tune')} looks for objects like these." if n else "")
+            marked = self._examples.example_id(at, mask) > 0
+            n = self._examples.count(at, mask.shape)
+        self.button.setChecked(marked)
+        count = "1 example" if n == 1 else f"{n} examples"
+        self.note.setText(f"{count}: {link('Tune')} finds objects like these." if n else "")

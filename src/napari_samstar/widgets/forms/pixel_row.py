@@ -1,4 +1,4 @@
-"""The pixel size of an image that has none in napari: from its file, or typed."""
+"""The pixel size of an image that is not calibrated in napari: from its file, or typed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QVBoxLayout, QWidget
 from napari_samstar.core.image.calibration import UNKNOWN, file_calibration
 from napari_samstar.widgets.forms.buttons import button
 from napari_samstar.widgets.forms.numbers import accept_decimal_comma
-from napari_samstar.widgets.forms.shared import LINK, combo, note
-from napari_samstar.widgets.viewer.autosave_tasks import BackgroundTasks, fits
+from napari_samstar.widgets.forms.shared import combo, link, note
+from napari_samstar.widgets.viewer.autosave_tasks import BackgroundTasks
 from napari_samstar.widgets.viewer.history import Action
-from napari_samstar.widgets.viewer.layers import pixel_size
+from napari_samstar.widgets.viewer.layers import labels_fit_image, pixel_size
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -29,17 +29,17 @@ UNITS = ("nm", "µm")
 
 
 class PixelRow(QWidget):
-    """One line below the image; hidden where napari knows the pixel size.
+    """One line below the image; hidden if the image is calibrated in napari.
 
-    Sizes, histograms and exports are in nm or µm only where it does, and napari itself does not
-    read it from TIFF files.
+    Sizes, histograms and exports are in nm or µm only for calibrated images, and napari does not
+    read the pixel size of TIFF files.
     """
 
     def __init__(self, panel: Panel) -> None:
         super().__init__()
         self._panel = panel
         self._layer: weakref.ref[Image] | None = None
-        self._found: Calibration = UNKNOWN
+        self._from_file: Calibration = UNKNOWN
         self._background = BackgroundTasks()
         self.text = note()
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
@@ -49,9 +49,9 @@ class PixelRow(QWidget):
         self.size_box.setDecimals(5)
         self.size_box.setRange(0.00001, 1e6)
         self.size_box.setValue(1)
-        self.size_box.setToolTip("How long one side of a pixel is.")
+        self.size_box.setToolTip("Side of a pixel.")
         self.unit_box = combo("The unit of the pixel size.", UNITS)
-        self.set_button = button("Set", "Give the image this pixel size. Can be undone.", self.set)
+        self.set_button = button("Set", "Use this pixel size. Can be undone.", self.set)
         self.fields = QWidget()
         line = QHBoxLayout(self.fields)
         line.setContentsMargins(0, 0, 0, 0)
@@ -65,57 +65,61 @@ class PixelRow(QWidget):
         self.fields.hide()
 
     def show_layer(self, layer: Image | None) -> None:
-        """Look at another layer, and at the file that it came from."""
-        known = self._layer() if self._layer is not None else None
-        if layer is not known:
-            for one, on in ((known, False), (layer, True)):
-                if one is not None:
-                    for event in (one.events.scale, one.events.units):
-                        (event.connect if on else event.disconnect)(self._refresh)
+        """Show the pixel size of another layer, and read that of its file."""
+        before = self._layer() if self._layer is not None else None
+        if layer is not before:
+            if before is not None:
+                before.events.scale.disconnect(self._refresh)
+                before.events.units.disconnect(self._refresh)
+            if layer is not None:
+                layer.events.scale.connect(self._refresh)
+                layer.events.units.connect(self._refresh)
             self._layer = weakref.ref(layer) if layer is not None else None
-            self._found = UNKNOWN
+            self._from_file = UNKNOWN
             self.fields.hide()
             if layer is not None and layer.source.path:
-                path = layer.source.path
-                asked = partial(self._on_read, self._layer)
-                self._background.submit(partial(file_calibration, path), asked)
+                read = partial(file_calibration, layer.source.path)
+                self._background.submit(read, partial(self._on_read, self._layer))
         self._refresh()
 
     def set(self) -> None:
-        """Give the image the pixel size in the fields."""
+        """Set the image's pixel size to that in the fields."""
         size = self.size_box.value()
-        self._give((size, size), self.unit_box.currentText())
+        self._set_pixel_size((size, size), self.unit_box.currentText())
 
-    def _on_read(self, asked: Any, found: Calibration) -> None:
-        if asked is self._layer:
-            self._found = found
+    def _on_read(self, layer: Any, found: Calibration) -> None:
+        if layer is self._layer:
+            self._from_file = found
             self._refresh()
 
-    def _on_link(self, what: str) -> None:
-        size, unit = self._found
-        if what == "use" and size is not None:
-            self._give(size, unit)
+    def _on_link(self, action: str) -> None:
+        size, unit = self._from_file
+        if action == "use" and size is not None:
+            self._set_pixel_size(size, unit)
         else:
             self.fields.setVisible(self.fields.isHidden())
 
-    def _give(self, size: tuple[float, float], unit: str) -> None:
-        """Change the image's scale, and that of the labels that lie on it, as one step."""
+    def _set_pixel_size(self, size: tuple[float, float], unit: str) -> None:
+        """Change the scale of the image and of labels on it, as one action."""
         layer = self._layer() if self._layer is not None else None
         viewer = self._panel.viewer()
         if layer is None or viewer is None:
             return
         controller, name = self._panel.controller, layer.name
-        on_it = [x for x in viewer.layers if isinstance(x, Labels) and fits(x, layer)]
-        both = [layer, *(x for x in on_it if np.array_equal(x.scale[-2:], layer.scale[-2:]))]
-        places = [_place(x) for x in both]
-        scaled = [_scaled(x, size, unit) for x in both]
-        known = [weakref.ref(x) for x in both]
+        layers = [layer]
+        for x in viewer.layers:
+            on_image = isinstance(x, Labels) and labels_fit_image(x, layer)
+            if on_image and np.array_equal(x.scale[-2:], layer.scale[-2:]):
+                layers.append(x)
+        before = [_geometry(x) for x in layers]
+        after = [_scaled(x, size, unit) for x in layers]
+        references = [weakref.ref(x) for x in layers]
         if controller.source is layer:
             controller.session.forget()  # its candidates were measured in px
             controller.layers.remove_temporary_layers()
         text = f"Set the pixel size of {name}"
         controller.history.do(
-            Action(text, partial(_put, known, scaled), partial(_put, known, places))
+            Action(text, partial(_apply, references, after), partial(_apply, references, before))
         )
         viewer.reset_view()
 
@@ -125,38 +129,35 @@ class PixelRow(QWidget):
         self.setVisible(needed)
         if not needed:
             return
-        size, unit = self._found
+        size, unit = self._from_file
         if size is not None:
             shown = f"{size[1]:.4g}" if np.isclose(*size) else f"{size[0]:.4g} × {size[1]:.4g}"
-            said = f"The file says that a pixel is {shown} {unit}"
             self.text.setText(
-                f"{said}: {_link('use', 'use it')}, or {_link('set', 'set another')}."
+                f"Pixel size in the file: {shown} {unit}. "
+                f"{link('use', 'Use it')}, or {link('set', 'set another')}."
             )
         else:
-            self.text.setText(f"Sizes are in pixels: {_link('set', 'set the pixel size')}.")
+            self.text.setText(f"Sizes are in pixels: {link('set', 'set the pixel size')}.")
 
 
-def _link(what: str, text: str) -> str:
-    return f"<a href='{what}' style='color:{LINK}'>{text}</a>"
-
-
-Place = tuple[Any, Any, Any]
+Geometry = tuple[Any, Any, Any]
 """Scale, translate and units of a layer."""
 
 
-def _place(layer: Any) -> Place:
+def _geometry(layer: Any) -> Geometry:
     return np.array(layer.scale), np.array(layer.translate), tuple(str(u) for u in layer.units)
 
 
-def _scaled(layer: Any, size: tuple[float, float], unit: str) -> Place:
-    scale, translate, units = _place(layer)
+def _scaled(layer: Any, size: tuple[float, float], unit: str) -> Geometry:
+    """Return the geometry of a layer with another pixel size; its offset in px is kept."""
+    scale, translate, units = _geometry(layer)
     factor = np.asarray(size) / scale[-2:]
     scale[-2:], translate[-2:] = size, translate[-2:] * factor
     return scale, translate, (*units[:-2], unit, unit)
 
 
-def _put(known: list[weakref.ref[Any]], places: list[Place]) -> None:
-    for reference, (scale, translate, units) in zip(known, places, strict=True):
+def _apply(references: list[weakref.ref[Any]], geometries: list[Geometry]) -> None:
+    for reference, (scale, translate, units) in zip(references, geometries, strict=True):
         layer = reference()
         if layer is not None:
             layer.scale, layer.translate, layer.units = scale, translate, units

@@ -1,4 +1,4 @@
-"""One line in a panel: go on with the labels of an earlier session."""
+"""A row of a panel that restores the labels of an earlier session."""
 
 from __future__ import annotations
 
@@ -17,23 +17,22 @@ if TYPE_CHECKING:
 
 
 class RestoreRow(QWidget):
-    """Offers what was saved of the open images; hidden where there is nothing."""
+    """Offers the sessions that were saved for the open images; hidden if there are none."""
 
     def __init__(self, panel: Panel) -> None:
         super().__init__()
-        self._keeper = panel.controller.autosave
-        self._offers: list[tuple[Image, SavedSession]] = []
+        self._autosave = panel.controller.autosave
+        self._sessions: list[tuple[Image, SavedSession]] = []
         self.text = note()
-        self.box = combo("Earlier sessions on this image, the latest first.")
-        self.button = QPushButton("Go on")
+        self.box = combo("Earlier sessions on this image, newest first.")
+        self.button = QPushButton("Restore")
         self.button.setToolTip(
-            "Bring these labels back as layers of their own. Nothing that is there is changed, "
-            "and it can be undone (Ctrl+Alt+Z)."
+            "Add these labels as new layers. No other layer changes. Can be undone (Ctrl+Alt+Z)."
         )
-        self.button.clicked.connect(self.go_on)
+        self.button.clicked.connect(self.restore)
         self.close_button = QPushButton("✕")
         self.close_button.setFixedWidth(32)
-        self.close_button.setToolTip("Not now. It is offered again when the image is opened again.")
+        self.close_button.setToolTip("Not now. Offered again when you open the image again.")
         self.close_button.clicked.connect(self.dismiss)
         line = QHBoxLayout()
         line.setSpacing(4)
@@ -46,37 +45,37 @@ class RestoreRow(QWidget):
         column.addWidget(self.text)
         column.addLayout(line)
         self.box.currentIndexChanged.connect(self._show_chosen)
-        panel.listen(self._keeper.changed, self.refresh)
+        panel.listen(self._autosave.changed, self.refresh)
         self.refresh()
 
-    def go_on(self) -> None:
-        """Bring the chosen session's labels back."""
-        if self._offers:
-            self._keeper.go_on(*self._offers[self.box.currentIndex()])
+    def restore(self) -> None:
+        """Restore the labels of the chosen session."""
+        if self._sessions:
+            self._autosave.restore(*self._sessions[self.box.currentIndex()])
 
     def dismiss(self) -> None:
-        """Offer nothing more for now."""
-        for offer in self._offers:
-            self._keeper.dismiss(*offer)
+        """Hide all sessions on offer until their image is opened again."""
+        for image, session in self._sessions:
+            self._autosave.dismiss(image, session)
 
     def refresh(self, *_: Any) -> None:
-        """Show what is on offer."""
-        self._offers = self._keeper.saved_sessions()
+        """Show the sessions on offer."""
+        self._sessions = self._autosave.saved_sessions()
         with QSignalBlocker(self.box):
             self.box.clear()
-            self.box.addItems([_title(session) for _, session in self._offers])
-        self.box.setVisible(len(self._offers) > 1)
-        self.setVisible(bool(self._offers))
+            self.box.addItems([_title(session) for _, session in self._sessions])
+        self.box.setVisible(len(self._sessions) > 1)
+        self.setVisible(bool(self._sessions))
         self._show_chosen()
 
     def _show_chosen(self, *_: Any) -> None:
-        if not self._offers:
+        if not self._sessions:
             return
-        image, session = self._offers[max(0, self.box.currentIndex())]
+        image, session = self._sessions[max(0, self.box.currentIndex())]
         names = ", ".join(f"<i>{shorten(saved.name)}</i>" for saved in session.layers[:3])
         more = f" and {len(session.layers) - 3} more" if len(session.layers) > 3 else ""
         self.text.setText(
-            f"You worked on <b>{shorten(image.name)}</b> before: {names}{more} ({_title(session)})."
+            f"Labels saved for <b>{shorten(image.name)}</b>: {names}{more} ({_title(session)})."
         )
 
 

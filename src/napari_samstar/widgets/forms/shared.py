@@ -1,4 +1,4 @@
-"""Small parts that several panels use."""
+"""Labels, menus and layouts that look the same in all panels."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSizePolicy
 
-LINK = "#4fb0c6"
-FAILURE = "#e0605a"
+from napari_samstar.widgets.shell.colours import ERROR_COLOUR, LINK_COLOUR
 
 
 def note(text: str = "") -> QLabel:
-    """Return a wrapping label in small, quiet type."""
+    """Return a label that wraps and whose text can be selected."""
     label = QLabel(text)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -28,17 +27,17 @@ def heading(text: str) -> QLabel:
 
 
 def link(panel: str, text: str = "") -> str:
-    """Return HTML that opens another panel; for a `note` whose links `follow` handles."""
-    return f"<a href='{panel}' style='color:{LINK}'>{text or panel}</a>"
+    """Return an HTML link that opens a panel, for a `note` given to `Panel.connect_links`."""
+    return f"<a href='{panel}' style='color:{LINK_COLOUR}'>{text or panel}</a>"
 
 
 def error_html(text: str) -> str:
-    """Return HTML for something that went wrong."""
-    return f"<span style='color:{FAILURE}'>{text}</span>"
+    """Return HTML of an error message."""
+    return f"<span style='color:{ERROR_COLOUR}'>{text}</span>"
 
 
 def combo(tip: str, items: Iterable[str] = ()) -> QComboBox:
-    """Return a menu that long names do not widen."""
+    """Return a combo box that long names do not widen."""
     box = QComboBox()
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(8)
@@ -48,7 +47,7 @@ def combo(tip: str, items: Iterable[str] = ()) -> QComboBox:
 
 
 def form() -> QFormLayout:
-    """Return a compact form."""
+    """Return a compact form layout."""
     made = QFormLayout()
     made.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     made.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
@@ -57,6 +56,6 @@ def form() -> QFormLayout:
 
 
 def shorten(name: str, most: int = 36) -> str:
-    """Return `name` with its middle left out where it is too long."""
+    """Return `name`, with its middle left out if it has more than `most` characters."""
     half = (most - 1) // 2
     return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"

@@ -1,4 +1,4 @@
-"""The running job in napari's activity dock."""
+"""The running job as a progress bar in napari's activity dock."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from napari_samstar.widgets.shell.alive import call_if_alive
 if TYPE_CHECKING:
     from napari_samstar.widgets.jobs.jobs import Jobs
 
-INTERVAL = 100  # ms
+UPDATE_INTERVAL = 100  # ms
 
 
-class _Bar(cancelable_progress):
-    """A bar that is not iterated over: napari calls back after Cancel only between two items."""
+class _ProgressBar(cancelable_progress):
+    """A bar whose Cancel acts at once; napari's own acts only while the bar is iterated over."""
 
     def cancel(self) -> None:
         super().cancel()
@@ -25,10 +25,10 @@ class _Bar(cancelable_progress):
 
 
 class Activity(QObject):
-    """Mirrors `jobs` as a bar of napari's, whose Cancel button stops the job.
+    """Shows the status of `jobs` as a progress bar of napari; its Cancel button stops the job.
 
-    napari's bars process events whenever they change, so the next status may arrive in the middle
-    of a change. Hence the bar follows a little later, and never while it is changing.
+    napari's bars process Qt events whenever they change, so the next status may arrive during a
+    change. Hence a timer updates the bar, and never while it is being changed.
     """
 
     def __init__(self, jobs: Jobs) -> None:
@@ -36,28 +36,28 @@ class Activity(QObject):
         self._jobs = jobs
         self._bar: cancelable_progress | None = None
         self._title = ""
-        self._changing = False
+        self._updating = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(INTERVAL)
-        self._timer.timeout.connect(self._follow)
+        self._timer.setInterval(UPDATE_INTERVAL)
+        self._timer.timeout.connect(self._update)
         jobs.changed.connect(call_if_alive(self._on_jobs_changed))
 
     def _on_jobs_changed(self, _: Any) -> None:
         if not self._timer.isActive():
             self._timer.start()
 
-    def _follow(self) -> None:
-        if self._changing:
+    def _update(self) -> None:
+        if self._updating:
             self._timer.start()
             return
-        self._changing = True
+        self._updating = True
         try:
-            self._change()
+            self._update_bar()
         finally:
-            self._changing = False
+            self._updating = False
 
-    def _change(self) -> None:
+    def _update_bar(self) -> None:
         title = self._jobs.status.title
         if self._bar is not None and title != self._title:
             self._bar.close()
@@ -66,10 +66,10 @@ class Activity(QObject):
             return
         if self._bar is None:
             self._title = title
-            self._bar = _Bar(total=0, desc=f"SAM* {title}", cancel_callback=self._jobs.stop)
-        self._advance(self._bar)
+            self._bar = _ProgressBar(total=0, desc=f"SAM* {title}", cancel_callback=self._jobs.stop)
+        self._show_progress(self._bar)
 
-    def _advance(self, bar: cancelable_progress) -> None:
+    def _show_progress(self, bar: cancelable_progress) -> None:
         step, title = self._jobs.status.progress, self._jobs.status.title
         if bar.total != step.total:
             bar.total = step.total

@@ -1,4 +1,4 @@
-"""Long work off the GUI thread: one job at a time, the newest wins."""
+"""Long jobs off the GUI thread: one at a time, and a new one stops the one before."""
 
 from __future__ import annotations
 
@@ -26,10 +26,19 @@ log = logging.getLogger("napari_samstar")
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A generator function to run, and what becomes of its yields and its result.
+    """A generator function to run on a thread, and the receivers of what it yields and returns.
 
-    The callbacks run on the GUI thread and must write to the session only: panels may be gone by
-    then.
+    Attributes
+    ----------
+    title : str
+        Shown while it runs.
+    work : callable
+        Generator function. `Progress` that it yields is shown; all else goes to `on_step`.
+    arguments : tuple
+        Of `work`.
+    on_step, on_result : callable, optional
+        Called on the GUI thread. They must write to the session only, because panels may have
+        been closed meanwhile.
     """
 
     title: str
@@ -41,15 +50,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Status:
-    """What the panels show about the running job.
+    """State of the running job, for display.
 
     Attributes
     ----------
     title : str
-        Empty where nothing runs.
+        Empty if no job runs.
     progress : Progress
     seconds_left : float, optional
-        None where it is not known yet.
+        None if it is not known yet.
     """
 
     title: str = ""
@@ -58,10 +67,17 @@ class Status:
 
 
 class Jobs:
-    """Runs jobs one after another; a new one stops the old one and starts when it has ended.
+    """Runs one job at a time; a new job stops the running one and starts when it has ended.
 
-    They run one at a time because they share a proposal bank. Results and steps of a stopped job
-    are dropped, even where they arrive late.
+    Jobs must not overlap because they share a proposal bank. Steps and results of a stopped job
+    are ignored.
+
+    Attributes
+    ----------
+    status : Status
+    changed : Signal of Status
+    failed : Signal of str
+        Emitted with the text of the error.
     """
 
     changed = Signal(Status)
@@ -77,26 +93,26 @@ class Jobs:
 
     @property
     def busy(self) -> bool:
-        """Whether a job runs that was not stopped."""
+        """Whether a job runs and was not stopped."""
         return bool(self.status.title)
 
     def start(self, job: Job) -> None:
-        """Run `job`, now or as soon as the one before has stopped."""
+        """Run `job`, now or as soon as the running one has stopped."""
         if self._running is not None:
             self._next = job
-            self._quit()
-            self._show(Status(job.title, Progress(0, 0, "Waiting for the last step to end")))
+            self._stop_thread()
+            self._set_status(Status(job.title, Progress(0, 0, "Waiting for the last step to end")))
             return
         self._begin(job)
 
     def stop(self) -> None:
-        """Stop at once as far as anyone can see; the thread ends within its current step."""
+        """Stop the job: its status ends at once, its thread at the end of the current step."""
         self._next = None
-        self._quit()
-        self._show(Status())
+        self._stop_thread()
+        self._set_status(Status())
 
     def when_idle(self, action: Callable[[], None]) -> None:
-        """Call `action` as soon as no thread works any more; at once where none does."""
+        """Call `action` when no thread runs any more, at once if none does."""
         if self._running is None:
             action()
         else:
@@ -106,15 +122,15 @@ class Jobs:
 
     def _begin(self, job: Job) -> None:
         self._stopping = threading.Event()
-        worker = make_worker(_guarded, job, self._stopping)
+        worker = make_worker(_run_job, job, self._stopping)
         self._running, self._pace = (job, worker), None
         worker.yielded.connect(self._on_yielded)
         worker.returned.connect(self._on_returned)
         worker.finished.connect(self._on_finished)
-        self._show(Status(job.title))
+        self._set_status(Status(job.title))
         worker.start()
 
-    def _quit(self) -> None:
+    def _stop_thread(self) -> None:
         if self._running is not None:
             self._stopping.set()
             self._running[1].quit()
@@ -124,7 +140,7 @@ class Jobs:
             return
         job = self._running[0]
         if isinstance(step, Progress):
-            self._show(Status(job.title, step, self._seconds_left(step)))
+            self._set_status(Status(job.title, step, self._seconds_left(step)))
         elif job.on_step is not None:
             job.on_step(step)
 
@@ -132,11 +148,11 @@ class Jobs:
         if self._running is None or self._stopping.is_set():
             return
         if isinstance(result, _Failure):
-            self._fail(result.error)
+            self._report(result.error)
         elif self._running[0].on_result is not None:
             self._running[0].on_result(result)
 
-    def _fail(self, error: Exception) -> None:
+    def _report(self, error: Exception) -> None:
         if isinstance(error, UserError):
             text = str(error)
         else:
@@ -154,17 +170,17 @@ class Jobs:
             job, self._next = self._next, None
             self._begin(job)
             return
-        self._show(Status())
+        self._set_status(Status())
         action, self._when_idle = self._when_idle, None
         if action is not None:
             action()
 
-    def _show(self, status: Status) -> None:
+    def _set_status(self, status: Status) -> None:
         self.status = status
         self.changed.emit(status)
 
     def _seconds_left(self, step: Progress) -> float | None:
-        """Extrapolate the pace since the first step of the same kind of work."""
+        """Return the time left, s, from the pace since the first step with the same text."""
         now = time.monotonic()
         if self._pace is None or self._pace[0] != step.text or step.done < self._pace[1]:
             self._pace = (step.text, step.done, now)
@@ -180,11 +196,10 @@ class _Failure:
     error: Exception
 
 
-def _guarded(job: Job, stopping: threading.Event) -> Generator[Any, None, Any]:
-    """Run a job until it is `stopping`; return an exception instead of raising it.
+def _run_job(job: Job, stopping: threading.Event) -> Generator[Any, None, Any]:
+    """Run a job until `stopping` is set; return an error instead of raising it.
 
-    A worker that raises does so a second time on the GUI thread, where napari would show the user
-    a traceback.
+    An error in a worker is raised again on the GUI thread, where napari shows a traceback.
     """
     try:
         with interrupt.stoppable(stopping.is_set), short_switch_interval():

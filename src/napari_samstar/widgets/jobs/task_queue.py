@@ -1,4 +1,4 @@
-"""Short pieces of work off the GUI thread, one after another, beside the long jobs."""
+"""Short tasks off the GUI thread, one after another, in parallel with the long jobs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ log = logging.getLogger("napari_samstar")
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A function to call on a thread, and what becomes of its result on the GUI thread.
+    """A function to call on a thread, and what to do with its result.
 
     Attributes
     ----------
+    work : callable
+        Called on the thread.
+    done : callable
+        Called with the result on the GUI thread.
     kind : str
-        A waiting task gives way to a newer one of the same kind; empty: it never does.
+        A newer task of the same kind replaces one that still waits; empty: none replaces it.
     """
 
     work: Callable[[], Any]
@@ -33,9 +37,9 @@ class Task:
 
 
 class TaskQueue:
-    """Runs tasks in order; `changed` tells whether any is left.
+    """Runs tasks in order; `changed` is emitted with whether any is left.
 
-    It is not `Jobs`: a click must neither wait for a search nor stop it.
+    Separate from `Jobs`, because a click must neither wait for a search nor stop it.
     """
 
     changed = Signal(bool)
@@ -50,20 +54,20 @@ class TaskQueue:
         return self._running is not None or bool(self._waiting)
 
     def add(self, work: Callable[[], Any], done: Callable[[Any], None], kind: str = "") -> None:
-        """Append a task."""
+        """Append a task, see `Task`."""
         if kind:
             self._waiting = deque(t for t in self._waiting if t.kind != kind)
         self._waiting.append(Task(work, done, kind))
         if self._running is None:
-            self._begin()
+            self._start_next()
 
     def clear(self) -> None:
-        """Drop what waits; what runs ends."""
+        """Remove the tasks that wait; the one that runs continues."""
         self._waiting.clear()
 
-    def _begin(self) -> None:
+    def _start_next(self) -> None:
         task = self._waiting.popleft()
-        worker = make_worker(_guarded, task.work)
+        worker = make_worker(_catch_error, task.work)
         self._running = (worker, task)
         worker.returned.connect(self._on_returned)
         worker.finished.connect(self._on_finished)
@@ -83,13 +87,13 @@ class TaskQueue:
     def _on_finished(self) -> None:
         self._running = None
         if self._waiting:
-            self._begin()
+            self._start_next()
         else:
             self.changed.emit(False)
 
 
-def _guarded(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
-    """Return an exception instead of raising it: napari would show a traceback."""
+def _catch_error(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    """Return (result, None) or (None, error): napari would show a traceback of a raised error."""
     try:
         return work(), None
     except Exception as error:

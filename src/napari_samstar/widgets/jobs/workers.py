@@ -1,4 +1,4 @@
-"""napari's workers, quiet where the program ends before they do."""
+"""napari's workers, which stay silent if the program ends before they do."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ log = logging.getLogger("napari_samstar")
 
 
 def make_worker(work: Callable[..., Any], *arguments: Any) -> Any:
-    """Return a worker that will call `work` on a thread; connect to it, then `start` it."""
-    kind = _Steps if inspect.isgeneratorfunction(work) else _Once
+    """Return a worker that calls `work` on a thread; connect to its signals, then `start` it."""
+    kind = _StepWorker if inspect.isgeneratorfunction(work) else _CallWorker
     return create_worker(work, *arguments, _start_thread=False, _worker_class=kind)
 
 
-class _Quiet:
-    """What a worker has to tell is lost with the window; a traceback would help nobody."""
+class _SilentWorker:
+    """Ignores that its signals were deleted with the window: a traceback would help nobody."""
 
     signals: Any
 
     def run(self) -> None:
-        """Work."""
-        block_triton()  # a panel may start this worker before any has imported torch
+        """Run the work."""
+        block_triton()  # this worker may be the first to import torch
         try:
             super().run()  # type: ignore[misc]
         except RuntimeError:
@@ -37,28 +37,29 @@ class _Quiet:
             log.debug("the program ended before a worker did")
 
 
-class _Once(_Quiet, FunctionWorker):
-    pass
+class _CallWorker(_SilentWorker, FunctionWorker):
+    """Calls a function."""
 
 
-class _Steps(_Quiet, GeneratorWorker):
-    """Ends its generator on the thread that ran it, also where it was told to quit in between.
+class _StepWorker(_SilentWorker, GeneratorWorker):
+    """Runs a generator, and closes it on its own thread, also if it was told to quit in between.
 
-    Left to the garbage collector, files would close and settings be put back later, on the
-    window's thread.
+    Otherwise the garbage collector would close it later and on the window's thread, together with
+    the files and settings that it holds.
     """
 
     def __init__(self, work: Callable[..., Generator[Any, Any, Any]], *arguments: Any) -> None:
-        self._steps = work(*arguments)
-        super().__init__(_all_of, self._steps)
+        self._generator = work(*arguments)
+        super().__init__(_delegate, self._generator)
 
     def work(self) -> Any:
-        """Take the steps."""
+        """Iterate over the generator."""
         try:
             return super().work()
         finally:
-            self._steps.close()
+            self._generator.close()
 
 
-def _all_of(steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    return (yield from steps)
+def _delegate(generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Turn a generator into a generator function, which napari requires."""
+    return (yield from generator)

@@ -1,1 +1,1 @@
-"""How panels open, and how the window stays responsive."""
+"""How panels open, and how the window stays responsive: imports nothing else of the widgets."""

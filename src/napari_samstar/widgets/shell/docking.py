@@ -1,4 +1,4 @@
-"""Where the panels lie in napari's window: beside each other, as tabs."""
+"""Position of the panels in napari's window: one dock area, as tabs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 PLUGIN = "napari-samstar"
 
 PANEL_OBJECT_NAME = "samstar panel"
-"""Object name of what stands in a dock of ours."""
+"""Qt object name of the plugin's panels and of their shells."""
 
 
 def parent_dock(widget: QWidget) -> QDockWidget | None:
-    """Return the dock that a widget is in, None where it is in none."""
+    """Return the dock that contains a widget, None if there is none."""
     above = widget.parentWidget()
     while above is not None and not isinstance(above, QDockWidget):
         above = above.parentWidget()
@@ -20,23 +20,24 @@ def parent_dock(widget: QWidget) -> QDockWidget | None:
 
 
 def tabify_with_panels(dock: QDockWidget) -> None:
-    """Make `dock` a tab beside the panels that are there; below them it would be cut off."""
+    """Make `dock` a tab beside the open panels in its area; stacked, each would be too low."""
     window = dock.parent()
     if dock.isFloating() or not isinstance(window, QMainWindow):
         return
-    dock.setWindowTitle(dock.windowTitle().removesuffix(f" ({PLUGIN})"))  # six tabs, 430 px
-    if any(_is_ours(other) for other in window.tabifiedDockWidgets(dock)):
+    # Short titles: six tabs share 430 px.
+    dock.setWindowTitle(dock.windowTitle().removesuffix(f" ({PLUGIN})"))
+    if any(_contains_panel(other) for other in window.tabifiedDockWidgets(dock)):
         return
     area = window.dockWidgetArea(dock)
     for other in window.findChildren(QDockWidget):
-        alike = other is not dock and not other.isFloating() and _is_ours(other)
-        if alike and other.isVisible() and window.dockWidgetArea(other) == area:
-            # The area stays the same, but on word of it napari writes its settings, twice.
+        docked = other is not dock and other.isVisible() and not other.isFloating()
+        if docked and _contains_panel(other) and window.dockWidgetArea(other) == area:
+            # The area does not change, but on the signal napari would write its settings twice.
             with QSignalBlocker(dock):
                 window.tabifyDockWidget(other, dock)
             dock.raise_()
             return
 
 
-def _is_ours(dock: QDockWidget) -> bool:
+def _contains_panel(dock: QDockWidget) -> bool:
     return dock.findChild(QWidget, PANEL_OBJECT_NAME) is not None

@@ -1,7 +1,7 @@
-"""Python's search for garbage, kept from holding up the window.
+"""Python's garbage collector, kept from blocking the window.
 
-It goes through every object there is, which takes a third of a second once torch is loaded, and
-holds the interpreter lock meanwhile.
+A full collection visits every object, which takes a third of a second once torch is loaded, and
+holds the interpreter lock during that time.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Do not search for garbage in the block, nor among what was made in it.
+    """Disable the collector in the block, and treat the objects made in it as old afterwards.
 
-    For imports: what they make stays.
+    For imports, whose objects stay.
     """
     if not gc.isenabled():
         yield
@@ -25,28 +25,29 @@ def gc_paused() -> Iterator[None]:
     try:
         yield
     finally:
-        with _set_aside():  # afterwards all count as old, which Python looks at rarely
+        with _objects_frozen():  # unfreezing moves all objects to the oldest generation
             pass
         gc.enable()
 
 
 @contextmanager
 def gc_new_objects_only() -> Iterator[None]:
-    """Let a search in the block look at new objects only; the next one outside sees all again.
+    """Restrict collections in the block to objects made in it; later ones see all objects again.
 
-    For removing a layer: napari then asks for a search, so that drivers on Windows do not trip
-    over what is left of the layer. There it gets a whole one.
+    For the removal of a layer, after which napari requests a collection so that graphics drivers
+    on Windows find nothing left of the layer. On Windows the collection is a full one.
     """
     if sys.platform == "win32":
         yield
         return
-    with _set_aside():
+    with _objects_frozen():
         yield
 
 
 @contextmanager
-def _set_aside() -> Iterator[None]:
-    if gc.get_freeze_count():  # someone else's, who would not want it thawed
+def _objects_frozen() -> Iterator[None]:
+    """Hide the objects that exist from the collector."""
+    if gc.get_freeze_count():  # frozen by other code, which must find them frozen afterwards
         yield
         return
     gc.freeze()

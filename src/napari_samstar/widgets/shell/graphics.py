@@ -1,4 +1,4 @@
-"""Mends how napari 0.9 frees what it has drawn of a layer."""
+"""Workaround for the way in which napari 0.9 frees the OpenGL objects of a layer."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def make_context_current_on_removal(viewer: napari.Viewer) -> None:
-    """Make the canvas's OpenGL context the current one whenever a layer is about to go.
+    """Make the canvas's OpenGL context current before a layer is removed.
 
-    napari deletes the layer's textures and buffers at once, in whichever context happens to be
-    current. In the wrong one, that of the window around it, the next layer drawn on the canvas
-    crashes the process: with Mesa, where a layer lies on one plane of a stack that is removed.
+    napari deletes the layer's textures and buffers at once, in the context that is current. If
+    that is the context of the main window, the next layer drawn on the canvas crashes the process:
+    with Mesa, when the image of a stack is removed while a layer lies on one of its planes.
     """
-    known = weakref.ref(getattr(viewer, "__wrapped__", viewer))
+    reference = weakref.ref(getattr(viewer, "__wrapped__", viewer))
 
     def on_removing(_: Any) -> None:
-        alive = known()
+        alive = reference()
         window = None if alive is None else getattr(alive.window, "_qt_window", None)
         for widget in window.findChildren(QWidget) if window is not None else ():
             if widget.inherits("QOpenGLWidget"):

@@ -1,4 +1,7 @@
-"""Imports on a thread, so that the window lives on meanwhile; they end where the program does."""
+"""Imports on a background thread, so that the window stays responsive.
+
+The thread gives up when the program ends.
+"""
 
 from __future__ import annotations
 
@@ -17,86 +20,88 @@ from napari_samstar.widgets.shell.switch_interval import short_switch_interval
 
 log = logging.getLogger("napari_samstar")
 
-LOOK = 0.005  # s between two looks whether imports may go on
+POLL_INTERVAL = 0.005  # s between two checks whether paused imports may continue
 
-Step = tuple[Callable[[], Any], threading.Event]
+Task = tuple[Callable[[], Any], threading.Event]
 
 _lock = threading.Lock()
-_waiting: deque[Step] = deque()
-_asked: dict[str, threading.Event] = {}
+_waiting: deque[Task] = deque()
+_done_events: dict[str, threading.Event] = {}  # of every module requested so far, by its name
 _thread: threading.Thread | None = None
-_rest_until = 0.0
+_paused_until = 0.0  # time.monotonic()
 
 
 class ImportCancelled(BaseException):
-    """An import is given up, because the program ends. Nobody who imports may catch it."""
+    """Raised inside an import when the program ends. Importing code must not catch it."""
 
 
 def import_in_background(
     names: Sequence[str], first: Callable[[], Any] | None = None
 ) -> threading.Event:
-    """Import modules on the thread, in this order, after all that it was asked for before.
+    """Import modules in this order on the import thread, after those requested before.
 
-    More threads than one would only fight with the window for the interpreter.
+    There is one thread only: more would compete with the window for the interpreter.
 
     Parameters
     ----------
     names : sequence of str
+        Modules.
     first : callable, optional
-        Called on the thread before.
+        Called on the thread before the imports.
 
     Returns
     -------
     threading.Event
-        Set once the last one is there, or cannot be imported: whoever needs it then learns why.
+        Set when the last module was imported or has failed. After a failure, a normal import of
+        the module raises the error.
     """
     global _thread
     with _lock:
-        new = [name for name in names if name not in _asked]
+        new = [name for name in names if name not in _done_events]
         if first is not None and new:
             _waiting.append((first, threading.Event()))
         for name in new:
-            _asked[name] = threading.Event()
-            _waiting.append((partial(importlib.import_module, name), _asked[name]))
+            _done_events[name] = threading.Event()
+            _waiting.append((partial(importlib.import_module, name), _done_events[name]))
         if _waiting and _thread is None:
-            # No daemon: a process that ends in the middle of an import of torch may crash.
-            _thread = threading.Thread(target=_run, name="samstar-import")
+            # Not a daemon: a process that exits during an import of torch may crash.
+            _thread = threading.Thread(target=_run_tasks, name="samstar-import")
             _thread.start()
-        return _asked[names[-1]]
+        return _done_events[names[-1]]
 
 
 def pause_imports(seconds: float) -> None:
-    """Let imports rest for so long, from their next module on: the window needs the interpreter.
+    """Pause the import thread at its next module, to leave the interpreter to the window.
 
-    They go on by themselves: a window that waits for one of them is not held up for ever.
+    It continues by itself, so a window that waits for an import is never blocked for good.
     """
-    global _rest_until
-    _rest_until = time.monotonic() + seconds
+    global _paused_until
+    _paused_until = time.monotonic() + seconds
 
 
 def is_shutting_down() -> bool:
-    """Return whether the main thread has ended, so that Python waits for the other ones only."""
+    """Return whether the main thread has ended and Python only waits for the other threads."""
     return not threading.main_thread().is_alive()
 
 
-def _run() -> None:
-    watch = _Watch(threading.current_thread())
-    sys.meta_path.insert(0, watch)
+def _run_tasks() -> None:
+    hook = _PauseHook(threading.current_thread())
+    sys.meta_path.insert(0, hook)
     try:
         with gc_paused(), short_switch_interval():
-            while (step := _next_step()) is not None:
-                work, done = step
-                _guarded(work)
+            while (task := _next_task()) is not None:
+                work, done = task
+                _run_logged(work)
                 done.set()
     except ImportCancelled:
-        log.debug("an import was given up")
-        for done in _asked.values():  # whoever waits must not keep the program from its end
+        log.debug("an import was cancelled because the program ends")
+        for done in _done_events.values():  # threads that wait must not keep the program alive
             done.set()
     finally:
-        sys.meta_path.remove(watch)
+        sys.meta_path.remove(hook)
 
 
-def _next_step() -> Step | None:
+def _next_task() -> Task | None:
     global _thread
     with _lock:
         if _waiting:
@@ -105,18 +110,18 @@ def _next_step() -> Step | None:
         return None
 
 
-def _guarded(work: Callable[[], Any]) -> None:
+def _run_logged(work: Callable[[], Any]) -> None:
     try:
         work()
     except Exception as error:
-        if is_shutting_down():  # neither threads nor clean-ups can be registered any more
+        if is_shutting_down():  # neither threads nor exit handlers can be registered any more
             log.debug("an import failed while the program ended: %s", error)
         else:
-            log.exception("what the panels need cannot be imported")
+            log.exception("a module that the panels need cannot be imported")
 
 
-class _Watch:
-    """A finder that finds nothing; imports give way here, and are given up at the end."""
+class _PauseHook:
+    """A finder on `sys.meta_path` that finds nothing: it pauses and cancels the imports."""
 
     def __init__(self, thread: threading.Thread) -> None:
         self._thread = thread
@@ -125,7 +130,7 @@ class _Watch:
         """Find nothing."""
         if threading.current_thread() is not self._thread:
             return
-        while time.monotonic() < _rest_until and not is_shutting_down():
-            time.sleep(LOOK)
+        while time.monotonic() < _paused_until and not is_shutting_down():
+            time.sleep(POLL_INTERVAL)
         if is_shutting_down():
             raise ImportCancelled

@@ -1,6 +1,6 @@
-"""What napari opens as a panel: at once there, while the panel itself is imported and built.
+"""The widgets that napari opens: at once on screen, and the panel follows when it is built.
 
-This module imports nothing that takes time, and nothing here may hold the window up.
+This module must import quickly, and nothing in it may block the window.
 """
 
 from __future__ import annotations
@@ -15,31 +15,29 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_samstar.widgets.forms.shared import error_html
 from napari_samstar.widgets.shell.alive import call_if_alive
+from napari_samstar.widgets.shell.colours import ERROR_COLOUR
 from napari_samstar.widgets.shell.docking import PANEL_OBJECT_NAME, parent_dock, tabify_with_panels
 from napari_samstar.widgets.shell.importing import import_in_background, pause_imports
 
 if TYPE_CHECKING:
     import napari
 
-    from napari_samstar.widgets.panel import Panel
-
 log = logging.getLogger("napari_samstar")
 
-PACKAGE = "napari_samstar.widgets.panels"
-LOOK = 15  # ms between two looks whether the import is done
-REST = 0.2  # s in which imports give way to the window
-ROOM = QSize(370, 420)  # px, about what the panels will ask for: the canvas is resized once
+PANELS_PACKAGE = "napari_samstar.widgets.panels"
+POLL_INTERVAL = 15  # ms between two checks whether the import is done
+IMPORT_PAUSE = 0.2  # s during which imports leave the interpreter to the window
+INITIAL_SIZE = QSize(370, 420)  # px, about that of a panel, so that the canvas resizes only once
 
 
 class Shell(QWidget):
-    """Stands in a dock; builds its panel step by step, each step a turn of the event loop.
+    """A dock widget that builds its panel in steps, each in a turn of the event loop of its own.
 
     Attributes
     ----------
     panel : Panel, optional
-        Once it is on show.
+        None until it is on screen.
     """
 
     MODULE: ClassVar[str]
@@ -50,41 +48,41 @@ class Shell(QWidget):
         self.setObjectName(PANEL_OBJECT_NAME)
         self.panel: Any = None
         self._viewer = weakref.ref(getattr(napari_viewer, "__wrapped__", napari_viewer))
-        self._made: Panel | None = None
+        self._built: QWidget | None = None
         self._steps: tuple[Callable[[], None], ...] = ()
-        self._placed = False
+        self._tabified = False
         self._message = QLabel("Opening…")
         self._message.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._message.setWordWrap(True)
-        # Else napari fills the dock's height with a stretch of its own.
+        # With another policy napari fills the dock's height with a stretch of its own.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._message)
-        self._module = f"{PACKAGE}.{self.MODULE}"
-        self._ready = _import_panels(self._module)
+        self._module = f"{PANELS_PACKAGE}.{self.MODULE}"
+        self._imported = _import_panels(self._module)
         self._timer = QTimer(self)
-        self._timer.setInterval(LOOK)
-        self._timer.timeout.connect(self._look)
+        self._timer.setInterval(POLL_INTERVAL)
+        self._timer.timeout.connect(self._poll_import)
         self._timer.start()
 
     def finish(self) -> Any:
-        """Return the panel, built now if it is not there: for scripts, which cannot wait."""
-        self._ready.wait()
+        """Build the panel now if it is not there, and return it: for scripts, which cannot wait."""
+        self._imported.wait()
         self._build()
         self._insert()
         self._show()
         return self.panel
 
     def sizeHint(self) -> QSize:
-        """Return what the panel wants, or room for it before it is there."""
-        return ROOM if self.panel is None else self.panel.sizeHint()
+        """Return the size that the panel needs, an estimate before it is there."""
+        return INITIAL_SIZE if self.panel is None else self.panel.sizeHint()
 
     def showEvent(self, event: Any) -> None:
-        """Go to the place of the other panels at once, before there is much to lay out."""
+        """Tabify with the other panels before there is much to lay out."""
         super().showEvent(event)
-        if not self._placed:
-            self._placed = True
+        if not self._tabified:
+            self._tabified = True
             QTimer.singleShot(0, call_if_alive(self._tabify))
 
     def _tabify(self) -> None:
@@ -92,85 +90,84 @@ class Shell(QWidget):
         if dock is not None:
             tabify_with_panels(dock)
 
-    def _look(self) -> None:
-        if self._ready.is_set():
+    def _poll_import(self) -> None:
+        if self._imported.is_set():
             self._timer.stop()
-            self._go_on((self._build, self._insert, self._show))
+            self._run_steps((self._build, self._insert, self._show))
 
-    def _go_on(self, steps: tuple[Callable[[], None], ...]) -> None:
-        """Take one step, and the others in later turns: each is a pause that nobody notices."""
-        pause_imports(REST)
+    def _run_steps(self, steps: tuple[Callable[[], None], ...]) -> None:
+        """Run the first step now and each other in a later turn, so that no pause is noticed."""
+        pause_imports(IMPORT_PAUSE)
         steps[0]()
         self._steps = steps[1:]
         if self._steps:
-            # Not 0: Qt takes such steps all at once.
+            # With 0 ms Qt would run all steps in one turn.
             QTimer.singleShot(1, call_if_alive(self._next_step))
 
     def _next_step(self) -> None:
-        self._go_on(self._steps)
+        self._run_steps(self._steps)
 
     def _build(self) -> None:
         viewer = self._viewer()
-        if viewer is None or self._made is not None:
+        if viewer is None or self._built is not None:
             return
         try:
             kind = getattr(importlib.import_module(self._module), self.PANEL)
-            self._made = kind(viewer)
+            self._built = kind(viewer)
         except Exception as error:
             log.exception("a panel cannot be opened")
+            self._message.setStyleSheet(f"color: {ERROR_COLOUR}")
             self._message.setText(
-                error_html(
-                    f"This panel cannot be opened ({type(error).__name__}: {error}). "
-                    "Please report it with the log."
-                )
+                f"This panel cannot be opened ({type(error).__name__}: {error}). "
+                "Please report it with the log."
             )
 
     def _insert(self) -> None:
-        """Give the panel its place, where napari's style sheet is laid on it."""
+        """Add the panel to the layout, which applies napari's style sheet to it."""
         column = self.layout()
-        if self._made is not None and self._made.parent() is None and column is not None:
-            self._made.hide()
-            column.addWidget(self._made)
+        if self._built is not None and self._built.parent() is None and column is not None:
+            self._built.hide()
+            column.addWidget(self._built)
 
     def _show(self) -> None:
-        if self._made is not None and self.panel is None:
-            self.panel = self._made
+        if self._built is not None and self.panel is None:
+            self.panel = self._built
             self._message.hide()
             self.panel.show()
 
 
 class SegmentShell(Shell):
-    """The dock of the Segment panel."""
+    """The dock widget of the Segment panel."""
 
     MODULE, PANEL = "segment.panel", "SegmentPanel"
 
 
 class TuneShell(Shell):
-    """The dock of the Tune panel."""
+    """The dock widget of the Tune panel."""
 
     MODULE, PANEL = "tune.panel", "TunePanel"
 
 
 class FrontShell(Shell):
-    """The dock of the Pareto front panel."""
+    """The dock widget of the Pareto front panel."""
 
     MODULE, PANEL = "front.panel", "FrontPanel"
 
 
 class CorrectShell(Shell):
-    """The dock of the Correct panel."""
+    """The dock widget of the Correct panel."""
 
     MODULE, PANEL = "correct.panel", "CorrectPanel"
 
 
 class WhyShell(Shell):
-    """The dock of the panel that says why an object is missing."""
+    """The dock widget of the panel "Why is it missing?"."""
 
     MODULE, PANEL = "why.panel", "WhyPanel"
 
 
 class ResultsShell(Shell):
-    """The dock of the Results panel."""
+    """The dock widget of the Results panel."""
 
     MODULE, PANEL = "results.panel", "ResultsPanel"
 
@@ -179,7 +176,7 @@ SHELLS = (SegmentShell, TuneShell, FrontShell, CorrectShell, WhyShell, ResultsSh
 
 
 def _import_panels(first: str) -> threading.Event:
-    """Import a panel's module on a thread, and then those of the others, which come next."""
-    ready = import_in_background((first,))
-    import_in_background(tuple(f"{PACKAGE}.{kind.MODULE}" for kind in SHELLS))
-    return ready
+    """Import a panel's module in the background, then those of the others; event of the first."""
+    imported = import_in_background((first,))
+    import_in_background(tuple(f"{PANELS_PACKAGE}.{shell.MODULE}" for shell in SHELLS))
+    return imported

@@ -1,4 +1,4 @@
-"""Bring torch into a process that already draws with OpenGL, without a standstill."""
+"""Import of torch into a process that already draws with OpenGL, without freezing the window."""
 
 from __future__ import annotations
 
@@ -12,40 +12,46 @@ from pathlib import Path
 from napari_samstar.widgets.shell.importing import import_in_background
 
 LIBRARIES = ("libtorch_cpu.so", "libtorch_python.so")
-"""Torch's large libraries, the first one first."""
+"""Torch's large libraries, in the order in which they must be loaded."""
 
-CORE = (
-    "workflow", "select", "search", "tuning", "pareto", "recipe", "rescue", "compare", "journal",
-    "labels", "stack", "why", "joint",
+CORE_MODULES = (
+    "amg.explain", "amg.pinned", "amg.select", "masks.compare", "masks.labels", "results.recipe",
+    "results.stack", "tuning.evaluator", "tuning.front", "tuning.joint", "tuning.nsga2",
+    "tuning.storage", "tuning.workflow",
 )  # fmt: skip
-NEEDED = (
+MODULES = (
     *("torch", "torchvision", "segment_anything", "pandas"),
-    *(f"napari_samstar.core.{name}" for name in CORE),
+    *(f"napari_samstar.core.{name}" for name in CORE_MODULES),
 )
-"""What the panels import when it is first used: by then it is there."""
+"""Imported in the background because the panels import them when they are first used."""
 
 _lock = threading.Lock()
-_ready: threading.Event | None = None
+_imported: threading.Event | None = None
 
 
 def start_torch() -> threading.Event:
-    """Import torch and what needs it on a thread, once; return what is set when it is there.
+    """Import torch and what depends on it on the import thread, once.
 
-    An import cannot be stopped, so a job that may be waits for this one in small steps. What
-    fails is raised by the import that needs it.
+    An import cannot be interrupted, so a job that can be stopped waits for the event in small
+    steps. If an import fails, a normal import of the same module raises the error.
+
+    Returns
+    -------
+    threading.Event
+        Set when the imports are done.
     """
-    global _ready
+    global _imported
     with _lock:
-        if _ready is None:
-            _ready = import_in_background(NEEDED, first=prepare_torch_import)
-        return _ready
+        if _imported is None:
+            _imported = import_in_background(MODULES, first=prepare_torch_import)
+        return _imported
 
 
 def prepare_torch_import() -> None:
-    """Prepare an import of torch: without Triton where it would crash, threads that sleep.
+    """Prepare an import of torch: no Triton where it would crash, and threads that sleep.
 
-    Torch's threads are told to sleep while they wait for each other. By default they spin, which
-    on a machine that has other work, such as drawing this window, made SAM four times slower.
+    By default torch's threads spin while they wait for each other. On a machine with other work,
+    such as drawing this window, that made SAM four times slower; so they are set to sleep.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     block_triton()
@@ -54,30 +60,29 @@ def prepare_torch_import() -> None:
 
 
 def block_triton() -> None:
-    """Keep Triton out where Mesa has loaded its LLVM; call before whatever may import torch.
+    """Prevent imports of Triton if Mesa has loaded its LLVM; call it before any import of torch.
 
-    torchvision imports torch's compiler, which imports Triton, whose own copy of LLVM crashes the
-    process (a segmentation fault, no exception) when Mesa's libLLVM is there already: software
-    OpenGL and AMD's drivers on Linux. Without Triton torch works as before, except that
-    `torch.compile` has no GPU back end.
+    torchvision imports torch's compiler, which imports Triton. Triton's own copy of LLVM crashes
+    the process (segmentation fault, no exception) if Mesa's libLLVM is loaded: software OpenGL and
+    AMD's drivers on Linux. Without Triton only `torch.compile` on GPUs is missing.
     """
     if "triton" not in sys.modules and _mesa_llvm_is_loaded():
         sys.modules["triton"] = None  # type: ignore[assignment]  # import then raises ImportError
 
 
 def _load_libraries() -> None:
-    """Map torch's largest libraries without holding the interpreter lock.
+    """Load torch's largest libraries without holding the interpreter lock.
 
-    `import` holds it, and the GUI thread with it, for as long as the system needs for hundreds of
-    megabytes; a call of the C function does not. The import then finds the libraries there.
+    `import` holds the lock, and so blocks the GUI thread, while the system reads hundreds of
+    megabytes; a call of the C function `dlopen` does not. The import then finds them loaded.
     """
-    found = importlib.util.find_spec("torch")
-    folders = (found.submodule_search_locations if found is not None else None) or []
+    spec = importlib.util.find_spec("torch")
+    folders = (spec.submodule_search_locations if spec is not None else None) or []
     for path in (Path(folder) / "lib" / name for folder in folders for name in LIBRARIES):
         if sys.platform == "linux" and path.exists():
-            load = ctypes.CDLL(None).dlopen
-            load.restype, load.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]
-            load(os.fsencode(path), os.RTLD_LAZY)
+            dlopen = ctypes.CDLL(None).dlopen
+            dlopen.restype, dlopen.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]
+            dlopen(os.fsencode(path), os.RTLD_LAZY)
 
 
 def _mesa_llvm_is_loaded() -> bool:
@@ -86,14 +91,14 @@ def _mesa_llvm_is_loaded() -> bool:
 
 
 def release_memory() -> None:
-    """Give memory that is no longer used back to the system, as far as it can be done.
+    """Return unused memory to the system, as far as possible.
 
-    glibc keeps freed blocks for later; after a bank of masks they are hundreds of megabytes.
+    glibc keeps freed blocks for later use; after a bank of masks they are hundreds of megabytes.
     """
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
     if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
+        malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if malloc_trim is not None:
+            malloc_trim(0)

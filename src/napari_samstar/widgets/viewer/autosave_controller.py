@@ -1,4 +1,4 @@
-"""Keeps the user's labels in the background, and knows what earlier sessions left of an image."""
+"""Saves the user's labels in the background, and restores those of earlier sessions."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ from napari_samstar.core.results import autosave
 from napari_samstar.widgets.viewer.autosave_tasks import (
     EXECUTOR,
     BackgroundTasks,
-    digest,
-    fits,
-    identify,
-    is_a_copy,
-    load,
-    plane_of,
-    save,
+    identify_image,
+    is_copy_of_file,
+    labels_digest,
+    load_labels,
+    save_labels,
 )
 from napari_samstar.widgets.viewer.layer_writer import RECIPE_KEY, TEMPORARY
-from napari_samstar.widgets.viewer.layers import Placement, leading_shape
+from napari_samstar.widgets.viewer.layers import (
+    Placement,
+    labels_fit_image,
+    labels_plane,
+    leading_shape,
+)
 
 if TYPE_CHECKING:
     import napari
@@ -36,19 +39,24 @@ if TYPE_CHECKING:
     from napari_samstar.core.results.autosave import SavedLabels, SavedSession
     from napari_samstar.widgets.viewer.layer_writer import LayerWriter
 
-Home = tuple[str, tuple[int, ...] | None]
-"""An image by its identity, and a plane of it; None for the whole image."""
+ImagePlane = tuple[str, tuple[int, ...] | None]
+"""Identity of an image, and a plane of it; None for the whole image."""
 
-SAVE_DELAY = 2000  # ms after the last change before labels are written
-LONGEST = 20.0  # s that one goes on changing them before they are written anyway
-SHARE = 10
-"""Writing takes at most one part in so many of the time: large stacks are written more rarely."""
+SAVE_DELAY = 2000  # ms between the last change and saving
+MAX_SAVE_DELAY = 20.0  # s after which labels are saved although changes continue
+PAUSE_FACTOR = 10
+"""The pause after saving, as a multiple of the time that it took: large stacks are saved rarely."""
 
 
 class AutosaveController:
-    """Saves every Labels layer of an image that is open, a moment after it changed.
+    """Saves every Labels layer of an open image shortly after it has changed.
 
-    `changed` is emitted when there is more or less to go on with.
+    Attributes
+    ----------
+    run : str
+        Key of this session.
+    changed : Signal
+        Emitted when `saved_sessions` has changed.
     """
 
     changed = Signal()
@@ -58,189 +66,188 @@ class AutosaveController:
         self._viewer = weakref.ref(viewer)
         self._writer = writer
         self._images: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
-        self._found: WeakKeyDictionary[Image, tuple[SavedSession, ...]] = WeakKeyDictionary()
-        self._digests: WeakKeyDictionary[Labels, str] = WeakKeyDictionary()
-        self._homes: WeakKeyDictionary[Labels, Home] = WeakKeyDictionary()
-        self._names: WeakKeyDictionary[Labels, str] = WeakKeyDictionary()
-        self._dirty: dict[Labels, None] = {}
-        self._since = self._not_before = 0.0
-        self._said = ""
+        self._sessions: WeakKeyDictionary[Image, tuple[SavedSession, ...]] = WeakKeyDictionary()
+        self._digests: WeakKeyDictionary[Labels, str] = WeakKeyDictionary()  # as saved last
+        self._planes: WeakKeyDictionary[Labels, ImagePlane] = WeakKeyDictionary()
+        self._names: WeakKeyDictionary[Labels, str] = WeakKeyDictionary()  # as saved last
+        self._changed_layers: dict[Labels, None] = {}  # in order
+        self._first_change = self._next_save = 0.0  # time.monotonic()
+        self._last_problem = ""
         self._background = BackgroundTasks()
         self._timer = QTimer(self._background)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.save)
         events = viewer.layers.events
-        events.inserted.connect(self._on_inserted)
-        events.removed.connect(self._on_removed)
+        events.inserted.connect(self._on_layer_inserted)
+        events.removed.connect(self._on_layer_removed)
         for layer in viewer.layers:
             self._watch(layer)
 
     # --- saving -------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write what has changed, off the GUI thread."""
+        """Save all layers that have changed, off the GUI thread."""
         viewer = self._viewer()
         now = time.monotonic()
         if viewer is None:
-            self._dirty = {}
+            self._changed_layers = {}
             return
-        if now < self._not_before:
-            self._timer.start(int(1000 * (self._not_before - now)) + 1)
+        if now < self._next_save:
+            self._timer.start(int(1000 * (self._next_save - now)) + 1)
             return
-        waiting, self._dirty = list(self._dirty), {}
-        for layer in waiting:
+        layers, self._changed_layers = list(self._changed_layers), {}
+        for layer in layers:
             if layer in viewer.layers:
-                self._write(layer)
+                self._save_layer(layer)
             else:
-                self._set_aside(layer)
+                self._discard_removed(layer)
 
-    def _write(self, layer: Labels) -> None:
-        home = self._home(layer)
-        if home is None or not isinstance(layer.data, np.ndarray):
+    def _save_layer(self, layer: Labels) -> None:
+        image_plane = self._image_plane(layer)
+        if image_plane is None or not isinstance(layer.data, np.ndarray):
             return
-        image, plane = home
+        image, plane = image_plane
         before = self._names.get(layer, layer.name)
         if before != layer.name:
             EXECUTOR.submit(autosave.set_aside, image, self.run, before)
         self._names[layer] = layer.name
-        work = autosave.SavedLabels(
+        labels = autosave.SavedLabels(
             layer.name, layer.data, plane, layer.metadata.get(RECIPE_KEY, {})
         )
-        writing = partial(save, image, self.run, work, self._digests.get(layer, ""))
-        self._background.submit(writing, partial(self._on_saved, weakref.ref(layer)))
+        work = partial(save_labels, image, self.run, labels, self._digests.get(layer, ""))
+        self._background.submit(work, partial(self._on_saved, weakref.ref(layer)))
 
-    def _on_saved(self, known: weakref.ref[Labels], outcome: tuple[str, float, str]) -> None:
+    def _on_saved(self, reference: weakref.ref[Labels], outcome: tuple[str, float, str]) -> None:
         digest, seconds, problem = outcome
-        layer = known()
+        layer = reference()
         if layer is not None and not problem:
             self._digests[layer] = digest
-        self._not_before = time.monotonic() + SHARE * seconds
-        if problem and problem != self._said:
+        self._next_save = time.monotonic() + PAUSE_FACTOR * seconds
+        if problem and problem != self._last_problem:
             show_warning(problem)
-        self._said = problem
+        self._last_problem = problem
 
-    def _set_aside(self, layer: Labels) -> None:
-        """Note that a layer was removed while its image stayed: it was not the viewer that closed.
+    def _discard_removed(self, layer: Labels) -> None:
+        """Do not offer a layer any more that was removed while its image is still open.
 
-        It is not offered with the others then.
+        If the image is gone too, the viewer was closed, and the layer stays on offer.
         """
         viewer = self._viewer()
-        if viewer is None or layer not in self._homes:
+        if viewer is None or layer not in self._planes:
             return
-        image, _ = self._homes[layer]
+        image, _ = self._planes[layer]
         if any(image == self._images.get(x) for x in viewer.layers if isinstance(x, Image)):
             EXECUTOR.submit(autosave.set_aside, image, self.run, layer.name)
             self._digests.pop(layer, None)
 
-    def _home(self, layer: Labels) -> Home | None:
-        """Return the image that labels belong to, and their plane; None where there is none.
+    def _image_plane(self, layer: Labels) -> ImagePlane | None:
+        """Return the topmost image that has the size of the labels, and their plane of it.
 
-        The topmost image of their size. Once known it is remembered: while a viewer closes, the
-        image may be gone first.
+        The result is remembered, because the image may be removed first while a viewer closes.
+        None if there has never been such an image.
         """
         viewer = self._viewer()
         images = [x for x in reversed(viewer.layers) if isinstance(x, Image)] if viewer else []
         for image in images:
             name = self._images.get(image)
-            if name is not None and image.ndim == layer.ndim and fits(layer, image):
-                self._homes[layer] = (name, plane_of(layer, image))
+            if name is not None and image.ndim == layer.ndim and labels_fit_image(layer, image):
+                self._planes[layer] = (name, labels_plane(layer, image))
                 break
-        return self._homes.get(layer)
+        return self._planes.get(layer)
 
-    # --- going on -----------------------------------------------------------------------------
+    # --- restoring ----------------------------------------------------------------------------
 
     def saved_sessions(self) -> list[tuple[Image, SavedSession]]:
-        """Return what can be gone on with, for the images in the viewer, newest first."""
+        """Return the earlier sessions of the open images that can be restored, newest first."""
         viewer = self._viewer()
-        images = list(viewer.layers) if viewer is not None else []
-        found = [(x, s) for x in images if isinstance(x, Image) for s in self._found.get(x, ())]
-        return sorted(found, key=lambda offer: offer[1].when, reverse=True)
+        images = [x for x in viewer.layers if isinstance(x, Image)] if viewer is not None else []
+        found = [(image, s) for image in images for s in self._sessions.get(image, ())]
+        return sorted(found, key=lambda pair: pair[1].when, reverse=True)
 
-    def go_on(self, image: Image, session: SavedSession) -> None:
-        """Bring the layers of a session back, as steps that can be undone."""
+    def restore(self, image: Image, session: SavedSession) -> None:
+        """Add the layers of a session to the viewer; each can be undone."""
         self.dismiss(image, session)
         for saved in session.layers:
-            self._background.submit(
-                partial(load, saved), partial(self._on_loaded, weakref.ref(image))
-            )
+            done = partial(self._on_loaded, weakref.ref(image))
+            self._background.submit(partial(load_labels, saved), done)
 
     def dismiss(self, image: Image, session: SavedSession) -> None:
-        """Offer a session no more, until the image is opened again."""
-        self._found[image] = tuple(s for s in self._found.get(image, ()) if s is not session)
+        """Remove a session from `saved_sessions` until the image is opened again."""
+        self._sessions[image] = tuple(s for s in self._sessions.get(image, ()) if s is not session)
         self.changed.emit()
 
-    def _on_loaded(self, known: weakref.ref[Image], work: SavedLabels | str) -> None:
-        image = known()
-        if isinstance(work, str):
-            show_warning(work)
+    def _on_loaded(self, reference: weakref.ref[Image], loaded: SavedLabels | str) -> None:
+        image = reference()
+        if isinstance(loaded, str):
+            show_warning(loaded)
             return
         if image is None or not self._writer.contains(image):
             return
-        place = Placement.of(image, work.plane or (0,) * len(leading_shape(image)))
-        whole = work.plane is None and bool(leading_shape(image))
-        transform = place.stack_transform if whole else place.transform
-        metadata = {RECIPE_KEY: work.recipe} if work.recipe else {}
-        layer = Labels(work.labels, name=work.name, metadata=metadata, **transform)
-        self._writer.add(layer, f"Go on with {work.name}")
+        placement = Placement.of(image, loaded.plane or (0,) * len(leading_shape(image)))
+        whole = loaded.plane is None and bool(leading_shape(image))
+        transform = placement.stack_transform if whole else placement.transform
+        metadata = {RECIPE_KEY: loaded.recipe} if loaded.recipe else {}
+        layer = Labels(loaded.labels, name=loaded.name, metadata=metadata, **transform)
+        self._writer.add(layer, f"Restore {loaded.name}")
 
-    # --- what happened ------------------------------------------------------------------------
+    # --- events -------------------------------------------------------------------------------
 
-    def _on_inserted(self, event: Any) -> None:
+    def _on_layer_inserted(self, event: Any) -> None:
         self._watch(event.value)
 
     def _watch(self, layer: Any) -> None:
+        """Connect to the events of an image or of the user's labels."""
         if isinstance(layer, Image):
-            layer.events.data.connect(self._look_at)
-            self._look(layer)
+            layer.events.data.connect(self._on_image_changed)
+            self._identify(layer)
         elif isinstance(layer, Labels) and layer.name not in TEMPORARY:
             for event in (layer.events.data, layer.events.paint, layer.events.set_data):
-                event.connect(self._on_changed)
-            self._touch(layer)
-            if is_a_copy(layer) and layer not in self._digests:
-                self._background.submit(
-                    partial(digest, layer.data), partial(self._on_digest, weakref.ref(layer))
-                )
+                event.connect(self._on_labels_changed)
+            self._schedule_save(layer)
+            if is_copy_of_file(layer) and layer not in self._digests:
+                done = partial(self._on_digest, weakref.ref(layer))
+                self._background.submit(partial(labels_digest, layer.data), done)
 
-    def _look_at(self, event: Any) -> None:
-        self._look(event.source)
+    def _on_image_changed(self, event: Any) -> None:
+        self._identify(event.source)
 
-    def _look(self, image: Image) -> None:
-        """Learn what the image is, and what was left of it."""
-        work = partial(identify, image.data, bool(image.rgb), self.run)
+    def _identify(self, image: Image) -> None:
+        """Find out the identity of an image and its saved sessions, off the GUI thread."""
+        work = partial(identify_image, image.data, bool(image.rgb), self.run)
         self._background.submit(work, partial(self._on_identified, weakref.ref(image)))
 
-    def _on_identified(self, known: weakref.ref[Image], found: Any) -> None:
-        image, viewer = known(), self._viewer()
+    def _on_identified(self, reference: weakref.ref[Image], found: Any) -> None:
+        image, viewer = reference(), self._viewer()
         if image is None or found is None or viewer is None or image not in viewer.layers:
             return
-        self._images[image], self._found[image] = found
+        self._images[image], self._sessions[image] = found
         for layer in viewer.layers:
-            if isinstance(layer, Labels) and layer.name not in TEMPORARY:
-                self._touch(layer)
+            if isinstance(layer, Labels):
+                self._schedule_save(layer)
         self.changed.emit()
 
-    def _on_digest(self, known: weakref.ref[Labels], digest: str) -> None:
-        layer = known()
+    def _on_digest(self, reference: weakref.ref[Labels], digest: str) -> None:
+        layer = reference()
         if layer is not None:
             self._digests.setdefault(layer, digest)
 
-    def _on_changed(self, event: Any) -> None:
-        self._touch(event.source)
+    def _on_labels_changed(self, event: Any) -> None:
+        self._schedule_save(event.source)
 
-    def _touch(self, layer: Labels) -> None:
+    def _schedule_save(self, layer: Labels) -> None:
         if layer.name in TEMPORARY:
             return
         now = time.monotonic()
-        if not self._dirty:
-            self._since = now
-        self._dirty[layer] = None
-        if not self._timer.isActive() or now - self._since < LONGEST:
+        if not self._changed_layers:
+            self._first_change = now
+        self._changed_layers[layer] = None
+        if not self._timer.isActive() or now - self._first_change < MAX_SAVE_DELAY:
             self._timer.start(SAVE_DELAY)
 
-    def _on_removed(self, event: Any) -> None:
+    def _on_layer_removed(self, event: Any) -> None:
         layer = event.value
         if not isinstance(layer, Labels) or layer.name in TEMPORARY:
             return
-        if layer in self._dirty:
-            self._write(layer)  # now: the viewer may be closing
-        self._touch(layer)
+        if layer in self._changed_layers:
+            self._save_layer(layer)  # at once, because the viewer may be closing
+        self._schedule_save(layer)

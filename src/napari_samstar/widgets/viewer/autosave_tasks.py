@@ -1,4 +1,4 @@
-"""What the keeper of labels runs on its thread, and how labels and images belong together."""
+"""Tasks of the autosave thread."""
 
 from __future__ import annotations
 
@@ -14,30 +14,29 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.results import autosave
-from napari_samstar.widgets.viewer.layers import leading_shape
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels
+    from napari.layers import Labels
 
     from napari_samstar.core.results.autosave import Saved, SavedLabels, SavedSession
 
 log = logging.getLogger("napari_samstar")
 
 EXECUTOR = ThreadPoolExecutor(1, thread_name_prefix="samstar-autosave")
-"""Python waits for its thread at the end, so that what was changed last is written too."""
+"""Python waits for its thread at exit, so that the last changes are written too."""
 
 
 class BackgroundTasks(QObject):
-    """Runs short work on the thread, one after another, and brings the outcome back."""
+    """Runs short functions on the autosave thread, and their callbacks on the GUI thread."""
 
-    _arrived = Signal(object)
+    _finished = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
-        self._arrived.connect(lambda call: call())
+        self._finished.connect(lambda callback: callback())
 
     def submit(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        """Run `work` on the thread, then `done` with its result on the GUI thread."""
+        """Call `work` on the thread, then `done` with its result on the GUI thread."""
 
         def deliver(future: Future[Any]) -> None:
             error = future.exception()
@@ -45,67 +44,61 @@ class BackgroundTasks(QObject):
                 log.error("autosave failed", exc_info=error)
                 return
             try:
-                self._arrived.emit(partial(done, future.result()))
-            except RuntimeError:  # napari has ended meanwhile
-                log.debug("nobody is left to hear of an autosave")
+                self._finished.emit(partial(done, future.result()))
+            except RuntimeError:  # Qt has deleted this object because napari has ended
+                log.debug("the program ended before an autosave did")
 
         EXECUTOR.submit(work).add_done_callback(deliver)
 
 
-def fits(labels: Labels, image: Image) -> bool:
-    """Return whether labels cover an image, or one plane of it, pixel by pixel."""
-    whole = image.data[0].shape if image.multiscale else image.data.shape
-    rows, cols = whole[-3:-1] if image.rgb else whole[-2:]
-    ahead = labels.data.shape[:-2]
-    return labels.data.shape[-2:] == (rows, cols) and (
-        ahead == leading_shape(image) or all(n == 1 for n in ahead)
-    )
-
-
-def plane_of(labels: Labels, image: Image) -> tuple[int, ...] | None:
-    """Return the plane of a stack that labels lie on; None where they cover all of it."""
-    ahead = leading_shape(image)
-    if not ahead or labels.data.shape[:-2] == ahead:
-        return None
-    at = image.world_to_data(labels.data_to_world((0,) * labels.ndim))[: len(ahead)]
-    return tuple(int(np.clip(round(x), 0, n - 1)) for x, n in zip(at, ahead, strict=True))
-
-
-def is_a_copy(layer: Labels) -> bool:
-    """Return whether labels came from a file or a sample: nothing is lost before they change."""
+def is_copy_of_file(layer: Labels) -> bool:
+    """Return whether labels came from a file or a sample: nothing is lost until they change."""
     return bool(layer.source.path or layer.source.sample)
 
 
-def digest(data: Any) -> str:
-    """Return the digest by which labels are told apart."""
+def labels_digest(data: Any) -> str:
+    """Return a digest of labels, to detect changes."""
     return autosave.SavedLabels("", np.asarray(data)).digest
 
 
-def identify(data: Any, rgb: bool, run: str) -> tuple[str, tuple[SavedSession, ...]] | None:
-    """Return the identity of an image and the sessions saved for it; None where it is unknown."""
+def identify_image(data: Any, rgb: bool, run: str) -> tuple[str, tuple[SavedSession, ...]] | None:
+    """Return an image's identity and the sessions saved for it, without those of `run`.
+
+    None if the data cannot be read.
+    """
     try:
         name = autosave.identity(data, rgb=rgb)
-    except Exception as error:  # whatever lazy data raise: they are no reason to disturb anyone
-        log.warning("an image cannot be told: %s", error)
+    except Exception as error:  # lazy data may raise anything; autosave must not disturb the user
+        log.warning("an image cannot be identified: %s", error)
         return None
     return name, autosave.find(name, but=run)
 
 
-def save(image: str, run: str, work: SavedLabels, before: str) -> tuple[str, float, str]:
-    """Write where anything changed; returns the digest, the seconds it took, and the problem."""
+def save_labels(image: str, run: str, labels: SavedLabels, before: str) -> tuple[str, float, str]:
+    """Write labels unless they are empty or their digest is `before`.
+
+    Returns
+    -------
+    digest : str
+        Of the labels.
+    seconds : float
+        Time that it took.
+    problem : str
+        Message for the user, empty if all went well.
+    """
     start = time.monotonic()
-    digest = work.digest
+    digest = labels.digest
     problem = ""
-    if digest != before and work.labels.any():
+    if digest != before and labels.labels.any():
         try:
-            autosave.save(image, run, work)
+            autosave.save(image, run, labels)
         except UserError as error:
             problem = str(error)
     return digest, time.monotonic() - start, problem
 
 
-def load(saved: Saved) -> SavedLabels | str:
-    """Return saved labels, or one sentence that says why they cannot be read."""
+def load_labels(saved: Saved) -> SavedLabels | str:
+    """Return saved labels, or a message for the user if they cannot be read."""
     try:
         return autosave.load(saved)
     except UserError as error:

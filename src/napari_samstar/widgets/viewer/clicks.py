@@ -1,4 +1,4 @@
-"""Clicks on the canvas, told apart from drags."""
+"""Clicks on the canvas, distinguished from drags."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from napari_samstar.widgets.viewer.listeners import MouseListener
 if TYPE_CHECKING:
     import napari
 
-MAX_CLICK_MOVE = 4  # px on the canvas: a hand that clicks moves a little
+MAX_CLICK_MOVE = 4  # px on the canvas between press and release
 
 
 class CanvasClicks(MouseListener):
-    """Calls a widget's method with the event of every left click on the canvas, while it is on.
+    """Calls a widget's method with the event of every left click on the canvas, while enabled.
 
     Parameters
     ----------
     viewer : Viewer
     method : callable
-        A method of a widget; it is left alone once the widget is gone.
+        A method of a widget; not called any more once the widget was deleted.
     """
 
     def __init__(self, viewer: napari.Viewer, method: Callable[[Any], None]) -> None:

@@ -1,4 +1,4 @@
-"""Undo and redo of what the plugin does to layers, across all of them."""
+"""Undo and redo of the plugin's changes to layers, in one history for all layers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import NDArray
 
-DEPTH = 100
-"""Steps that are remembered."""
+MAX_ACTIONS = 100
+"""Older ones are forgotten."""
 
 
 @dataclass(frozen=True, eq=False)
 class Action:
-    """One step: what it is called, how it is done and how it is undone."""
+    """One step: its name for the user, and functions that do it and undo it."""
 
     text: str
     redo: Callable[[], None]
@@ -28,7 +28,7 @@ class Action:
 
 
 class History:
-    """The steps of one viewer; `changed` is emitted after every change."""
+    """The actions of one viewer; `changed` is emitted after every change."""
 
     changed = Signal()
 
@@ -38,23 +38,23 @@ class History:
 
     @property
     def undo_text(self) -> str:
-        """What `undo` would take back, empty where there is nothing."""
+        """Name of the action that `undo` would undo, empty if there is none."""
         return self._done[-1].text if self._done else ""
 
     @property
     def redo_text(self) -> str:
-        """What `redo` would do again, empty where there is nothing."""
+        """Name of the action that `redo` would repeat, empty if there is none."""
         return self._undone[-1].text if self._undone else ""
 
     def do(self, action: Action) -> None:
-        """Carry out a step and remember it; what was undone before is forgotten."""
+        """Do an action and remember it; actions that were undone are forgotten."""
         action.redo()
-        self._done = [*self._done, action][-DEPTH:]
+        self._done = [*self._done, action][-MAX_ACTIONS:]
         self._undone.clear()
         self.changed.emit()
 
     def undo(self) -> None:
-        """Take the last step back."""
+        """Undo the last action."""
         if self._done:
             action = self._done.pop()
             action.undo()
@@ -62,7 +62,7 @@ class History:
             self.changed.emit()
 
     def redo(self) -> None:
-        """Do the last step that was taken back again."""
+        """Repeat the action that was undone last."""
         if self._undone:
             action = self._undone.pop()
             action.redo()
@@ -70,7 +70,7 @@ class History:
             self.changed.emit()
 
     def clear(self) -> None:
-        """Forget every step, and the layers that were kept for it."""
+        """Forget all actions, and release the layers that they hold."""
         self._done.clear()
         self._undone.clear()
         self.changed.emit()
@@ -80,14 +80,16 @@ class History:
 class Edit:
     """New values for some pixels of a Labels layer.
 
-    Only pixels that still have the value they are expected to have are changed, so that what the
-    user painted in the meantime stays.
+    Only pixels that still have the expected value are changed, so that what the user has painted
+    in the meantime stays.
 
     Attributes
     ----------
-    where : tuple of ndarray
-        Indices into the layer's data, as `numpy.nonzero` gives them.
-    before, after : ndarray
+    layer : weak reference to Labels
+    where : tuple of ndarray of int
+        Indices into the layer's data, as returned by `numpy.nonzero`.
+    before, after : ndarray of the layer's dtype, shape (n,)
+        Values before and after the edit.
     """
 
     layer: weakref.ref[Labels]
@@ -97,26 +99,26 @@ class Edit:
 
     @classmethod
     def of(cls, layer: Labels, where: tuple[NDArray[Any], ...], value: Any) -> Edit:
-        """Return the edit that gives the pixels `where` a value, or an array of values."""
+        """Return the edit that sets the pixels `where` to a value, or to an array of values."""
         before = np.asarray(layer.data[where])
         after = np.broadcast_to(np.asarray(value, dtype=before.dtype), before.shape).copy()
         return cls(weakref.ref(layer), where, before, after)
 
     def redo(self) -> None:
-        """Make the edit."""
-        self._put(self.before, self.after)
+        """Apply the edit."""
+        self._replace(self.before, self.after)
 
     def undo(self) -> None:
-        """Take the edit back."""
-        self._put(self.after, self.before)
+        """Revert the edit."""
+        self._replace(self.after, self.before)
 
-    def _put(self, old: NDArray[Any], new: NDArray[Any]) -> None:
+    def _replace(self, old: NDArray[Any], new: NDArray[Any]) -> None:
         layer = self.layer()
         if layer is None or any(w.max(initial=-1) >= n for w, n in zip(
             self.where, layer.data.shape, strict=True
         )):  # fmt: skip
             return
-        free = layer.data[self.where] == old
-        layer.data[tuple(w[free] for w in self.where)] = new[free]
-        layer.events.data(value=layer.data)  # the table measures anew
+        unchanged = layer.data[self.where] == old
+        layer.data[tuple(w[unchanged] for w in self.where)] = new[unchanged]
+        layer.events.data(value=layer.data)  # the Results panel then measures again
         layer.refresh()

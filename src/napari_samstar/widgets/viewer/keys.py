@@ -1,4 +1,4 @@
-"""Keys on the canvas that are ours for a while, whichever layer is chosen."""
+"""Temporary key bindings on the canvas, whichever layer is active."""
 
 from __future__ import annotations
 
@@ -12,59 +12,60 @@ if TYPE_CHECKING:
     import napari
 
 
-class Keys(CanvasListener):
-    """Calls a function for each key pressed on the canvas while it is on.
+class KeyBindings(CanvasListener):
+    """Calls a function for each of some keys pressed on the canvas, while enabled.
 
-    What the keys did before comes back when it is off.
+    The bindings that the keys had before are restored when it is disabled.
 
-    napari asks the active layer first and the viewer last, and Labels have uses of their own for
-    Enter and Escape. Hence the keys are bound to the viewer and to the layer that is active.
+    napari looks for a binding in the active layer first and in the viewer last, and Labels layers
+    bind Enter and Escape. Hence the keys are bound to the viewer and to the active layer.
 
     Parameters
     ----------
     viewer : napari.Viewer
-    calls : mapping of str
-        What each key does, by napari's name of the key.
+    calls : mapping of str to callable
+        Function of each key, by napari's name of the key.
     """
 
     def __init__(self, viewer: napari.Viewer, calls: Mapping[str, Callable[[], None]]) -> None:
         super().__init__(viewer)
-        self._calls = {key: _with_name(call) for key, call in calls.items()}
+        self._calls = {key: _binding(call) for key, call in calls.items()}
         self._bound: list[tuple[weakref.ref[Any], dict[str, Any]]] = []
 
-    def _start(self, viewer: napari.Viewer) -> None:
-        viewer.layers.selection.events.active.connect(self._on_active)
-        self._on_active()
+    def _connect(self, viewer: napari.Viewer) -> None:
+        viewer.layers.selection.events.active.connect(self._rebind)
+        self._rebind()
 
-    def _stop(self, viewer: napari.Viewer) -> None:
-        viewer.layers.selection.events.active.disconnect(self._on_active)
-        self._release()
+    def _disconnect(self, viewer: napari.Viewer) -> None:
+        viewer.layers.selection.events.active.disconnect(self._rebind)
+        self._unbind()
 
-    def _on_active(self, *_: Any) -> None:
-        self._release()
+    def _rebind(self, *_: Any) -> None:
+        self._unbind()
         viewer = self._viewer()
         if viewer is not None:
-            for holder in (viewer, viewer.layers.selection.active):
-                if holder is not None:
-                    self._bind(holder)
+            for owner in (viewer, viewer.layers.selection.active):
+                if owner is not None:
+                    self._bind(owner)
 
-    def _bind(self, holder: Any) -> None:
-        before = {k: holder.bind_key(k, call, overwrite=True) for k, call in self._calls.items()}
-        self._bound.append((weakref.ref(holder), before))
+    def _bind(self, owner: Any) -> None:
+        """Bind the keys of a viewer or layer."""
+        before = {k: owner.bind_key(k, call, overwrite=True) for k, call in self._calls.items()}
+        self._bound.append((weakref.ref(owner), before))
 
-    def _release(self) -> None:
-        for held, before in self._bound:
-            holder = held()
-            if holder is not None:
+    def _unbind(self) -> None:
+        for reference, before in self._bound:
+            owner = reference()
+            if owner is not None:
                 for key, call in before.items():
-                    holder.bind_key(key, call, overwrite=True)
+                    owner.bind_key(key, call, overwrite=True)
         self._bound.clear()
 
 
-def _with_name(call: Callable[[], None]) -> Callable[[Any], None]:
-    """Return what napari calls with the viewer or layer; a function, as it asks for its name."""
+def _binding(call: Callable[[], None]) -> Callable[[Any], None]:
+    """Return a plain function that ignores the viewer or layer; napari needs its `__name__`."""
 
-    def press(_: Any) -> None:
+    def on_pressed(_: Any) -> None:
         call()
 
-    return press
+    return on_pressed

@@ -1,4 +1,4 @@
-"""Adds and changes the plugin's napari layers; every change of the user's can be undone."""
+"""Adds and changes the plugin's napari layers; changes of the user's layers can be undone."""
 
 from __future__ import annotations
 
@@ -25,25 +25,30 @@ if TYPE_CHECKING:
     from napari_samstar.widgets.viewer.layers import Placement
 
 RECIPE_KEY = "samstar_recipe"
-"""Under this key a Labels layer's metadata holds its recipe."""
+"""Key of the recipe in the metadata of a Labels layer."""
 
 PREVIEW_NAME = "SAM* preview"
 OUTLINE_NAME = "SAM* outline"
 COMPARISON_NAME = "SAM* comparison"
 TEMPORARY = (PREVIEW_NAME, OUTLINE_NAME, COMPARISON_NAME)
-"""Layers that the plugin replaces as it likes; all others are the user's."""
+"""Layers that the plugin adds, changes and removes; all others belong to the user."""
 
-COLOURS = {1: "#8f8f8f", 2: "#f2c14e", 3: "#e0605a", 4: "#5fc36b"}
-"""Of a comparison: the same, changed, lost, gained."""
+COMPARISON_COLOURS = {1: "#8f8f8f", 2: "#f2c14e", 3: "#e0605a", 4: "#5fc36b"}
+"""By the values of `Comparison.picture`: the same, changed, lost, gained."""
 
 OUTLINE_COLOUR = "#ffffff"
 OUTLINE_WIDTH = 2  # px
 
 
 class LayerWriter:
-    """Shows temporary layers, and turns the preview into a Labels layer of the user's own.
+    """Shows temporary layers, and writes the preview into Labels layers of the user.
 
-    `hidden` is emitted when there may be a layer to `retire` after a while.
+    Attributes
+    ----------
+    placement : Placement, optional
+        The segmented plane.
+    layer_hidden : Signal
+        Emitted when `remove_hidden_layer` may have something to remove after a while.
     """
 
     layer_hidden = Signal()
@@ -53,41 +58,47 @@ class LayerWriter:
         self._history = history
         self._applied: weakref.ref[Labels] | None = None
         self.placement: Placement | None = None
-        self._draws: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._outline_users: weakref.WeakSet[Any] = weakref.WeakSet()
 
     # --- temporary layers ---------------------------------------------------------------------
 
     def preview(self, labels: NDArray[np.int32], reveal: bool = True) -> None:
-        """Show labels (H, W) in the temporary layer, which is made where it is missing."""
-        self._show(PREVIEW_NAME, labels, opacity=0.6)
+        """Show labels (H, W) in the preview layer, which is added if it is missing."""
+        self._update_layer(PREVIEW_NAME, labels, opacity=0.6)
         self.hide(COMPARISON_NAME, OUTLINE_NAME)
         if reveal:
             self._set_visible(PREVIEW_NAME, True)
 
     def compare(self, picture: NDArray[np.uint8]) -> None:
         """Show a `Comparison.picture` (H, W) instead of the preview."""
-        self._show(COMPARISON_NAME, picture, opacity=0.7, colormap=_colours(COLOURS))
+        colormap = _colormap(COMPARISON_COLOURS)
+        self._update_layer(COMPARISON_NAME, picture, opacity=0.7, colormap=colormap)
         self._set_visible(COMPARISON_NAME, True)
         self._set_visible(PREVIEW_NAME, False)
 
     def outline(self, mask: NDArray[np.bool_] | None, at: Placement | None = None) -> None:
-        """Draw the outline of a mask (H, W) over everything; None takes it away.
+        """Show the outline of a mask (H, W) on top of all layers; None hides it.
 
-        It lies on the segmented plane, unless `at` says otherwise.
+        Parameters
+        ----------
+        mask : bool ndarray of shape (H, W), optional
+        at : Placement, optional
+            Plane of the outline; the segmented plane by default.
         """
         if mask is None:
             self.hide(OUTLINE_NAME)
             return
-        # Not napari's own contour: that takes it longer than all else that a click needs here.
+        # Faster than napari's own contour, which takes longer than all other work of a click.
         line = rim(mask, OUTLINE_WIDTH).astype(np.uint8)
-        self._show(OUTLINE_NAME, line, at, opacity=1, colormap=_colours({1: OUTLINE_COLOUR}))
+        colormap = _colormap({1: OUTLINE_COLOUR})
+        self._update_layer(OUTLINE_NAME, line, at, opacity=1, colormap=colormap)
         self._set_visible(OUTLINE_NAME, True)
 
     def hide(self, *names: str) -> None:
-        """Take temporary layers off the canvas, and later out of the list.
+        """Hide temporary layers; `remove_hidden_layer` removes them later.
 
-        To add one again takes napari ten times as long as to show one that is there, so it stays
-        for a while, and an outline as long as a panel `draws` it.
+        Adding a layer takes napari ten times as long as showing a hidden one, so it is kept for a
+        while, and the outline as long as a panel uses it (`set_outline_user`).
         """
         for name in names:
             if self.visible_layer(name) is not None:
@@ -97,19 +108,19 @@ class LayerWriter:
                 self.layer_hidden.emit()
 
     def set_outline_user(self, panel: object, active: bool) -> None:
-        """Note whether a panel draws outlines; without any the layer is not kept at hand."""
-        if on:
-            self._draws.add(who)
+        """Set whether a panel shows outlines; the hidden outline layer is kept while one does."""
+        if active:
+            self._outline_users.add(panel)
         else:
-            self._draws.discard(who)
+            self._outline_users.discard(panel)
             self.layer_hidden.emit()
 
     def remove_hidden_layer(self) -> None:
-        """Remove what was hidden long enough, one layer at a time."""
-        names = (COMPARISON_NAME,) if self._draws else (COMPARISON_NAME, OUTLINE_NAME)
+        """Remove one hidden layer, and emit `layer_hidden` because there may be another."""
+        names = (COMPARISON_NAME,) if self._outline_users else (COMPARISON_NAME, OUTLINE_NAME)
         hidden = [x for name in names if (x := self._find(name)) is not None and not x.visible]
         if hidden:
-            self._take_out(hidden[0])
+            self._remove_from_viewer(hidden[0])
             self.layer_hidden.emit()
 
     def remove_temporary_layers(self) -> None:
@@ -120,7 +131,7 @@ class LayerWriter:
                 viewer.layers.remove(layer)
 
     def visible_layer(self, name: str) -> Labels | None:
-        """Return a temporary layer that is on show, None where it is not."""
+        """Return a temporary layer if it is visible, else None."""
         layer = self._find(name)
         return layer if layer is not None and layer.visible else None
 
@@ -131,42 +142,42 @@ class LayerWriter:
         found = [x for x in viewer.layers if isinstance(x, Labels) and x.name == name]
         return found[0] if found else None
 
-    def _show(
-        self, name: str, labels: NDArray[Any], at: Placement | None = None, **look: Any
-    ) -> Labels | None:
+    def _update_layer(
+        self, name: str, labels: NDArray[Any], at: Placement | None = None, **style: Any
+    ) -> None:
+        """Set the labels of a temporary layer; replace it if its shape or position differs."""
         viewer, placement = self._viewer(), at or self.placement
         if viewer is None or placement is None:
-            return None
+            return
         data = placement.expand(labels)
         layer = self._find(name)
-        if layer is not None and layer.data.shape == data.shape and lies_at(layer, placement):
+        if layer is not None and layer.data.shape == data.shape and placement.matches(layer):
             layer.data = data
-            return layer
+            return
         if layer is not None:
             viewer.layers.remove(layer)
-        layer = Labels(data, name=name, **look, **placement.transform)
+        layer = Labels(data, name=name, **style, **placement.transform)
         layer.editable = False
         selected = viewer.layers.selection.active
         viewer.add_layer(layer)
         if selected is not None:
-            viewer.layers.selection.active = selected  # the user did not ask for another layer
-        return layer
+            viewer.layers.selection.active = selected  # adding a layer selects it
 
     def _set_visible(self, name: str, visible: bool) -> None:
         layer = self._find(name)
         if layer is not None and layer.visible != visible:
             layer.visible = visible
 
-    # --- layers of the user's own -------------------------------------------------------------
+    # --- layers of the user -------------------------------------------------------------------
 
     @property
     def applied(self) -> Labels | None:
-        """The layer that `apply` wrote last on this plane, while it is in the viewer."""
+        """The layer that `apply` wrote last, None if it is not in the viewer."""
         layer = self._applied() if self._applied is not None else None
         return layer if layer is not None and self.contains(layer) else None
 
     def replaceable(self) -> list[Labels]:
-        """Return the user's Labels layers that have the shape of the plane."""
+        """Return the user's Labels layers that have the shape of the preview."""
         viewer, placement = self._viewer(), self.placement
         if viewer is None or placement is None:
             return []
@@ -183,9 +194,16 @@ class LayerWriter:
     def apply(
         self, labels: NDArray[np.int32], recipe: dict[str, Any], into: Labels | None = None
     ) -> Labels | None:
-        """Add a Labels layer that carries the recipe, or replace the objects of `into`.
+        """Add a Labels layer with the recipe in its metadata, or replace the objects of `into`.
 
-        Both can be undone.
+        Both can be undone. Returns the layer, None if there is no segmented plane.
+
+        Parameters
+        ----------
+        labels : int32 ndarray of shape (H, W)
+        recipe : dict
+        into : Labels, optional
+            Ignored if its shape is not that of the plane.
         """
         placement = self.placement
         if self._viewer() is None or placement is None:
@@ -206,18 +224,27 @@ class LayerWriter:
         return layer
 
     def contains(self, layer: Layer) -> bool:
-        """Return whether the viewer has `layer`."""
+        """Return whether `layer` is in the viewer."""
         viewer = self._viewer()
         return viewer is not None and layer in viewer.layers
 
     def add(self, layer: Labels, text: str) -> None:
-        """Add a layer as a step that can be undone; undone, it is kept for a redo."""
+        """Add a layer as an action that can be undone and redone; `text` names the action."""
         self._history.do(Action(text, partial(self._insert, layer), partial(self._remove, layer)))
 
     def paint_pinned(self, mask: NDArray[np.bool_], pinned: list[Any]) -> Action | None:
-        """Return the step that paints an object (H, W) into the applied layer.
+        """Return the action that adds a pinned object to the applied layer; it is not done yet.
 
-        None where there is no such layer.
+        Parameters
+        ----------
+        mask : bool ndarray of shape (H, W)
+        pinned : list
+            All pinned objects, for the recipe of the layer.
+
+        Returns
+        -------
+        Action or None
+            None if there is no applied layer.
         """
         layer, placement = self.applied, self.placement
         if layer is None or placement is None:
@@ -239,11 +266,11 @@ class LayerWriter:
             self._set_visible(PREVIEW_NAME, False)
 
     def _remove(self, layer: Layer) -> None:
-        if self._take_out(layer):
+        if self._remove_from_viewer(layer):
             self._set_visible(PREVIEW_NAME, True)
 
-    def _take_out(self, layer: Layer) -> bool:
-        """Remove a layer; returns whether it was there."""
+    def _remove_from_viewer(self, layer: Layer) -> bool:
+        """Remove a layer; returns whether it was in the viewer."""
         viewer = self._viewer()
         if viewer is None or layer not in viewer.layers:
             return False
@@ -253,34 +280,23 @@ class LayerWriter:
 
 
 def _with_recipe(layer: Labels, edit: Edit, recipe: dict[str, Any], text: str = "") -> Action:
-    """Return the step that makes `edit` and gives the layer a recipe."""
-    known = weakref.ref(layer)
-    before = dict(layer.metadata)  # the layer keeps one dict and refills it
+    """Return the action that applies `edit` and sets the layer's recipe."""
+    reference = weakref.ref(layer)
+    before = dict(layer.metadata)  # a copy: napari refills the same dict
 
-    def put(metadata: dict[str, Any], change: Callable[[], None]) -> None:
-        target = known()
+    def change(metadata: dict[str, Any], apply: Callable[[], None]) -> None:
+        target = reference()
         if target is not None:
             target.metadata = metadata
-            change()
+            apply()
 
     return Action(
         text,
-        partial(put, before | {RECIPE_KEY: recipe}, edit.redo),
-        partial(put, before, edit.undo),
+        partial(change, before | {RECIPE_KEY: recipe}, edit.redo),
+        partial(change, before, edit.undo),
     )
 
 
-def _colours(colours: Mapping[int, str]) -> DirectLabelColormap:
+def _colormap(colours: Mapping[int, str]) -> DirectLabelColormap:
     nothing: list[int | None] = [None, 0]
     return DirectLabelColormap(color_dict=dict.fromkeys(nothing, "transparent") | dict(colours))
-
-
-def lies_at(layer: Labels, placement: Placement) -> bool:
-    """Return whether a layer lies where a plane does."""
-    there = placement.transform
-    return bool(
-        np.allclose(layer.translate, there["translate"])
-        and np.allclose(layer.scale, there["scale"])
-        and np.allclose(layer.affine.affine_matrix, there["affine"])
-        and np.allclose(layer.rotate, there["rotate"])
-    )

@@ -1,4 +1,4 @@
-"""Planes out of napari layers, and where they lie; what goes back in is `_writer`'s."""
+"""Planes of napari layers and their position; `layer_writer` adds and changes layers."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a plane of an image layer lies in the world, so that labels lie there too.
+    """Position of one plane of an image layer in world coordinates.
 
     Attributes
     ----------
     name : str
-        Of the image layer.
+        Name of the image layer.
     plane : tuple of int
         Index of the plane along the axes before (row, col).
     transform : dict
-        Keyword arguments for a layer with as many axes as the image.
+        Keyword arguments that put a layer with the image's number of axes on this plane.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Placement:
 
     @property
     def stack_transform(self) -> dict[str, Any]:
-        """Keyword arguments for a layer with all planes of the image."""
+        """Keyword arguments for a layer that has all planes of the image."""
         linear = Affine(
             scale=self.transform["scale"],
             rotate=self.transform["rotate"],
@@ -66,25 +66,35 @@ class Placement:
         corner = np.array([*self.plane, 0, 0], dtype=float)
         return self.transform | {"translate": self.transform["translate"] - linear @ corner}
 
+    def matches(self, layer: Labels) -> bool:
+        """Return whether a layer has the position and pixel size of the plane."""
+        own = self.transform
+        return bool(
+            np.allclose(layer.translate, own["translate"])
+            and np.allclose(layer.scale, own["scale"])
+            and np.allclose(layer.affine.affine_matrix, own["affine"])
+            and np.allclose(layer.rotate, own["rotate"])
+        )
+
     def world_to_plane(self, world: Any) -> NDArray[np.float64]:
-        """Return a world position in px of the plane: (0, ..., row, col) if it lies on it."""
-        there = self.transform
+        """Convert a world position to px of the plane: (0, ..., row, col) if it is on the plane."""
         ndim = len(self.plane) + 2
         names = ("scale", "rotate", "shear", "translate")
-        own = Affine(**{name: there[name] for name in names}, ndim=ndim)
-        whole = Affine(affine_matrix=there["affine"]).inverse
-        return np.asarray(own.inverse(whole(np.asarray(world, dtype=float)[-ndim:])))
+        data_to_physical = Affine(**{name: self.transform[name] for name in names}, ndim=ndim)
+        physical_to_world = Affine(affine_matrix=self.transform["affine"])
+        physical = physical_to_world.inverse(np.asarray(world, dtype=float)[-ndim:])
+        return np.asarray(data_to_physical.inverse(physical))
 
     def world_to_pixel(self, world: Any) -> tuple[int, int] | None:
-        """Return the (row, col) of the plane's pixel at a position in the world.
+        """Return the plane's pixel (row, col) at a world position.
 
-        None where the position lies on another plane of the stack.
+        None if the position is on another plane of the stack.
         """
         *ahead, row, col = np.floor(self.world_to_plane(world) + 0.5).astype(int).tolist()
         return None if any(ahead) else (row, col)
 
     def expand(self, labels: NDArray[Any]) -> NDArray[Any]:
-        """Give (H, W) labels the axes of the image, each of length one."""
+        """Reshape labels (H, W) to the image's number of axes: (1, ..., H, W)."""
         return labels.reshape((1,) * len(self.plane) + labels.shape)
 
 
@@ -94,12 +104,29 @@ def image_layers(viewer: napari.Viewer) -> list[Image]:
 
 
 def shown_plane(layer: Image | Labels, viewer: napari.Viewer) -> tuple[int, ...]:
-    """Return the index of the plane of `layer` that the viewer shows."""
+    """Return the index of the plane of `layer` that the viewer displays, () for a 2D layer."""
     sizes = leading_shape(layer)
     if not sizes:
         return ()
-    at = layer.world_to_data(viewer.dims.point[-layer.ndim :])[: len(sizes)]
-    return tuple(int(np.clip(round(x), 0, n - 1)) for x, n in zip(at, sizes, strict=True))
+    return _plane_at(layer, viewer.dims.point[-layer.ndim :])
+
+
+def labels_plane(labels: Labels, image: Image) -> tuple[int, ...] | None:
+    """Return the plane of a stack that labels are on; None if they cover the whole image."""
+    leading = leading_shape(image)
+    if not leading or labels.data.shape[:-2] == leading:
+        return None
+    return _plane_at(image, labels.data_to_world((0,) * labels.ndim))
+
+
+def labels_fit_image(labels: Labels, image: Image) -> bool:
+    """Return whether labels have the shape of an image, or of one plane of it."""
+    whole = image.data[0].shape if image.multiscale else image.data.shape
+    rows, cols = whole[-3:-1] if image.rgb else whole[-2:]
+    leading = labels.data.shape[:-2]
+    return labels.data.shape[-2:] == (rows, cols) and (
+        leading == leading_shape(image) or all(n == 1 for n in leading)
+    )
 
 
 def source_of(layer: Image, plane: tuple[int, ...], mapping: ImageMapping) -> Source:
@@ -111,7 +138,7 @@ def source_of(layer: Image, plane: tuple[int, ...], mapping: ImageMapping) -> So
 
 
 def pixel_size(layer: Image | Labels) -> tuple[tuple[float, float] | None, str]:
-    """Return the pixel's (row, col) size and its unit, or (None, "px") where it has none."""
+    """Return the (row, col) size of a pixel and its unit, (None, "px") if it is not calibrated."""
     unit = f"{layer.units[-1]:~}"
     if unit in ("pixel", "px", "") or layer.units[-1] != layer.units[-2]:
         return None, "px"
@@ -123,3 +150,10 @@ def leading_shape(layer: Image | Labels) -> tuple[int, ...]:
     """Return the lengths of the axes before (row, col)."""
     data = layer.data[0] if layer.multiscale else layer.data
     return tuple(int(n) for n in data.shape[: layer.ndim - 2])
+
+
+def _plane_at(layer: Image | Labels, world: Any) -> tuple[int, ...]:
+    """Return the index of the plane of a layer that is nearest to a world position."""
+    sizes = leading_shape(layer)
+    at = layer.world_to_data(world)[: len(sizes)]
+    return tuple(int(np.clip(round(x), 0, n - 1)) for x, n in zip(at, sizes, strict=True))

@@ -1,4 +1,4 @@
-"""CanvasListener to a viewer's canvas for a while."""
+"""Objects that listen to a viewer's canvas while they are enabled."""
 
 from __future__ import annotations
 
@@ -11,47 +11,48 @@ if TYPE_CHECKING:
 
 
 class CanvasListener:
-    """Something that is switched on and off, and keeps no viewer alive.
+    """Base class; keeps only a weak reference to the viewer.
 
     Attributes
     ----------
-    on : bool
+    enabled : bool
     """
 
     def __init__(self, viewer: napari.Viewer) -> None:
         self._viewer = weakref.ref(getattr(viewer, "__wrapped__", viewer))
-        self.on = False
+        self.enabled = False
 
     def set_enabled(self, enabled: bool) -> None:
         """Start or stop listening."""
         viewer = self._viewer()
-        if viewer is None or on == self.on:
+        if viewer is None or enabled == self.enabled:
             return
-        self.on = on
-        if on:
-            self._start(viewer)
+        self.enabled = enabled
+        if enabled:
+            self._connect(viewer)
         else:
-            self._stop(viewer)
+            self._disconnect(viewer)
 
-    def _start(self, viewer: napari.Viewer) -> None:
+    def _connect(self, viewer: napari.Viewer) -> None:
         raise NotImplementedError
 
-    def _stop(self, viewer: napari.Viewer) -> None:
+    def _disconnect(self, viewer: napari.Viewer) -> None:
         raise NotImplementedError
 
 
 class MouseListener(CanvasListener):
-    """Calls `_on_press` with the viewer and the event when a button goes down on the canvas."""
+    """Calls `_on_press` with the viewer and the event when a button is pressed on the canvas."""
 
-    def _start(self, viewer: napari.Viewer) -> None:
+    def _connect(self, viewer: napari.Viewer) -> None:
         viewer.mouse_drag_callbacks.append(self._on_press)
         active = viewer.layers.selection.active
         if active is not None and hasattr(active, "mode"):
-            active.mode = "pan_zoom"  # a click must not paint as well
+            active.mode = "pan_zoom"  # the active layer must not use the click as well
 
-    def _stop(self, viewer: napari.Viewer) -> None:
+    def _disconnect(self, viewer: napari.Viewer) -> None:
         if self._on_press in viewer.mouse_drag_callbacks:
             viewer.mouse_drag_callbacks.remove(self._on_press)
 
     def _on_press(self, _: Any, event: Any) -> Generator[None, None, None]:
+        """Handle one press; a generator, which napari advances until the button is released."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Recipe files that are dropped on napari."""
+"""Reader of recipe files that are dropped on napari."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ LayerData = list[tuple[None]]
 
 
 def recipe_reader(path: str | list[str]) -> Callable[[Any], LayerData] | None:
-    """Return the reader of `*.samstar.json` files, None for any other file."""
+    """Return the reader of a `*.samstar.json` file, None for any other file."""
     if isinstance(path, list) or not str(path).endswith(SUFFIX):
         return None
     return _load
 
 
 def _load(path: str | list[str]) -> LayerData:
-    """Set the panels of the current viewer as the recipe says; adds no layer."""
+    """Set the panels of the current viewer as in the recipe; adds no layer."""
     viewer = napari.current_viewer()
     if viewer is not None:
         try:
