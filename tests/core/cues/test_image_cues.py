@@ -17,7 +17,7 @@ def dice(a, b):
 
 
 @pytest.mark.parametrize("bright", [True, False])
-def test_foreground_and_polarity(bright):
+def test_foreground_and_polarity_of_discs(bright):
     cues = image_cues(gray_of(DISCS) if bright else 255 - gray_of(DISCS))
     assert cues.polarity == ("bright" if bright else "dark")
     assert dice(cues.foreground, UNION) > 0.95
@@ -25,21 +25,21 @@ def test_foreground_and_polarity(bright):
     assert cues.component_areas.sum() == cues.foreground.sum()
 
 
-def test_uneven_illumination_is_no_foreground():
+def test_uneven_illumination_is_not_foreground():
     shade = np.linspace(0, 70, 256)[None, :, None]
     image = np.clip(gray_of(DISCS, level=150) + shade, 0, 255).astype(np.uint8)
     assert dice(image_cues(image).foreground, UNION) > 0.9
 
 
 @pytest.mark.parametrize("radius", [20, 40, 60])
-def test_a_large_object_does_not_bend_the_background(radius):
+def test_a_large_object_is_not_taken_for_illumination(radius):
     big = disc((160, 160), 80, 80, radius)
     assert dice(image_cues(gray_of([big]), "bright").foreground, big) > 0.9
 
 
 @pytest.mark.parametrize("blur", [0.0, 1.2])
 @pytest.mark.parametrize("radius", [4, 8, 11])
-def test_one_blob_for_each_disc(radius, blur):
+def test_one_blob_per_disc(radius, blur):
     discs = [disc(SHAPE, r, c, radius) for r in range(24, 240, 32) for c in range(24, 240, 32)]
     image = ndi.gaussian_filter(gray_of(discs), (blur, blur, 0))
     blobs = image_cues(image).blobs
@@ -47,12 +47,12 @@ def test_one_blob_for_each_disc(radius, blur):
     assert np.median(blobs[:, 2]) == pytest.approx(2 * radius, rel=0.35)
 
 
-def test_the_rim_of_a_large_object_is_no_row_of_blobs():
+def test_the_border_of_a_large_object_gives_no_blobs():
     pair = [disc(SHAPE, 90, 128, 60), disc(SHAPE, 200, 60, 30)]
     assert len(image_cues(gray_of(pair)).blobs) <= 4
 
 
-def test_edges_lie_on_outlines_and_not_in_noise():
+def test_edges_are_on_outlines_and_not_in_noise():
     cues = image_cues(gray_of(DISCS))
     rim = UNION & ~ndi.binary_erosion(UNION)
     assert cues.edges[rim].mean() > 0.98
@@ -62,7 +62,7 @@ def test_edges_lie_on_outlines_and_not_in_noise():
     assert image_cues(np.repeat(noise[..., None], 3, axis=2)).edges.mean() < 0.05
 
 
-def test_a_touching_seam_is_an_edge():
+def test_the_seam_between_touching_objects_is_an_edge():
     pair = [rectangle(SHAPE, 90, c, 150, c + 60) for c in (60, 120)]
     image = gray_of(pair)
     image[90:150, 119:121] = 90
@@ -70,7 +70,7 @@ def test_a_touching_seam_is_an_edge():
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (9, 200), (31, 17)])
-def test_small_and_empty_images_have_facts(shape):
+def test_small_and_empty_images_have_cues(shape):
     rng = np.random.default_rng(0)
     for image in (np.zeros((*shape, 3), np.uint8), rng.integers(0, 255, (*shape, 3), np.uint8)):
         cues = image_cues(image)

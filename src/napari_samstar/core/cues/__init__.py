@@ -1,1 +1,1 @@
-"""What is known of an image without SAM: foreground, edges, blobs."""
+"""Cues: estimates of foreground, edges and blobs from the image, independent of SAM."""

@@ -1,4 +1,4 @@
-"""Noise, and the intensity edges that stand out of it."""
+"""Estimate of the noise, and detection of intensity edges above it."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ if TYPE_CHECKING:
     from napari_samstar.core.masks.store import Bool
 
 Gray = NDArray[np.float32]
+"""Intensities 0 to 1, shape (H, W)."""
 
 
-def edges_of(gray: Gray) -> Bool:
-    """Return Canny edges above the noise, one pixel wide.
+def detect_edges(gray: Gray) -> Bool:
+    """Return Canny edges above the noise, one pixel wide: bool, shape (H, W).
 
-    White noise of deviation s gives a Gaussian gradient (scale sigma) of deviation
-    s / (sigma^2 sqrt(8 pi)) per axis; an edge must stand out of that and of the image's bulk.
+    White noise of standard deviation s gives a Gaussian gradient (scale sigma) of standard
+    deviation s / (sigma^2 sqrt(8 pi)) per axis. The upper threshold is six times that, or the 0.8
+    quantile of the gradient magnitude if that is higher.
     """
     sigma = 1.5
-    noise = noise_of(gray) / (sigma**2 * np.sqrt(8 * np.pi))
+    noise = noise_level(gray) / (sigma**2 * np.sqrt(8 * np.pi))
     slope = ndi.gaussian_gradient_magnitude(gray, sigma)
     high = max(6 * noise, float(np.quantile(slope, 0.8)))
     if high <= 0:
         return np.zeros(gray.shape, dtype=bool)
-    # Canny's thresholds apply to an unnormalised Sobel magnitude, 8 times the slope per pixel.
+    # Canny's thresholds are of an unnormalised Sobel magnitude, 8 times the slope per pixel.
     thin = feature.canny(gray, sigma, low_threshold=4 * high, high_threshold=8 * high)
     return np.asarray(thin, dtype=bool)
 
 
-def noise_of(image: Gray) -> float:
-    """Return the deviation of white noise by the finest diagonal wavelet detail.
+def noise_level(image: Gray) -> float:
+    """Return the standard deviation of white noise, from the finest diagonal wavelet detail.
 
-    Median of its size over 0.6745 (Donoho and Johnstone, Biometrika 1994). Exact zeros come from
-    clipped or painted regions and are left out; without any detail the noise is 0.
+    The median absolute coefficient over 0.6745 (Donoho and Johnstone, Biometrika 1994). Exact zeros
+    come from saturated or synthetic regions and are left out; if all are 0, the noise is 0.
     """
     _, (_, _, detail) = pywt.dwt2(image, "db2")
     sizes = np.abs(detail[detail != 0])
