@@ -11,7 +11,7 @@ from napari_samstar.core.errors import UserError
 from napari_samstar.core.rewards.expectations import EXPECTED
 from napari_samstar.core.rewards.presets import PRESETS
 from napari_samstar.widgets.forms.examples import Examples
-from napari_samstar.widgets.forms.goal_form import OWN
+from napari_samstar.widgets.forms.goal_form import CUSTOM
 from napari_samstar.widgets.viewer.layers import Placement
 from tests.widgets.hand import Hand
 
@@ -28,7 +28,7 @@ def test_presets_set_the_weights_and_moving_one_makes_them_ones_own(panels: Any)
         assert form.preset_box.currentData() == name
     slider = next(iter(form.weights.values()))
     slider.setValue(2.7)
-    assert form.preset_box.currentText() == OWN
+    assert form.preset_box.currentText() == CUSTOM
 
 
 def test_sizes_are_typed_measured_and_marked(segmented: Any, qtbot: Any) -> None:
@@ -115,4 +115,4 @@ def test_good_examples_are_what_the_search_goes_after(segmented: Any, qtbot: Any
     assert preset.currentData() == "balanced"
     tune.goal_form.weights["contrast"].setValue(2.5)
     examples.toggle(at, layer.data == 1)
-    assert preset.currentText() == OWN, "weights of one's own stay"
+    assert preset.currentText() == CUSTOM, "weights of one's own stay"

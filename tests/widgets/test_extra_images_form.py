@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_samstar.widgets.forms.extra_images_form import HOLD, TUNE
+from napari_samstar.widgets.forms.extra_images_form import HOLD_OUT, TUNE
 from tests.widgets.conftest import discs, wait_until_idle
 
 IDLE = 240_000
@@ -42,7 +42,7 @@ def test_planes_and_images_are_chosen_and_mistakes_are_said(stack: Any) -> None:
     assert list(form.choices) == ["another"]
     form.tuned_field.setText("0-1")
     form.held_field.setText("3")
-    form.choices["another"].setCurrentText(HOLD)
+    form.choices["another"].setCurrentText(HOLD_OUT)
     found = form.others()
     assert [(o.source.name, o.held_out) for o in found] == [
         ("stack, plane 0", False), ("stack, plane 3", True), ("another", True),

@@ -85,7 +85,7 @@ def test_front_axes_comparison_and_export(tuned: Any, qtbot: Any, tmp_path: Any)
     QTest.mouseMove(panel.plot.viewport(), QPoint(2, 2))
     qtbot.waitUntil(lambda: panel.plot.toolTip() == "", timeout=5_000)
 
-    panel.curve_drawer.expand(animate=False)
+    panel.curve_section.expand(animate=False)
     panel._draw_curve()
     np.testing.assert_allclose(
         panel.curve.curve.getData()[1], hypervolume_by_generation(front.trials, front.goal)
@@ -131,10 +131,10 @@ def test_a_weight_of_a_hidden_reward_counts_and_the_drawer_tells_how_many(panels
     form = panels.tune.goal_form
     shown = [name for name, weight in form.goal().weights.items() if weight > 0]
     hidden = [name for name in REWARDS if name not in shown]
-    assert form._drawer.isHidden() == (not hidden)
+    assert form._section.isHidden() == (not hidden)
     goal = form.goal()
     form.show_goal(type(goal)({"coverage": 2.0}, goal.objectives))
-    assert f"({len(REWARDS) - 1})" in form._drawer.text()
+    assert f"({len(REWARDS) - 1})" in form._section.text()
     form.weights["boundary"].setValue(1.5)
     assert panels.tune.controller.session.goal.weights["boundary"] == 1.5
 

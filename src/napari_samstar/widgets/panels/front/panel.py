@@ -103,9 +103,9 @@ class FrontPanel(Panel):
     def _build_curve(self) -> None:
         self.curve = CurvePlot()
         tip = "Where the curve is flat, more settings to try will help little."
-        self.curve_drawer = CollapsibleSection("How the search went", tip, self.curve)
-        self.curve_drawer.toggled.connect(self._draw_curve)
-        self.column.addWidget(self.curve_drawer)
+        self.curve_section = CollapsibleSection("How the search went", tip, self.curve)
+        self.curve_section.toggled.connect(self._draw_curve)
+        self.column.addWidget(self.curve_section)
 
     # --- what the user does ---------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ class FrontPanel(Panel):
 
     def _draw_curve(self, *_: Any) -> None:
         front = self.controller.session.front
-        if front is None or not self.curve_drawer.isExpanded():
+        if front is None or not self.curve_section.isExpanded():
             self.curve.curve.setData([], [])
             return
         from napari_samstar.core.tuning.front import hypervolume_by_generation
