@@ -1,4 +1,4 @@
-"""What the user knows about the objects: sizes in physical units, shapes, good examples."""
+"""What the user knows about the objects: sizes, shapes, and layers with good or true objects."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ NONE = "none"
 MARKS = {
     "examples": (
         "Good examples",
-        "A Labels layer with some good objects: masks should look like these.",
+        "A Labels layer with good objects. Masks should be like these.",
     ),
     "annotations": (
         "True objects",
-        "A Labels layer with the true objects of a part of the image: masks should be these.",
+        "A Labels layer with the true objects of a part of the image.",
     ),
 }
 
 
 class ExpectationForm(QWidget):
-    """A field for each expectation; an empty one means that nothing is known.
+    """A field for each expectation; an empty field means that it is not known.
 
     Attributes
     ----------
@@ -45,24 +45,26 @@ class ExpectationForm(QWidget):
     unit_box : QComboBox
         Unit of the lengths.
     measure_button : QPushButton
-        Two clicks on the canvas fill the length that was edited last.
+        While it is checked, two clicks on the canvas fill the length that was edited last.
+    mark_boxes : dict of str to QComboBox
+        Choices of Labels layers, by the keys of `MARKS`.
     examples_changed : callable, optional
-        Called when a layer of good examples is chosen or is gone.
+        Called when a layer of good examples is chosen or removed.
     """
 
     def __init__(self, panel: Panel) -> None:
         super().__init__()
         self._panel = panel
-        self._start: Any = None
-        self._made: list[str] = []
-        self._target = "diameter"
+        self._first_point: Any = None
+        self._example_layers: list[str] = []
+        self._measured_field = "diameter"
         self.fields: dict[str, QLineEdit] = {}
         self.unit_box = combo("The unit of these lengths.", ["px"])
         self.measure_button = QPushButton("Measure on the image")
         self.measure_button.setCheckable(True)
         self.measure_button.setToolTip(
-            "Click on one side of an object, then on the other: the distance goes into the length "
-            "that you edited last."
+            "Click on both sides of an object: the distance goes into the length that you edited "
+            "last."
         )
         viewer = panel.viewer()
         assert viewer is not None
@@ -71,16 +73,16 @@ class ExpectationForm(QWidget):
         self.hint = note()
         self.mark_boxes = {name: combo(tip, [NONE]) for name, (_, tip) in MARKS.items()}
         self.examples_changed: Callable[[], None] | None = None
-        self.mark_boxes["examples"].currentIndexChanged.connect(self._tell)
+        self.mark_boxes["examples"].currentIndexChanged.connect(self._notify)
         self._lay_out()
         for event in ("inserted", "removed", "renamed"):
             panel.listen(getattr(viewer.layers.events, event), self._refresh_layers)
-        panel.listen(panel.controller.session.events.segmented, self._on_session_segmented)
+        panel.listen(panel.controller.session.events.result, self._on_session_result)
         panel.seen_changed.connect(self._on_seen_changed)
         clicks = self._clicks
         self.destroyed.connect(lambda: clicks.set_enabled(False))
         self._refresh_layers()
-        self._on_session_segmented()
+        self._on_session_result()
 
     def _lay_out(self) -> None:
         grid = QGridLayout(self)
@@ -89,11 +91,11 @@ class ExpectationForm(QWidget):
         for k, (name, about) in enumerate(EXPECTED.items()):
             label, field = QLabel(about.label), QLineEdit()
             field.setPlaceholderText("not known")
-            field.setValidator(_up_to(about.high))
+            field.setValidator(_range_validator(about.high))
             accept_decimal_comma(field)
             field.setMinimumWidth(60)
             if about.kind == "length":
-                field.textEdited.connect(lambda _, name=name: self._aim_at(name))
+                field.textEdited.connect(lambda _, name=name: self._set_measured_field(name))
             for widget in (label, field):
                 widget.setToolTip(about.help)
             self.fields[name] = field
@@ -113,88 +115,89 @@ class ExpectationForm(QWidget):
             grid.addWidget(label, row + 2 + k, 0)
             grid.addWidget(self.mark_boxes[name], row + 2 + k, 1, 1, 3)
 
-    # --- what is known ------------------------------------------------------------------------
+    # --- values -------------------------------------------------------------------------------
 
     def expectations(self) -> Expectations:
-        """Return what was entered; UserError where a number makes no sense."""
+        """Return what was entered; UserError if a number is impossible."""
         values = {name: float(f.text()) for name, f in self.fields.items() if f.text().strip()}
         return Expectations(**values, unit=self.unit_box.currentText())
 
     def restore(self, expectations: Expectations) -> None:
-        """Enter what an earlier search was told."""
-        given = expectations.to_dict()
+        """Enter the expectations of an earlier search."""
+        values = expectations.to_dict()
         if self.unit_box.findText(expectations.unit) < 0:
             self.unit_box.addItem(expectations.unit)
         self.unit_box.setCurrentText(expectations.unit)
         for name, field in self.fields.items():
-            field.setText(f"{given[name]:.10g}" if name in given else "")
+            field.setText(f"{values[name]:.10g}" if name in values else "")
 
     def marks(self) -> Marks:
-        """Return the chosen layers' objects on the segmented plane."""
-        chosen = {name: self._marked(box.currentText()) for name, box in self.mark_boxes.items()}
+        """Return the objects of the chosen layers on the segmented plane."""
+        chosen = {
+            name: self._objects_of(box.currentText()) for name, box in self.mark_boxes.items()
+        }
         return Marks(**chosen)
 
     def has_examples(self) -> bool:
         """Return whether a layer of good examples is chosen."""
         return bool(self.mark_boxes["examples"].currentText() != NONE)
 
-    def _marked(self, name: str) -> Any:
+    def _objects_of(self, name: str) -> Any:
+        """Return the labels (H, W) of a layer on the segmented plane, None without a layer."""
         viewer, placement = self._panel.viewer(), self._panel.controller.layers.placement
         if viewer is None or placement is None or name == NONE or name not in viewer.layers:
             return None
         data = np.asarray(viewer.layers[name].data)
-        if data.ndim == len(placement.plane) + 2 and data.shape[: len(placement.plane)] != (
-            1,
-        ) * len(placement.plane):
+        n = len(placement.plane)
+        if data.ndim == n + 2 and data.shape[:n] != (1,) * n:
             return np.array(data[placement.plane])
         return data.reshape(data.shape[-2:]) if data.size == np.prod(data.shape[-2:]) else data
 
     # --- measuring ----------------------------------------------------------------------------
 
-    def _aim_at(self, name: str) -> None:
-        self._target = name
+    def _set_measured_field(self, name: str) -> None:
+        self._measured_field = name
 
     def _on_measure_toggled(self, on: bool) -> None:
-        self._start = None
+        self._first_point = None
         self._clicks.set_enabled(on)
-        where = EXPECTED[self._target].label
+        label = EXPECTED[self._measured_field].label
         self.hint.setText(
-            f"For <b>{where}</b>: click on one side of an object, then on the other." if on else ""
+            f"<b>{label}</b>: click on one side of an object, then on the other." if on else ""
         )
 
     def _on_canvas_clicked(self, event: Any) -> None:
         controller = self._panel.controller
-        segmented, placement = controller.session.segmented, controller.layers.placement
+        segmented, placement = controller.session.result, controller.layers.placement
         if segmented is None or placement is None:
             return
         at = placement.world_to_plane(event.position)[-2:]
-        if self._start is None:
-            self._start = at
+        if self._first_point is None:
+            self._first_point = at
             self.hint.setText("Now click on the other side.")
             return
         size = np.array(segmented.image.pixel_size or (1.0, 1.0))
-        length = float(np.linalg.norm((at - self._start) * size))
+        length = float(np.linalg.norm((at - self._first_point) * size))
         self.unit_box.setCurrentText(segmented.image.unit)
-        self.fields[self._target].setText(f"{length:.4g}")
+        self.fields[self._measured_field].setText(f"{length:.4g}")
         self.measure_button.setChecked(False)
         self.hint.setText(
-            f"{EXPECTED[self._target].label}: {length:.4g} {segmented.image.unit} measured."
+            f"{EXPECTED[self._measured_field].label}: {length:.4g} {segmented.image.unit} measured."
         )
 
-    # --- what happened ------------------------------------------------------------------------
+    # --- events -------------------------------------------------------------------------------
 
-    def _on_session_segmented(self, *_: Any) -> None:
-        segmented = self._panel.controller.session.segmented
+    def _on_session_result(self, *_: Any) -> None:
+        segmented = self._panel.controller.session.result
         self.measure_button.setEnabled(segmented is not None)
         if segmented is None:
             return
         unit = segmented.image.unit
         with QSignalBlocker(self.unit_box):
-            wanted = ["px", *([unit] if unit != "px" else [])]
             empty = not any(field.text() for field in self.fields.values())
             before = self.unit_box.currentText()
             self.unit_box.clear()
-            self.unit_box.addItems(list(dict.fromkeys([*wanted, before])))
+            self.unit_box.addItems(list(dict.fromkeys(["px", unit, before])))
             self.unit_box.setCurrentText(unit if empty else before)
 
     def _refresh_layers(self, *_: Any) -> None:
@@ -211,26 +214,26 @@ class ExpectationForm(QWidget):
                     box.setCurrentText(before)
         self._choose_examples([x.name for x in labels if holds_examples(x)])
 
-    def _choose_examples(self, made: list[str]) -> None:
-        """Choose examples that were pointed out since, unless the user has chosen others."""
-        box, new = self.mark_boxes["examples"], [n for n in made if n not in self._made]
-        self._made = made
+    def _choose_examples(self, names: list[str]) -> None:
+        """Choose a new layer of good examples, unless the user has chosen another."""
+        box, new = self.mark_boxes["examples"], [n for n in names if n not in self._example_layers]
+        self._example_layers = names
         if new and box.currentText() == NONE:
             box.setCurrentText(new[0])
         else:
-            self._tell()  # a layer that is gone takes its choice with it, without a signal
+            self._notify()  # the box sends no signal if its chosen layer was removed
 
-    def _tell(self, *_: Any) -> None:
+    def _notify(self, *_: Any) -> None:
         if self.examples_changed is not None:
             self.examples_changed()
 
     def _on_seen_changed(self, seen: bool) -> None:
-        """Stop listening to clicks where the fields cannot be seen."""
+        """Stop measuring when the panel is not seen any more."""
         if not seen:
             self.measure_button.setChecked(False)
 
 
-def _up_to(high: float) -> QDoubleValidator:
+def _range_validator(high: float) -> QDoubleValidator:
     validator = QDoubleValidator(0.0, high, 6)
     validator.setNotation(QDoubleValidator.Notation.StandardNotation)
     return validator

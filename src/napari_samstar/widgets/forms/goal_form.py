@@ -1,7 +1,8 @@
-"""What matters: a weight and an objective for each reward."""
+"""The goal of a search: a weight and an objective for each reward."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
@@ -15,47 +16,49 @@ from napari_samstar.widgets.forms.buttons import CollapsibleSection
 from napari_samstar.widgets.forms.numbers import accept_decimal_comma
 from napari_samstar.widgets.forms.shared import combo
 
-MOST_WEIGHT = 3.0
-OWN = "Weights of my own"
-ARROW = 54  # px, of a menu besides its text
+MAX_WEIGHT = 3.0
+CUSTOM = "Custom weights"
+COMBO_MARGIN = 54  # px, width of a combo box besides its text
 
 
 class GoalForm(QWidget):
-    """A row for each reward; those without weight wait in a drawer.
+    """A row for each reward; those without weight are in a collapsible section.
 
     Attributes
     ----------
-    weights, objectives : dict
-        The slider and the menu of each reward, by its name.
+    changed : callable, optional
+        Called when the user changes the goal.
+    weights, objectives : dict of str to QLabeledDoubleSlider, of str to QComboBox
+        By the reward's name.
     preset_box : QComboBox
-        Goals in words.
+        Choice of a preset.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.changed: Any = None
+        self.changed: Callable[[], None] | None = None
         self.weights: dict[str, QLabeledDoubleSlider] = {}
         self.objectives: dict[str, Any] = {}
         self._labels: dict[str, QLabel] = {}
         self._shown, self._hidden = QWidget(), QWidget()
-        self._drawer = CollapsibleSection(
+        self._section = CollapsibleSection(
             "More rewards",
-            "Everything else that can be asked for. A weight above 0 counts.",
+            "All other rewards. Those with a weight above 0 count.",
             self._hidden,
         )
-        self.preset_box = combo("A goal in words; the weights below follow.")
+        self.preset_box = combo("A preset sets the weights below.")
         for name, preset in PRESETS.items():
             self.preset_box.addItem(preset.label, name)
-            at = self.preset_box.count() - 1
-            self.preset_box.setItemData(at, preset.help, Qt.ItemDataRole.ToolTipRole)
-        self.preset_box.addItem(OWN, "")
+            row = self.preset_box.count() - 1
+            self.preset_box.setItemData(row, preset.help, Qt.ItemDataRole.ToolTipRole)
+        self.preset_box.addItem(CUSTOM, "")
         self.preset_box.activated.connect(self._on_preset_activated)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addWidget(self.preset_box)
         column.addWidget(self._shown)
-        column.addWidget(self._drawer)
+        column.addWidget(self._section)
         for part in (self._shown, self._hidden):
             grid = QGridLayout(part)
             grid.setContentsMargins(0, 0, 0, 0)
@@ -68,16 +71,16 @@ class GoalForm(QWidget):
     def _add_row(self, name: str) -> None:
         reward = REWARDS[name]
         slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
-        slider.setRange(0, MOST_WEIGHT)
+        slider.setRange(0, MAX_WEIGHT)
         slider.setSingleStep(0.1)
         slider.setDecimals(1)
         slider.setMinimumWidth(90)
         accept_decimal_comma(slider)
-        box = combo("The axis of the Pareto front that this counts towards.", OBJECTIVES)
-        # Qt reserves room for capitals; a panel this wide would leave none for the image.
+        box = combo("The axis of the Pareto front that this reward counts towards.", OBJECTIVES)
+        # By default Qt reserves the width of capital letters, too much beside an image.
         longest = max(box.fontMetrics().horizontalAdvance(text) for text in OBJECTIVES)
         box.setMinimumContentsLength(0)
-        box.setMinimumWidth(longest + ARROW)
+        box.setMinimumWidth(longest + COMBO_MARGIN)
         label = QLabel(reward.label)
         for widget in (label, slider):
             needs = f"\nNeeds {reward.needs}." if reward.needs else ""
@@ -87,14 +90,14 @@ class GoalForm(QWidget):
         box.currentIndexChanged.connect(self._on_changed)
 
     def goal(self) -> Goal:
-        """Return the goal as shown; UserError where all weights are 0."""
+        """Return the goal as shown; UserError if all weights are 0."""
         return Goal(
             {name: round(slider.value(), 2) for name, slider in self.weights.items()},
             {name: box.currentIndex() for name, box in self.objectives.items()},
         )
 
     def show_goal(self, goal: Goal) -> None:
-        """Show `goal`; its weighted rewards come first, the others go into the drawer."""
+        """Show `goal`; the rewards without weight go into the collapsible section."""
         for name, slider in self.weights.items():
             box = self.objectives[name]
             with QSignalBlocker(slider), QSignalBlocker(box):
@@ -108,42 +111,44 @@ class GoalForm(QWidget):
                 for column, widget in enumerate(widgets):
                     part.layout().addWidget(widget, row, column)
         self._show_preset(goal)
-        self._drawer.setText(f"More rewards ({len(others)})")
-        self._drawer.setVisible(bool(others))
+        self._section.setText(f"More rewards ({len(others)})")
+        self._section.setVisible(bool(others))
 
     def swap_preset(self, before: str, after: str) -> bool:
-        """Show the preset `after` where `before` is on show; returns whether it was."""
+        """Show the preset `after` if `before` is shown; returns whether it was."""
         swap = bool(self.preset_box.currentData() == before)
         if swap:
             self.show_goal(PRESETS[after].goal)
         return swap
 
     def _show_preset(self, goal: Goal) -> None:
-        """Name the preset that `goal` is, or say that it is none."""
-        same = [name for name, preset in PRESETS.items() if _alike(preset.goal, goal)]
-        self.preset_box.setCurrentIndex(self.preset_box.findData(same[0] if same else ""))
+        """Choose the preset that is equal to `goal`, or "Custom weights"."""
+        equal = [name for name, preset in PRESETS.items() if _same_goal(preset.goal, goal)]
+        self.preset_box.setCurrentIndex(self.preset_box.findData(equal[0] if equal else ""))
 
     def _on_preset_activated(self, _: int) -> None:
         preset = PRESETS.get(self.preset_box.currentData())
         if preset is not None:
             self.show_goal(preset.goal)
-            self._tell()
+            self._notify()
 
     def _on_changed(self) -> None:
         self.preset_box.setCurrentIndex(self.preset_box.findData(""))
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         if self.changed is not None:
             self.changed()
 
 
-def _alike(one: Goal, other: Goal) -> bool:
-    def facts(goal: Goal) -> dict[str, tuple[float, int]]:
+def _same_goal(one: Goal, other: Goal) -> bool:
+    """Return whether two goals have equal weights above 0, with equal objectives."""
+
+    def weighted(goal: Goal) -> dict[str, tuple[float, int]]:
         return {
             name: (weight, goal.objectives.get(name, REWARDS[name].objective))
             for name, weight in goal.weights.items()
             if weight > 0
         }
 
-    return facts(one) == facts(other)
+    return weighted(one) == weighted(other)

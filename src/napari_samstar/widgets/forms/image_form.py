@@ -1,4 +1,4 @@
-"""What to segment: layer, plane, colours and intensities, with a picture of what SAM sees."""
+"""The image to segment: layer, plane, colour, intensities, and a picture of what SAM sees."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from napari_samstar.widgets.viewer.layers import (
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from napari_samstar.core.image.source import Source
+    from napari_samstar.core.image.loaded import LoadedImage
     from napari_samstar.widgets.panel import Panel
 
 STRETCHES = {
@@ -38,11 +38,11 @@ PLANES = {
     "Mean over the first axis": "mean",
 }
 COLOURS = {"All colours": None, "Red": 0, "Green": 1, "Blue": 2}
-EMPTY = "Drop an image into napari, or use File > Open Sample > SAM* samstar."
+NO_IMAGE = "Drop an image into napari, or use File > Open Sample > SAM* samstar."
 
 
 class ImageForm(QWidget):
-    """Chooses a plane of an image layer, and how it becomes 8-bit."""
+    """Chooses a plane of an image layer and its mapping to 8 bits."""
 
     def __init__(self, panel: Panel) -> None:
         super().__init__()
@@ -50,11 +50,13 @@ class ImageForm(QWidget):
         self._recipe: ImageMapping | None = None
         self._watched: weakref.ref[Image] | None = None
         self.layer_box = combo("The image layer to segment.")
-        self.plane_box = combo("Which plane of a stack SAM sees.", PLANES)
-        self.channel_box = combo("Show SAM all colours, or one of them as grey.", COLOURS)
-        self.stretch_box = combo("How intensities become the 8-bit image that SAM sees.", STRETCHES)
+        self.plane_box = combo("The plane of a stack that SAM sees.", PLANES)
+        self.channel_box = combo("SAM sees all colours, or one of them as grey.", COLOURS)
+        self.stretch_box = combo(
+            "How intensities are mapped to the 8-bit image that SAM sees.", STRETCHES
+        )
         self.invert_box = QCheckBox("Invert")
-        self.invert_box.setToolTip("Show SAM a negative: for dark objects it may find more.")
+        self.invert_box.setToolTip("SAM sees the negative. It may then find more dark objects.")
         self.plane_note = note()
         self.pixel_row = PixelRow(panel)
         self.thumbnail = Thumbnail(self._source)
@@ -88,16 +90,19 @@ class ImageForm(QWidget):
         column.addWidget(self.thumbnail)
         column.addWidget(self.pixel_row)
 
-    # --- what is chosen -----------------------------------------------------------------------
+    # --- choices ------------------------------------------------------------------------------
 
     def layer(self) -> Image | None:
-        """Return the chosen layer, None where there is none."""
+        """Return the chosen layer, None if there is none."""
         viewer, name = self._viewer(), self.layer_box.currentText()
         layers = image_layers(viewer) if viewer is not None else []
         return next((layer for layer in layers if layer.name == name), None)
 
-    def source(self) -> tuple[Source, Placement] | None:
-        """Return what to segment and where it lies; UserError where that cannot be."""
+    def source(self) -> tuple[LoadedImage, Placement] | None:
+        """Return the image to segment and its placement, None without an image.
+
+        UserError if the mapping is impossible.
+        """
         viewer, layer = self._viewer(), self.layer()
         if viewer is None or layer is None:
             return None
@@ -105,12 +110,12 @@ class ImageForm(QWidget):
         return source_of(layer, plane, self.mapping()), Placement.of(layer, plane)
 
     def planes(self) -> tuple[int, ...]:
-        """Return the lengths of the axes before (row, col), () for a single plane."""
+        """Return the lengths of the axes before (row, col), () if there is only one plane."""
         layer = self.layer()
-        return () if layer is None or not self._in_planes() else leading_shape(layer)
+        return () if layer is None or not self._segments_planes() else leading_shape(layer)
 
     def mapping(self) -> ImageMapping:
-        """Return how intensities are mapped, without the plane."""
+        """Return the mapping to 8 bits, without the plane."""
         layer = self.layer()
         name = self.stretch_box.currentText()
         recipe = self._recipe if name == RECIPE_STRETCH else None
@@ -128,11 +133,11 @@ class ImageForm(QWidget):
             channel=COLOURS[self.channel_box.currentText()]
             if layer is not None and layer.rgb
             else None,
-            projection="none" if self._in_planes() else self._projection(),
+            projection="none" if self._segments_planes() else self._projection(),
         )
 
     def show_mapping(self, mapping: ImageMapping) -> None:
-        """Show the intensities, colour and projection of a recipe."""
+        """Show the mapping of a recipe."""
         self._recipe = mapping
         if self.stretch_box.findText(RECIPE_STRETCH) < 0:
             self.stretch_box.addItem(RECIPE_STRETCH)
@@ -146,19 +151,19 @@ class ImageForm(QWidget):
     def _projection(self) -> Any:
         return PLANES[self.plane_box.currentText()]
 
-    def _in_planes(self) -> bool:
-        """Return whether planes are segmented as they are, and not one made of all."""
+    def _segments_planes(self) -> bool:
+        """Return whether planes are segmented one by one, not as a projection."""
         layer = self.layer()
         return layer is None or not leading_shape(layer) or self._projection() == "none"
 
-    def _source(self) -> Source | None:
+    def _source(self) -> LoadedImage | None:
         chosen = self.source()
         return None if chosen is None else chosen[0]
 
-    # --- what happened ------------------------------------------------------------------------
+    # --- events -------------------------------------------------------------------------------
 
     def refresh_layers(self, *_: Any) -> None:
-        """Show the layers that there are; a new one is chosen while there was none."""
+        """List the image layers; keep the chosen one, or choose the first."""
         viewer = self._viewer()
         names = [layer.name for layer in image_layers(viewer)] if viewer is not None else []
         watched = self._watched() if self._watched is not None else None
@@ -195,10 +200,10 @@ class ImageForm(QWidget):
     def _show_plane(self, *_: Any) -> None:
         viewer, layer = self._viewer(), self.layer()
         if viewer is None or layer is None:
-            self.plane_note.setText(EMPTY)
+            self.plane_note.setText(NO_IMAGE)
             self.plane_note.show()
             return
-        plane = shown_plane(layer, viewer) if self._in_planes() else ()
+        plane = shown_plane(layer, viewer) if self._segments_planes() else ()
         where = f"Plane {', '.join(map(str, plane))}, as shown in the viewer." if plane else ""
         self.plane_note.setText(where)
         self.plane_note.setVisible(bool(where))

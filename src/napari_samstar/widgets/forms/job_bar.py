@@ -1,4 +1,4 @@
-"""What runs, how long it will take, and Stop."""
+"""Progress of the running job, the time left and a Stop button."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class JobBar(QWidget):
-    """Shows the running job, its time left and a Stop button; hidden while nothing runs."""
+    """Shows the running job, its time left and a Stop button; hidden if no job runs."""
 
     def __init__(self, panel: Panel) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class JobBar(QWidget):
         self.bar.setTextVisible(False)
         self.bar.setMaximumHeight(10)
         self.stop = QPushButton("Stop")
-        self.stop.setToolTip("Stop at once. What was found so far stays.")
+        self.stop.setToolTip("Stop now. Results so far are kept.")
         self.stop.clicked.connect(self._jobs.stop)
         line = QHBoxLayout()
         line.addWidget(self.bar, 1)
@@ -45,7 +45,7 @@ class JobBar(QWidget):
 
 
 def time_left(seconds: float | None) -> str:
-    """Return " — about 2 min left", or nothing where it is not known."""
+    """Return a text such as " — about 2 min left", "…" if the time, s, is not known."""
     if seconds is None:
         return "…"
     if seconds < 90:

@@ -1,4 +1,4 @@
-"""Which SAM, and where it runs."""
+"""Choice of the model and of the device on which it runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
-from napari_samstar.core.image.source import ModelChoice
+from napari_samstar.core.models.registry import ModelChoice
 from napari_samstar.core.models.downloads import local_file
 from napari_samstar.core.models.registry import REGISTRY
 from napari_samstar.widgets.forms.shared import combo, form, note
@@ -17,26 +17,26 @@ from napari_samstar.widgets.shell.importing import is_shutting_down
 from napari_samstar.widgets.shell.torch_import import start_torch
 
 if TYPE_CHECKING:
-    from napari_samstar.core.tuning.workflow import Segmented
+    from napari_samstar.core.results.result import Result
 
 DEVICES = {"Best available": "auto", "CPU": "cpu", "NVIDIA GPU (cuda)": "cuda", "Apple GPU": "mps"}
-OWN_FILE = "A file of my own…"
+OTHER_FILE = "Other file…"
 
 
 class ModelForm(QWidget):
-    """Chooses a model and a device, and says what is known about both."""
+    """Chooses a model and a device, and shows information about both."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._reasons: dict[str, str] = {}
-        self._own: dict[str, bool] = {}
-        self._chosen = next(iter(REGISTRY))  # what a cancelled choice of a file goes back to
-        self.model_box = combo("Which SAM. Larger ones see better and take longer.")
+        self._device_texts: dict[str, str] = {}
+        self._files_with_centres: dict[str, bool] = {}
+        self._chosen = next(iter(REGISTRY))  # restored if the file dialog is cancelled
+        self.model_box = combo("The SAM model. Larger models are better and slower.")
         for name in REGISTRY:
             self.model_box.addItem(_model_text(name), name)
-        self.model_box.addItem(OWN_FILE, "")
+        self.model_box.addItem(OTHER_FILE, "")
         self.model_box.activated.connect(self._on_model_activated)
-        self.device_box = combo("Where SAM runs.", DEVICES)
+        self.device_box = combo("The processor on which SAM runs.", DEVICES)
         self.device_box.currentIndexChanged.connect(self._on_device_chosen)
         self.note = note()
         column = QVBoxLayout(self)
@@ -54,13 +54,13 @@ class ModelForm(QWidget):
         return ModelChoice(self.model_box.currentData(), DEVICES[self.device_box.currentText()])
 
     def sees_centres(self) -> bool:
-        """Return whether the model proposes prompts; of a file of one's own known once loaded."""
+        """Return whether the model detects centres; for other files known after loading only."""
         name = self.model_box.currentData()
         info = REGISTRY.get(name)
-        return info.sees_centres if info else self._own.get(name, False)
+        return info.sees_centres if info else self._files_with_centres.get(name, False)
 
     def show_model(self, name: str) -> None:
-        """Choose a model by its registry name or the path of its file."""
+        """Choose a model by its name in the registry or the path of its file."""
         at = self.model_box.findData(name)
         if at < 0:
             at = self.model_box.count() - 1
@@ -69,26 +69,28 @@ class ModelForm(QWidget):
         self._chosen = name
         self._show()
 
-    def show_loaded(self, segmented: Segmented) -> None:
-        """Show where the model runs that was loaded, and that its file is there now."""
-        self._reasons[segmented.choice.device] = segmented.model.device_reason
-        self._own[segmented.choice.name] = segmented.model.backend.sees_centres
-        at = self.model_box.findData(segmented.choice.name)
-        if segmented.choice.name in REGISTRY:
-            self.model_box.setItemText(at, _model_text(segmented.choice.name))
+    def show_loaded(self, result: Result) -> None:
+        """Show the device of the model that was loaded, and that its file exists now."""
+        if result.choice is None:
+            return
+        name, device = result.choice.name, result.choice.device
+        self._device_texts[device] = result.model.device_reason
+        self._files_with_centres[name] = result.model.backend.sees_centres
+        if name in REGISTRY:
+            self.model_box.setItemText(self.model_box.findData(name), _model_text(name))
         self._show()
 
     def look_for_devices(self) -> None:
-        """Find out where SAM would run, off the GUI thread, because torch takes seconds to load."""
+        """Find out on which device SAM would run, off the GUI thread: torch takes seconds to load."""
         device = self.choice().device
-        if device in self._reasons:
+        if device in self._device_texts:
             return
-        worker = make_worker(_reason, device)
-        worker.returned.connect(partial(call_if_alive(self._on_reason), device))
+        worker = make_worker(_device_text, device)
+        worker.returned.connect(partial(call_if_alive(self._on_device_text), device))
         worker.start()
 
-    def _on_reason(self, device: str, text: str) -> None:
-        self._reasons.setdefault(device, text)
+    def _on_device_text(self, device: str, text: str) -> None:
+        self._device_texts.setdefault(device, text)
         self._show()
 
     def _on_device_chosen(self, *_: Any) -> None:
@@ -99,10 +101,10 @@ class ModelForm(QWidget):
         name = self.model_box.currentData()
         info = REGISTRY.get(name)
         if info is None:
-            about = f"Your own checkpoint: {name}"
+            about = f"Checkpoint file: {name}"
         else:
             about = f"{info.advice} Licence: {info.licence}."
-        reason = self._reasons.get(self.choice().device, "")
+        reason = self._device_texts.get(self.choice().device, "")
         where = f"Runs on {reason}" if reason else "Starting PyTorch…"
         self.note.setText(f"{about}<br>{where}")
         self.model_box.setToolTip(about)
@@ -120,7 +122,8 @@ class ModelForm(QWidget):
         self.show_model(path or self._chosen)
 
 
-def _reason(device: str) -> str:
+def _device_text(device: str) -> str:
+    """Return the device on which SAM would run and why, or the message of an error."""
     from napari_samstar.core.errors import UserError
 
     start_torch().wait()

@@ -1,7 +1,7 @@
-"""Fields for numbers, where a comma is a decimal point.
+"""Number fields that accept both a point and a comma as decimal separator.
 
-Qt takes the mark that is not the locale's for one between thousands and leaves it out: "1,5" then
-is 15, or "1.5" is, and a length of ten times the true one goes into a search unseen.
+Qt takes the separator that is not the locale's as one between thousands and ignores it. Then "1,5"
+(or "1.5") is read as 15, and a search silently uses ten times the true length.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from qtpy.QtCore import QEvent, QLocale, QObject, Qt
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QApplication, QDoubleSpinBox, QLineEdit, QWidget
 
-PLAIN = QLocale.c()
-PLAIN.setNumberOptions(
+LOCALE = QLocale.c()
+LOCALE.setNumberOptions(
     QLocale.NumberOption.RejectGroupSeparator | QLocale.NumberOption.OmitGroupSeparator
 )
 
 
 def accept_decimal_comma(widget: QWidget) -> None:
-    """Let all fields for numbers in `widget`, itself included, take both marks for the point."""
+    """Make all number fields in `widget`, and `widget` itself, accept point and comma."""
     fields = [x for kind in (QDoubleSpinBox, QLineEdit) for x in widget.findChildren(kind)]
     for field in (widget, *fields):
-        field.setLocale(PLAIN)
+        field.setLocale(LOCALE)
         validator = field.validator() if isinstance(field, QLineEdit) else None
         if validator is not None:
-            validator.setLocale(PLAIN)
-        field.installEventFilter(_point_for_comma())
+            validator.setLocale(LOCALE)
+        field.installEventFilter(_comma_filter())
 
 
-class _PointForComma(QObject):
-    """Types a point where the user types a comma."""
+class _CommaFilter(QObject):
+    """Replaces a typed comma by a point."""
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Replace the key."""
+        """Replace the key event of a comma."""
         if isinstance(event, QKeyEvent) and event.text() == ",":
             point = QKeyEvent(event.type(), Qt.Key.Key_Period, event.modifiers(), ".")
             QApplication.sendEvent(watched, point)
@@ -42,6 +42,6 @@ class _PointForComma(QObject):
 
 
 @cache
-def _point_for_comma() -> _PointForComma:
-    """Return the one filter; one with a field for parent would lose its Python half with it."""
-    return _PointForComma()
+def _comma_filter() -> _CommaFilter:
+    """Return the one filter of all fields; without a parent, Qt does not delete it."""
+    return _CommaFilter()

@@ -115,7 +115,7 @@ class PixelRow(QWidget):
         after = [_scaled(x, size, unit) for x in layers]
         references = [weakref.ref(x) for x in layers]
         if controller.source is layer:
-            controller.session.forget()  # its candidates were measured in px
+            controller.session.clear()  # its candidates were measured in px
             controller.layers.remove_temporary_layers()
         text = f"Set the pixel size of {name}"
         controller.history.do(

@@ -1,4 +1,4 @@
-"""Where SAM is asked, and one slider for each searchable setting, made from its declaration."""
+"""The prompt source, and one slider for each searchable setting, made from its declaration."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from magicgui.widgets import ComboBox, FloatSlider, Slider
 from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_samstar.core.amg.config import OF_EXAMPLES, OF_GRIDS, SETTINGS, AmgConfig, Setting
+from napari_samstar.core.prompts.sources import prompt_sources
 from napari_samstar.widgets.forms.numbers import accept_decimal_comma
 
 AREA = "min_mask_region_area"  # px
+MAX_AREA = 2000  # px; a slider up to 100,000 could not be set to 50. Recipes may have more.
 
-PROMPTS = (("On a grid of points", "grid"), ("Where it sees centres", "centres"))
+SOURCES = prompt_sources()  # here, on the import thread: it reads all packages' entry points
+GRID, CENTRES, BOXES = "grid", "centres", "boxes"
 
 
 class SettingsForm:
@@ -24,13 +27,13 @@ class SettingsForm:
     config : AmgConfig
         Shown at first.
     changed : callable
-        Called when the user moves a slider.
+        Called when the user changes a setting.
 
     Attributes
     ----------
     native : QWidget
     prompts : ComboBox
-        Shown for models that see centres.
+        Choice of the prompt source; hidden if there is only one.
     rows : dict of str to Slider or FloatSlider
         By the setting's name.
     """
@@ -38,14 +41,13 @@ class SettingsForm:
     def __init__(self, config: AmgConfig, changed: Callable[[], None]) -> None:
         self._base = config
         self._changed = changed
-        self._offered: bool | None = None
-        self._pixel: tuple[float, str] = (1.0, "px")
-        self.rows = {name: _slider(setting, _top(name)) for name, setting in SETTINGS.items()}
+        self._model_sees_centres: bool | None = None  # None until `offer_centres` is called
+        self._pixel: tuple[float, str] = (1.0, "px")  # area, and unit of its side
+        self.rows = {name: _slider(setting, _highest(name)) for name, setting in SETTINGS.items()}
         self.prompts = ComboBox(
-            label="Ask SAM",
-            tooltip="On SAM's usual grid, or only where this model sees centres of objects: "
-            "quicker, and usually better.",
-            choices=PROMPTS,
+            label="Prompts",
+            tooltip="\n".join(f"{source.label}: {source.help}" for source in SOURCES.values()),
+            choices=_choices(list(SOURCES)),
         )
         self.native = QWidget()
         self._form = QFormLayout(self.native)
@@ -60,79 +62,105 @@ class SettingsForm:
             row.changed.connect(self._on_changed)
 
     def config(self) -> AmgConfig:
-        """Return the settings as shown; UserError where they do not fit together."""
+        """Return the settings as shown; UserError if they contradict each other."""
         values: dict[str, Any] = {"prompts": self.prompts.value}
         for name, row in self.rows.items():
-            kept = getattr(self._base, name)
-            # A value between two steps of its slider stays as it is until the slider is moved.
-            values[name] = kept if row.value == self._shown(name, kept) else self._read(name)
+            before = getattr(self._base, name)
+            # A value between two steps of its slider is kept until the slider is moved.
+            values[name] = before if row.value == self._rounded(name, before) else self._read(name)
         return self._base.replace(**values)
 
     def show(self, config: AmgConfig) -> None:
-        """Show `config`; settings without a slider are kept as they are."""
+        """Show `config`; `config()` then keeps its settings that have no slider."""
         self._base = config
-        with self.prompts.changed.blocked():
-            self.prompts.value = config.prompts
+        self._set_prompts(config.prompts)
         for name, row in self.rows.items():
             with row.changed.blocked():
-                row.value = self._shown(name, getattr(config, name))
-        self._show_what_counts()
+                row.value = self._rounded(name, getattr(config, name))
+        self._update_rows()
 
     def show_pixel(self, size: tuple[float, float] | None, unit: str) -> None:
-        """Say areas in `unit` too, where the (row, col) `size` of a pixel is known."""
+        """Show areas in `unit` too, if the (row, col) `size` of a pixel is known."""
         self._pixel = (size[0] * size[1], unit) if size is not None else (1.0, "px")
-        self._say_area()
-
-    def _say_area(self) -> None:
-        row, (area, unit) = self.rows[AREA], self._pixel
-        known = row.value > 0 and unit != "px"
-        said = f"{row.label}, {row.value * area:.3g} {unit}²" if known else row.label
-        self._form.labelForField(row.native).setText(said)
+        self._update_area_label()
 
     def offer_centres(self, offered: bool, *, choose: bool = True) -> None:
-        """Offer centres as prompts, and `choose` them; or only the grid, where a model has none."""
-        before, self._offered = self._offered, offered
+        """Set whether the model can be prompted at centres of objects.
+
+        If it can, they replace the grid, unless `choose` is False. If not, the grid replaces them.
+        """
+        before, self._model_sees_centres = self._model_sees_centres, offered
         if offered == before:
             return
-        self._form.setRowVisible(self.prompts.native, offered)
-        if choose or not offered:
-            self.prompts.value = "centres" if offered else "grid"
+        chosen = current = self.prompts.value
+        if offered and choose and current == GRID:
+            chosen = CENTRES
+        elif not offered and current == CENTRES:
+            chosen = GRID
+        self._set_prompts(chosen)
+        if chosen != current:
+            self._on_changed()
 
-    def _show_what_counts(self) -> None:
+    def _set_prompts(self, chosen: str) -> None:
+        """Choose a prompt source, and offer those that are possible besides."""
+        impossible = set()
+        if not self._base.boxes:
+            impossible.add(BOXES)
+        if self._model_sees_centres is False:
+            impossible.add(CENTRES)
+        names = [name for name in SOURCES if name == chosen or name not in impossible]
+        with self.prompts.changed.blocked():
+            self.prompts.choices = _choices(names)
+            self.prompts.value = chosen
+        self._form.setRowVisible(self.prompts.native, len(names) > 1)
+
+    def _update_rows(self) -> None:
+        """Enable the sliders that have an effect."""
         for name in OF_GRIDS:
-            self.rows[name].enabled = self.prompts.value == "grid"
+            self.rows[name].enabled = self.prompts.value == GRID
         for name in OF_EXAMPLES:
             self._form.setRowVisible(self.rows[name].native, bool(self._base.examples))
-        self._say_area()
+        self._update_area_label()
+
+    def _update_area_label(self) -> None:
+        row, (area, unit) = self.rows[AREA], self._pixel
+        calibrated = row.value > 0 and unit != "px"
+        text = f"{row.label}, {row.value * area:.3g} {unit}²" if calibrated else row.label
+        self._form.labelForField(row.native).setText(text)
 
     def _read(self, name: str) -> int | float:
         value = self.rows[name].value
         return int(value) if SETTINGS[name].step == 1 else round(float(value), 6)
 
-    def _shown(self, name: str, value: Any) -> int | float:
+    def _rounded(self, name: str, value: Any) -> int | float:
+        """Return the value that the slider of a setting shows for `value`."""
         step = SETTINGS[name].step
         if step == 1:
-            return min(int(value or 0), int(_top(name)))
+            return min(int(value or 0), int(_highest(name)))
         return float(round(round(value / step) * step, 6))
 
     def _on_changed(self) -> None:
-        self._show_what_counts()
+        self._update_rows()
         self._changed()
 
 
-def _slider(setting: Setting, top: float) -> Slider | FloatSlider:
+def _choices(names: list[str]) -> list[tuple[str, str]]:
+    """Return labels and names of prompt sources, as magicgui takes them."""
+    return [(SOURCES[name].label, name) for name in names]
+
+
+def _slider(setting: Setting, highest: float) -> Slider | FloatSlider:
     kind = Slider if setting.step == 1 else FloatSlider
     number = int if setting.step == 1 else float
     return kind(
         label=setting.label,
         tooltip=setting.help,
         min=number(setting.low),
-        max=number(top),
+        max=number(highest),
         step=number(setting.step),
         value=number(setting.low),
     )
 
 
-def _top(name: str) -> float:
-    # A slider up to 100,000 px could not be set to 50; the rare larger value goes through Python.
-    return 2000 if name == AREA else SETTINGS[name].high
+def _highest(name: str) -> float:
+    return MAX_AREA if name == AREA else SETTINGS[name].high

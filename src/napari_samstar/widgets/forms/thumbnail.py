@@ -1,4 +1,4 @@
-"""A small picture of exactly what SAM sees."""
+"""A small picture of the 8-bit image that SAM sees."""
 
 from __future__ import annotations
 
@@ -17,25 +17,30 @@ from napari_samstar.widgets.shell.alive import call_if_alive
 
 if TYPE_CHECKING:
     from napari_samstar.core.image.micrograph import Micrograph
-    from napari_samstar.core.image.source import Source
+    from napari_samstar.core.image.loaded import LoadedImage
 
 HEIGHT = 128  # px
-DELAY = 200  # ms, so that a slider that is dragged is followed when it rests
+DELAY = 200  # ms without a change before the picture is read again
 
 
 class Thumbnail(QLabel):
-    """Shows a plane as it is mapped to 8 bits; read off the GUI thread, the newest wins.
+    """Shows a plane mapped to 8 bits, read off the GUI thread; only the newest request counts.
 
     Parameters
     ----------
     source : callable
-        Returns what to show, None where there is nothing; may raise UserError.
+        Returns the plane to show, None if there is none; may raise UserError.
+
+    Attributes
+    ----------
+    notes : str
+        Notes about the image that is shown.
     """
 
-    def __init__(self, source: Callable[[], Source | None]) -> None:
+    def __init__(self, source: Callable[[], LoadedImage | None]) -> None:
         super().__init__()
         self._source = source
-        self._asked = 0
+        self._request = 0
         self.notes = ""
         self.setFixedHeight(HEIGHT)
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -47,66 +52,67 @@ class Thumbnail(QLabel):
         self._timer.timeout.connect(self._read)
 
     def sizeHint(self) -> QSize:
-        """Return the height of the picture; any width will do."""
+        """Return the size of the picture; its width may differ."""
         return QSize(HEIGHT, HEIGHT)
 
     def refresh(self, *_: Any) -> None:
-        """Read anew as soon as things have settled."""
-        self._asked += 1
+        """Read the plane again after a short delay."""
+        self._request += 1
         self._timer.start()
 
     def _read(self) -> None:
         try:
             source = self._source()
         except UserError as error:
-            self._say(str(error))
+            self._show_text(str(error))
             return
         if source is None:
-            self._say("")
+            self._show_text("")
             return
-        worker = make_worker(_look, source, round(HEIGHT * self.devicePixelRatioF()))
-        worker.returned.connect(partial(call_if_alive(self.take), self._asked))
+        worker = make_worker(_read_picture, source, round(HEIGHT * self.devicePixelRatioF()))
+        worker.returned.connect(partial(call_if_alive(self.show_picture), self._request))
         worker.start()
 
-    def take(self, asked: int, found: Micrograph | str) -> None:
-        """Show an answer, unless something else was asked for since."""
-        if asked != self._asked:
+    def show_picture(self, request: int, found: Micrograph | str) -> None:
+        """Show the result of a request, a picture or an error, unless a newer request exists."""
+        if request != self._request:
             return
         if isinstance(found, str):
-            self._say(found)
+            self._show_text(found)
             return
         rows, cols = found.shape
         image = QImage(found.rgb.tobytes(), cols, rows, 3 * cols, QImage.Format.Format_RGB888)
-        sharp = QPixmap.fromImage(image)
-        sharp.setDevicePixelRatio(rows / HEIGHT)  # of a screen with more than one dot per px
-        self.setPixmap(sharp)
+        pixmap = QPixmap.fromImage(image)
+        pixmap.setDevicePixelRatio(rows / HEIGHT)  # sharp on high-resolution screens
+        self.setPixmap(pixmap)
         self.notes = " ".join(found.notes)
         self.setToolTip(f"Exactly what SAM sees. {self.notes}".strip())
 
-    def _say(self, text: str) -> None:
+    def _show_text(self, text: str) -> None:
         self.clear()
         self.notes = ""
         self.setToolTip("")
         self.setText(text)
 
 
-def _look(source: Source, rows: int = HEIGHT) -> Micrograph | str:
-    """Return the picture, so many rows high, or what is wrong."""
+def _read_picture(source: LoadedImage, rows: int = HEIGHT) -> Micrograph | str:
+    """Return the picture of a plane, `rows` px high, or the message of an error."""
     from napari_samstar.core.image.micrograph import Micrograph
 
     try:
-        image = source.read()
+        image = source.prepare()
     except UserError as error:
         return str(error)
     step = max(1, min(image.shape) // (2 * rows))
     rgb = np.ascontiguousarray(image.rgb[::step, ::step])
-    tall = QImage(
+    scaled = QImage(
         rgb.tobytes(), rgb.shape[1], rgb.shape[0], 3 * rgb.shape[1], QImage.Format.Format_RGB888
     ).scaledToHeight(rows, Qt.TransformationMode.SmoothTransformation)
-    return Micrograph(_pixels(tall), image.pixel_size, image.unit, image.name, image.notes)
+    return Micrograph(_pixels(scaled), image.pixel_size, image.unit, image.name, image.notes)
 
 
 def _pixels(image: QImage) -> Any:
+    """Return the uint8 array (H, W, 3) of an image; its rows in memory may be padded."""
     image = image.convertToFormat(QImage.Format.Format_RGB888)
     bits = image.constBits()
     bits.setsize(image.sizeInBytes())
