@@ -1,7 +1,7 @@
 """Synthetic micrographs with exact ground truth, for File > Open Sample, tests and benchmarks.
 
-They lie in the top-level folder `sample_data`, with the script that made them. An installation
-carries a copy in the data-only folder `napari_samstar_data`.
+They are in the top-level folder `sample_data`, with the script that makes them. An installation
+has a copy in the data-only package `napari_samstar_data`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _CHECKOUT = Path(__file__).parents[2] / "sample_data"
 
 @dataclass(frozen=True)
 class SampleInfo:
-    """What is known of a sample.
+    """Metadata of a sample.
 
     Attributes
     ----------
     name, title, description : str
-        Key, heading and one or two sentences.
+        Key, heading, and one or two sentences.
     shape : tuple of int
         (H, W) or (Z, H, W).
     dtype : str
@@ -42,13 +42,13 @@ class SampleInfo:
     unit : str
         "nm" or "µm".
     n_objects : int
-        Objects with a label.
+        Number of labelled objects.
     n_true : int
-        Objects in the scene, those included that are hidden below others.
+        Number of objects in the scene, including those hidden below others.
     seed : int
-        Of the script that made it.
+        Random seed of the sample.
     licence : str
-        SPDX name.
+        SPDX identifier.
     """
 
     name: str
@@ -65,17 +65,17 @@ class SampleInfo:
 
 
 def names() -> tuple[str, ...]:
-    """Return the samples' names, in the order of the menu."""
+    """Return the names of the samples, in the order of the menu."""
     return tuple(_index())
 
 
 def info(name: str) -> SampleInfo:
-    """Return what is known of a sample without reading its pixels.
+    """Return the metadata of a sample, without reading its pixels.
 
     Raises
     ------
     UserError
-        When there is no such sample.
+        If there is no such sample.
     """
     try:
         return _index()[name]
@@ -96,16 +96,15 @@ def labels_path(name: str) -> Path:
 
 
 def load(name: str) -> tuple[NDArray[Any], NDArray[np.uint16], SampleInfo]:
-    """Return a sample's image, its ground truth and what is known of it.
+    """Return a sample's image, ground truth and metadata.
 
     Returns
     -------
     image : ndarray of shape (H, W) or (Z, H, W)
         uint8 or uint16 counts.
     labels : uint16 ndarray of the same shape
-        0 is background; where objects cover each other the upper one has the pixel.
+        0 is background. Where objects overlap, the pixel belongs to the upper one.
     info : SampleInfo
-        Pixel size, number of objects, ...
     """
     image, labels = tifffile.imread(path(name)), tifffile.imread(labels_path(name))
     return np.asarray(image), np.asarray(labels, np.uint16), info(name)
@@ -113,7 +112,7 @@ def load(name: str) -> tuple[NDArray[Any], NDArray[np.uint16], SampleInfo]:
 
 @cache
 def _folder() -> Path:
-    """Return the installed copy of the samples, or the checkout's where nothing is installed."""
+    """Return the folder of the samples: of the installation, else of the checkout."""
     try:
         installed: Traversable = files("napari_samstar_data") / "sample_data"
         with as_file(installed) as folder:
@@ -129,10 +128,10 @@ def _folder() -> Path:
 @cache
 def _index() -> dict[str, SampleInfo]:
     entries = json.loads((_folder() / "samples.json").read_text(encoding="utf-8"))
-    return {name: _read(name, entry) for name, entry in entries.items()}
+    return {name: _sample_info(name, entry) for name, entry in entries.items()}
 
 
-def _read(name: str, entry: dict[str, Any]) -> SampleInfo:
+def _sample_info(name: str, entry: dict[str, Any]) -> SampleInfo:
     tuples = {key: tuple(entry[key]) for key in ("shape", "pixel_size")}
     return SampleInfo(name=name, **{**entry, **tuples})
 
@@ -171,11 +170,11 @@ def open_phase_cells() -> list[LayerData]:
 
 
 def _layers(name: str) -> list[LayerData]:
-    """Return the image and, hidden, its ground truth as napari layers in physical units."""
-    image, labels, known = load(name)
-    frame = {"scale": known.pixel_size, "units": (known.unit,) * image.ndim}
-    about = {"sample": name, "description": known.description, "n_true": known.n_true}
+    """Return the image and its hidden ground truth as napari layers in physical units."""
+    image, labels, sample = load(name)
+    calibration = {"scale": sample.pixel_size, "units": (sample.unit,) * image.ndim}
+    metadata = {"sample": name, "description": sample.description, "n_true": sample.n_true}
     return [
-        (image, {"name": name, **frame, "metadata": about}, "image"),
-        (labels, {"name": f"{name} ground truth", **frame, "visible": False}, "labels"),
+        (image, {"name": name, **calibration, "metadata": metadata}, "image"),
+        (labels, {"name": f"{name} ground truth", **calibration, "visible": False}, "labels"),
     ]

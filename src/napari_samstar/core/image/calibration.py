@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from tifffile import TiffFile
 
 Calibration: TypeAlias = tuple[tuple[float, float] | None, str]
-"""((row, col) size of a pixel, unit), or (None, "px") where nothing is known."""
+"""((row, col) size of a pixel, unit), or (None, "px") if it is not known."""
 
 UNKNOWN: Calibration = (None, "px")
 
-PRINTING_UM = 10.0
-"""Inch and centimetre resolutions coarser than this are printing defaults such as 300 dpi."""
+MAX_RESOLUTION_TAG_UM = 10.0
+"""Coarser resolutions in inches or centimetres are defaults for printing, such as 300 dpi."""
 
-_NM_BELOW_M = 1e-7  # instruments that store metres: show smaller pixels in nm
+_NM_BELOW_UM = 1e-7 * 1e6  # lengths stored in metres are given in nm below this
 
 _UNITS: dict[str, tuple[str, float]] = {
     "nm": ("nm", 1.0),
@@ -42,9 +42,9 @@ _UNITS: dict[str, tuple[str, float]] = {
 def tiff_calibration(tif: TiffFile) -> Calibration:
     """Return the pixel size of the first image and its unit, "nm" or "µm".
 
-    Looked for in this order: OME-XML, FEI/Thermo and Zeiss SEM headers, ImageJ metadata, and the
-    resolution tags in centimetres or inches (unless they are coarser than `PRINTING_UM`, which
-    says something about paper). Lengths in nm and µm are given as stored; others are turned into
+    It is searched for in this order: OME-XML, FEI/Thermo and Zeiss SEM headers, ImageJ metadata,
+    and the resolution tags in centimetres or inches, unless these are coarser than
+    `MAX_RESOLUTION_TAG_UM`. Lengths in nm and µm are returned as stored, others are converted to
     one of the two.
     """
     for read in (_ome, _fei, _zeiss, _imagej, _resolution_tags):
@@ -55,7 +55,7 @@ def tiff_calibration(tif: TiffFile) -> Calibration:
 
 
 def file_calibration(path: str | Path) -> Calibration:
-    """Return what a file says of its pixels; unknown for anything but a TIFF that can be read."""
+    """Return the pixel size in a TIFF file; `UNKNOWN` for other or unreadable files."""
     import tifffile
 
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
@@ -63,13 +63,13 @@ def file_calibration(path: str | Path) -> Calibration:
     try:
         with tifffile.TiffFile(path) as tif:
             return tiff_calibration(tif)
-    except Exception:  # tifffile raises many kinds; whoever reads the image says what is wrong
+    except Exception:  # tifffile raises many kinds of errors; the reader of the image reports them
         return UNKNOWN
 
 
 def in_nm_or_um(row: Any, col: Any, unit: str) -> Calibration:
-    """Return (row, col) in "nm" or "µm", unknown where a number or the unit makes no sense."""
-    name = _plain(unit)
+    """Convert a pixel size (row, col) to "nm" or "µm"; `UNKNOWN` if it is invalid."""
+    name = _normalised(unit)
     known = _UNITS.get(name) or _UNITS.get(name.removesuffix("s"))
     try:
         size = float(row), float(col)
@@ -80,8 +80,8 @@ def in_nm_or_um(row: Any, col: Any, unit: str) -> Calibration:
     return (size[0] * known[1], size[1] * known[1]), known[0]
 
 
-def _plain(unit: str) -> str:
-    """Spell a unit in one way: ImageJ escapes the micro sign, others use the Greek letter."""
+def _normalised(unit: str) -> str:
+    """Return a unit in one spelling: ImageJ escapes the micro sign, others use the Greek letter."""
     unit = unit.strip().lower().replace("\\u00b5", "µ").replace("\u03bc", "µ").replace("\x00", "")
     return unit.replace("metre", "meter").replace("µmeter", "µm")
 
@@ -111,13 +111,13 @@ def _fei(tif: TiffFile) -> Calibration:
     for section in ("Scan", "EScan"):
         found = meta.get(section, {})
         if "PixelWidth" in found:
-            return _metres(found.get("PixelHeight", found["PixelWidth"]), found["PixelWidth"])
+            return _from_metres(found.get("PixelHeight", found["PixelWidth"]), found["PixelWidth"])
     return UNKNOWN
 
 
-def _metres(row: Any, col: Any) -> Calibration:
+def _from_metres(row: Any, col: Any) -> Calibration:
     size, unit = in_nm_or_um(row, col, "m")
-    if size is not None and max(size) < _NM_BELOW_M * 1e6:
+    if size is not None and max(size) < _NM_BELOW_UM:
         return (size[0] * 1e3, size[1] * 1e3), "nm"
     return size, unit
 
@@ -134,27 +134,27 @@ def _zeiss(tif: TiffFile) -> Calibration:
 def _imagej(tif: TiffFile) -> Calibration:
     meta = tif.imagej_metadata or {}
     unit = str(meta.get("unit", ""))
-    per_row, per_col = _per_pixel(tif)
-    if per_row is None or per_col is None:
+    row, col = _resolution(tif)
+    if row is None or col is None:
         return UNKNOWN
-    size, name = in_nm_or_um(per_row, per_col, unit)
-    if _plain(unit) == "inch" and size is not None and max(size) > PRINTING_UM:
+    size, name = in_nm_or_um(row, col, unit)
+    if _normalised(unit) == "inch" and size is not None and max(size) > MAX_RESOLUTION_TAG_UM:
         return UNKNOWN
     return size, name
 
 
 def _resolution_tags(tif: TiffFile) -> Calibration:
     tag = tif.pages.first.tags.get("ResolutionUnit")
-    per_row, per_col = _per_pixel(tif)
+    row, col = _resolution(tif)
     unit = {2: "inch", 3: "cm"}.get(int(tag.value) if tag is not None else 2)
-    if unit is None or per_row is None or per_col is None:
+    if unit is None or row is None or col is None:
         return UNKNOWN
-    size, name = in_nm_or_um(per_row, per_col, unit)
-    return UNKNOWN if size is None or max(size) > PRINTING_UM else (size, name)
+    size, name = in_nm_or_um(row, col, unit)
+    return UNKNOWN if size is None or max(size) > MAX_RESOLUTION_TAG_UM else (size, name)
 
 
-def _per_pixel(tif: TiffFile) -> tuple[float | None, float | None]:
-    """Return the (row, col) size of a pixel in the tags' own unit."""
+def _resolution(tif: TiffFile) -> tuple[float | None, float | None]:
+    """Return the (row, col) size of a pixel in the unit of the resolution tags."""
 
     def length(name: str) -> float | None:
         tag = tif.pages.first.tags.get(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker
@@ -121,13 +120,10 @@ class ExtraImagesForm(QWidget):
         viewer = self._panel.viewer()
         found = []
         for layer in self._other_layers():
-            choice = (
-                self.choices[layer.name].currentText() if layer.name in self.choices else UNUSED
-            )
-            if viewer is not None and choice != UNUSED:
-                found.append(
-                    _extra_image(layer, shown_plane(layer, viewer), mapping, choice == HOLD_OUT)
-                )
+            box = self.choices.get(layer.name)
+            if viewer is not None and box is not None and box.currentText() != UNUSED:
+                plane, held_out = shown_plane(layer, viewer), box.currentText() == HOLD_OUT
+                found.append(_extra_image(layer, plane, mapping, held_out))
         return found
 
     def _sizes(self) -> tuple[int, ...]:
@@ -152,7 +148,7 @@ class ExtraImagesForm(QWidget):
         return source.name if source is not None else ""
 
     def restore(self, others: Sequence[dict[str, Any]]) -> None:
-        """Enter what an earlier search was told, see `ExtraImage.to_dict`."""
+        """Enter the extra images of an earlier search, see `ExtraImage.to_dict`."""
         own = self._own_name()
         for field, held in ((self.tuned_field, False), (self.held_field, True)):
             planes = [o["plane"] for o in others if o["layer"] == own and o["held_out"] == held]

@@ -53,7 +53,7 @@ class ImageForm(QWidget):
         self.plane_box = combo("The plane of a stack that SAM sees.", PLANES)
         self.channel_box = combo("SAM sees all colours, or one of them as grey.", COLOURS)
         self.stretch_box = combo(
-            "How intensities are mapped to the 8-bit image that SAM sees.", STRETCHES
+            "The mapping of intensities to the 8 bits that SAM sees.", STRETCHES
         )
         self.invert_box = QCheckBox("Invert")
         self.invert_box.setToolTip("SAM sees the negative. It may then find more dark objects.")

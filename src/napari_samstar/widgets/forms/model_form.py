@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
-from napari_samstar.core.models.registry import ModelChoice
 from napari_samstar.core.models.downloads import local_file
-from napari_samstar.core.models.registry import REGISTRY
+from napari_samstar.core.models.registry import REGISTRY, ModelChoice
 from napari_samstar.widgets.forms.shared import combo, form, note
 from napari_samstar.widgets.jobs.workers import make_worker
 from napari_samstar.widgets.shell.alive import call_if_alive
@@ -81,7 +80,7 @@ class ModelForm(QWidget):
         self._show()
 
     def look_for_devices(self) -> None:
-        """Find out on which device SAM would run, off the GUI thread: torch takes seconds to load."""
+        """Find out on which device SAM would run, in a worker because torch takes long to load."""
         device = self.choice().device
         if device in self._device_texts:
             return

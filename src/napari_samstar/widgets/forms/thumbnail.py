@@ -16,8 +16,8 @@ from napari_samstar.widgets.jobs.workers import make_worker
 from napari_samstar.widgets.shell.alive import call_if_alive
 
 if TYPE_CHECKING:
-    from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.core.image.loaded import LoadedImage
+    from napari_samstar.core.image.micrograph import Micrograph
 
 HEIGHT = 128  # px
 DELAY = 200  # ms without a change before the picture is read again
