@@ -25,7 +25,8 @@ import torch
 import typer
 from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
 
-from napari_samstar.core.amg.bank import ProposalBank, run
+from napari_samstar.core.amg.bank import ProposalBank
+from napari_samstar.core.progress import run
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import records, select
 from napari_samstar.core.image.micrograph import Micrograph

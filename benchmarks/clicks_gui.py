@@ -81,12 +81,12 @@ def main(objects: Annotated[int, typer.Option()] = 8, clicks: int = 4, threads: 
     segment.run_button.click()
     wait(
         lambda: (
-            segment.controller.session.segmented is not None and not segment.controller.jobs.busy
+            segment.controller.session.result is not None and not segment.controller.jobs.busy
         )
     )
     panel = viewer.window.add_plugin_dock_widget("napari-samstar", "Correct")[1].finish()
     panel.start_button.setChecked(True)
-    clock = Clock(panel, segment.controller.session.segmented.model.sam)
+    clock = Clock(panel, segment.controller.session.result.model.sam)
     sizes = np.bincount(truth.ravel())
     values = (np.argsort(-sizes[1:]) + 1)[: objects + 1]
     rows: dict[str, list[dict[str, float]]] = {"idle": [], "while learning": []}

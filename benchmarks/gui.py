@@ -134,10 +134,10 @@ def previews(bench: Bench) -> dict[str, Any]:
         handled.append(1000 * (time.thread_time() - cpu))
         settle(0.1)
         drawn.append(1000 * (time.thread_time() - cpu))
-    bank = bench.session.segmented.bank
+    bank = bench.session.result.bank
     return {
         "clicks": len(times),
-        "candidates": 3 * bench.session.segmented.selection.config.points_per_side**2,
+        "candidates": 3 * bench.session.result.selection.config.points_per_side**2,
         "masks_in_the_bank": len(bank.masks),
         "objects_on_show": len(bench.session.selection),
         "click_ms": _median_and_most(times),
@@ -154,10 +154,11 @@ def worker_against_main(bench: Bench, repeats: int = 3, points: int = 16) -> dic
     """Build the same bank on the GUI thread and in a worker, in turns, with the window open."""
     from napari.qt.threading import create_worker
 
-    from napari_samstar.core.amg.bank import ProposalBank, run
+    from napari_samstar.core.amg.bank import ProposalBank
+    from napari_samstar.core.progress import run
     from napari_samstar.core.amg.config import AmgConfig
 
-    segmented = bench.session.segmented
+    segmented = bench.session.result
     config = AmgConfig(points_per_side=points)
 
     def build() -> float:

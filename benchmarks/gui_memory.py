@@ -22,7 +22,7 @@ def memory(bench: Bench, trials: int) -> dict[str, Any]:
         bench.job(bench.tune.run_button.click)
         after.append(resident())
     report["grown_from_the_second_to_the_tenth"] = after[-1] - after[1]
-    known = {"bank": bench.session.segmented.bank, "model": bench.session.segmented.model.sam}
+    known = {"bank": bench.session.result.bank, "model": bench.session.result.model.sam}
     held = {name: weakref.ref(thing) for name, thing in known.items()}
     del known
     _close_image(bench)

@@ -95,7 +95,7 @@ class Bench:
             self.open(key, name)
         self.controller = self.segment.controller
         self.session, self.jobs = self.controller.session, self.controller.jobs
-        self.session.events.segmented.connect(self._on_segmented)
+        self.session.events.result.connect(self._on_segmented)
         self.segment.settings.prompts.value = "grid"
         rows = self.segment.settings.rows
         for name, value in (

@@ -41,7 +41,7 @@ def stop_latency(bench: Bench) -> Latencies:
     """Stop at every other stage."""
     found: Latencies = {}
     bench.idle()
-    load, bench.session.segmented = "Loading the model", None  # else the model is there already
+    load, bench.session.result = "Loading the model", None  # else the model is there already
     for k, stage in enumerate((load, ENCODE, DECODE)):
         bench.controller.cache().clear_memory()
         bench.layer.data = field(bench.side, seed=10 + k)

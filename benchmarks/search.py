@@ -25,7 +25,8 @@ import typer
 
 from benchmarks.bank import discs
 from napari_samstar import sample_data
-from napari_samstar.core.amg.bank import ProposalBank, run
+from napari_samstar.core.amg.bank import ProposalBank
+from napari_samstar.core.progress import run
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.image.prepare import prepare
 from napari_samstar.core.models.loading import load

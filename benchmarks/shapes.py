@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from skimage.draw import disk, polygon
 from skimage.filters import gaussian
 
-from napari_samstar.core.amg.bank import ProposalBank, run
+from napari_samstar.core.amg.bank import ProposalBank
+from napari_samstar.core.progress import run
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import select
 from napari_samstar.core.image.prepare import prepare

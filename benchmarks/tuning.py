@@ -28,7 +28,8 @@ import torch
 import typer
 
 from napari_samstar import sample_data
-from napari_samstar.core.amg.bank import ProposalBank, run
+from napari_samstar.core.amg.bank import ProposalBank
+from napari_samstar.core.progress import run
 from napari_samstar.core.amg.config import AmgConfig, Scope
 from napari_samstar.core.amg.select import select
 from napari_samstar.core.image.prepare import prepare

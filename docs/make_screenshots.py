@@ -93,7 +93,7 @@ def main() -> None:
     walk.click(segment.run_button)
     wait(
         lambda: (
-            segment.controller.session.segmented is not None or "color" in segment.message.text()
+            segment.controller.session.result is not None or "color" in segment.message.text()
         )
     )
     walk.idle()
@@ -119,9 +119,9 @@ def missing(walk: Walk) -> None:
     walk.click(why.pick_button)
     session.show(session.config.replace(pred_iou_thresh=0.97))
     pause(0.5)
-    best = session.segmented.selection
+    best = session.result.selection
     ids = [i for i in best.candidates.tolist() if i not in session.selection.candidates]
-    mask = session.segmented.bank.masks.dense(ids[0])
+    mask = session.result.bank.masks.dense(ids[0])
     rows, cols = mask.nonzero()
     why.look((int(rows[len(rows) // 2]), int(cols[len(cols) // 2])))
     wait(lambda: bool(why.findings))
@@ -130,7 +130,7 @@ def missing(walk: Walk) -> None:
     walk.click(why.keep_button)
     pause(0.5)
     why.controller.history.undo()
-    session.show(session.segmented.selection.config)
+    session.show(session.result.selection.config)
     why.pick_button.setChecked(False)
 
 

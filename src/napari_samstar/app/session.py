@@ -6,7 +6,7 @@ It holds no viewer and no widget, and it is written on the GUI thread only.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from psygnal import SignalGroupDescriptor
 
@@ -14,16 +14,16 @@ from napari_samstar.core.amg.config import AmgConfig
 
 if TYPE_CHECKING:
     from napari_samstar.core.amg.selection import Selection
-    from napari_samstar.core.results.recipe import Recipe
+    from napari_samstar.core.results.recipe import Recipe, Tuning
+    from napari_samstar.core.results.result import Result
     from napari_samstar.core.rewards.goal import Goal
     from napari_samstar.core.tuning.config import StudyConfig, Trial
+    from napari_samstar.core.tuning.evaluator import EvaluatorSet
     from napari_samstar.core.tuning.front import Front
-    from napari_samstar.core.tuning.joint import EvaluatorSet
     from napari_samstar.core.tuning.record import StudyRecord
-    from napari_samstar.core.tuning.workflow import Segmented
 
 INVALIDATES: dict[str, tuple[str, ...]] = {
-    "segmented": (
+    "result": (
         "evaluators",
         "study_config",
         "trials",
@@ -35,9 +35,9 @@ INVALIDATES: dict[str, tuple[str, ...]] = {
     "trials": ("front",),
     "goal": ("front",),
 }
-"""What a change makes worthless. `front` is made anew at once, the rest by the next run.
+"""What a change invalidates. `front` is made anew at once, the rest by the next run.
 
-`segmented` counts as changed only where its bank is another one: new masks from the same
+`result` counts as changed only where its bank is another one: new masks from the same
 candidates leave a tuning run valid.
 """
 
@@ -48,10 +48,10 @@ class Session:
 
     Attributes
     ----------
-    segmented : Segmented, optional
+    result : Result, optional
         The latest segmented plane, with its bank.
     evaluators : EvaluatorSet, optional
-        Measures the bank's masks, and those of other images tuned with it; made by a tuning.
+        Of this plane, and of the images tuned with it; made by a search.
     config : AmgConfig
         The settings on show.
     selection : Selection, optional
@@ -61,9 +61,9 @@ class Session:
     study_config : StudyConfig, optional
         How `trials` were searched.
     trials : tuple of Trial
-        Of the current tuning.
+        Of the current search.
     front : Front, optional
-        `trials` seen through `goal`.
+        The trials under the goal.
     chosen : int, optional
         Position in `trials` of the one on show.
     pinned : tuple of int
@@ -71,12 +71,12 @@ class Session:
     loaded : Recipe, optional
         A recipe that was opened, for the panels to show.
     earlier : StudyRecord, optional
-        A search on this very image that an earlier session left in the journal.
+        A search on this very image that an earlier session stored.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
 
-    segmented: Segmented | None = None
+    result: Result | None = None
     evaluators: EvaluatorSet | None = None
     config: AmgConfig = field(default_factory=AmgConfig)
     selection: Selection | None = None
@@ -89,110 +89,95 @@ class Session:
     loaded: Recipe | None = None
     earlier: StudyRecord | None = None
 
-    def set_segmented(self, segmented: Segmented) -> None:
-        """Take over a new outcome; forget what belonged to another bank."""
-        same_bank = self.segmented is not None and self.segmented.bank is segmented.bank
+    def set_result(self, result: Result) -> None:
+        """Take over a new result; drop what belonged to another bank."""
+        same_bank = self.result is not None and self.result.bank is result.bank
         if not same_bank:
-            self._reset(*INVALIDATES["segmented"])
-        self.segmented = segmented
+            self._reset(*INVALIDATES["result"])
+        self.result = result
         if not same_bank:
-            self._restore_pinned(segmented)
-        self.config = segmented.selection.config
-        self.selection = segmented.selection
+            self._restore_pinned(result)
+        self.config = result.config
+        self.selection = result.selection
 
-    def forget(self) -> None:
-        """Let go of the segmented image and of all that came of it."""
-        self._reset(*INVALIDATES["segmented"])
+    def clear(self) -> None:
+        """Drop the segmented image and all that was derived from it."""
+        self._reset(*INVALIDATES["result"])
         self.selection = None
-        self.segmented = None
+        self.result = None
 
     def load(self, recipe: Recipe) -> None:
         """Take over a recipe's settings and goal; its model and intensities are the panels'."""
         from napari_samstar.core.rewards.goal import Goal
 
-        if "goal" in recipe.tuning:
-            self.set_goal(Goal.from_dict(recipe.tuning["goal"]))
+        if recipe.tuning is not None:
+            self.set_goal(Goal.from_dict(recipe.tuning.goal))
         self.show(recipe.config)
         self.loaded = recipe
-        if self.segmented is not None:
-            self._restore_pinned(self.segmented)
+        if self.result is not None:
+            self._restore_pinned(self.result)
 
-    def start_tuning(self, goal: Goal, study_config: StudyConfig) -> None:
-        """Forget the evaluations of an earlier run."""
+    def start_search(self, goal: Goal, study_config: StudyConfig) -> None:
+        """Drop the trials of an earlier search."""
         self._reset("trials", "front", "chosen")
         self.goal = goal
         self.study_config = study_config
 
     def add_trials(self, new: tuple[Trial, ...]) -> None:
-        """Append to the current run, and rebuild the front."""
+        """Append to the current search, and rebuild the front."""
         self.trials = (*self.trials, *new)
         self._rebuild_front()
 
     def set_goal(self, goal: Goal) -> None:
-        """Take over weights; the front moves at once, without SAM."""
+        """Take over weights; the front is rebuilt at once, without SAM."""
         self.goal = goal
         self._rebuild_front()
 
     def choose(self, position: int) -> None:
-        """Show the masks of one evaluation. Its candidates are in the bank already."""
+        """Show the masks of one trial. Its candidates are in the bank already."""
         from napari_samstar.core.amg.select import select
 
-        if self.segmented is None or not 0 <= position < len(self.trials):
+        if self.result is None or not 0 <= position < len(self.trials):
             return
         self.chosen = position
         self.config = self.trials[position].config
-        self.selection = select(self.segmented.bank, self.config)
+        self.selection = select(self.result.bank, self.config)
 
     def show(self, config: AmgConfig) -> bool:
         """Show the masks of `config`; False where the bank lacks its candidates."""
         from napari_samstar.core.amg.select import select
 
         self.config = config
-        if self.segmented is None or self.segmented.bank.missing([config]):
+        if self.result is None or self.result.bank.missing([config]):
             return False
         self.chosen = None
-        self.selection = select(self.segmented.bank, config)
+        self.selection = select(self.result.bank, config)
         return True
 
     def recipe(self) -> Recipe | None:
-        """Return how the masks on show came about; None where there are none."""
-        from napari_samstar.core.amg.pinned import describe
-        from napari_samstar.core.results.recipe import make_recipe
+        """Return what repeats the masks on show; None where there are none."""
+        from napari_samstar.core.results.result import recipe_of
 
-        if self.segmented is None or self.selection is None:
+        if self.result is None or self.selection is None:
             return None
-        s = self.segmented
-        pinned = describe(s.bank.masks, self.pinned)
-        config = self.selection.config
-        return make_recipe(s.image, s.mapping, s.model, config, self._tuning(), pinned)
+        return recipe_of(self.result.bank, self.selection.config, self.pinned, self._tuning())
 
-    def _restore_pinned(self, segmented: Segmented) -> None:
-        from napari_samstar.core.amg.pinned import of_recipe
+    def _restore_pinned(self, result: Result) -> None:
+        from napari_samstar.core.results.result import restore_pinned
 
         if self.loaded is not None and self.loaded.pinned:
-            self.pinned = of_recipe(self.loaded, segmented.image, segmented.bank.masks)
+            self.pinned = restore_pinned(self.loaded, result.image, result.bank.masks)
 
-    def _tuning(self) -> dict[str, Any]:
-        if (
-            self.chosen is None
-            or self.goal is None
-            or self.evaluators is None
-            or self.study_config is None
-        ):
-            return {}
-        trial = self.trials[self.chosen]
-        images = self.evaluators.about()
-        return {
-            "goal": self.goal.to_dict(),
-            "scope": self.study_config.scope,
-            "seed": self.study_config.seed,
-            "population": self.study_config.population,
-            "trials": len(self.trials),
-            "expectations_px": self.evaluators.first.expectations.to_dict(),
-            "picked": "by hand",
-            "rewards": trial.rewards,
-            **({"images": images} if images else {}),
-        }
+    def _tuning(self) -> Tuning | None:
+        """Return how the trial on show was found; None where settings were set by hand."""
+        from napari_samstar.api.study import tuning_of
+
+        known = self.front, self.study_config, self.evaluators, self.chosen
+        front, study_config, evaluators, chosen = known
+        if front is None or study_config is None or evaluators is None or chosen is None:
+            return None
+        picked = "knee" if chosen == front.knee else "best" if chosen == front.best else "by hand"
+        return tuning_of(front, study_config, evaluators, chosen, picked)
 
     def _rebuild_front(self) -> None:
         from napari_samstar.core.tuning.front import front

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,12 +11,17 @@ import typer
 from napari_samstar.cli import options
 from napari_samstar.cli.console import emit, say, show_files, tracked
 from napari_samstar.cli.errors import FAILED, complain
-from napari_samstar.cli.inputs import Calibration, open_bank, open_image, open_model
-from napari_samstar.cli.segment import labels_of, show_summary, summary
+from napari_samstar.cli.inputs import (
+    Calibration,
+    model_choice,
+    open_image,
+    say_model,
+    say_notes,
+)
+from napari_samstar.cli.segment import show_summary, summary
 from napari_samstar.core.errors import UserError
 
 if TYPE_CHECKING:
-    from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.core.models.backend import LoadedModel
     from napari_samstar.core.results.recipe import Recipe
 
@@ -49,10 +53,14 @@ def apply(
 
     Several images get a folder each. One that fails is reported, the others are still done.
     """
+    from napari_samstar.api.pipeline import iter_load_model
     from napari_samstar.core.results.recipe import Recipe
 
     wanted = Recipe.load(recipe)
-    loaded = _with_adapter(open_model(model or wanted.model, device.value), adapter)
+    with tracked() as tracker:
+        loaded = tracker.run(iter_load_model(model_choice(model or wanted.model, device.value)))
+    say_model(loaded)
+    loaded = _with_adapter(loaded, adapter)
     wanted.check_model(loaded)
     _warn_of_another_device(wanted, loaded)
     calibration = Calibration(pixel_size, unit)
@@ -123,34 +131,19 @@ def _apply_all(
 def _apply_one(
     recipe: Recipe, model: LoadedModel, path: Path, out: Path, calibration: Calibration
 ) -> Report:
-    from napari_samstar.core.amg import pinned
-    from napari_samstar.core.results.outputs import Result, staged, write_result
-    from napari_samstar.core.results.recipe import make_recipe
+    from napari_samstar.api.pipeline import Applied, iter_apply
+    from napari_samstar.core.models.encoder import default_cache
+    from napari_samstar.core.results.outputs import staged, write_result
 
     start = time.perf_counter()
+    done: list[Applied] = []
     with staged(out) as folder:
-        image = _calibrated(open_image(path, recipe.mapping, calibration), recipe)
-        bank = open_bank(image, model)
+        image = open_image(path, recipe.mapping, calibration)
         with tracked() as tracker:
-            kept = pinned.of_recipe(recipe, image, bank.masks)
-            labels = labels_of(bank, recipe.config, tracker, kept)
-        again = make_recipe(
-            image,
-            recipe.mapping,
-            model,
-            recipe.config,
-            recipe.tuning,
-            pinned.describe(bank.masks, kept),
-        )
-        result = Result(image, labels, again)
+            tracker.run(iter_apply(recipe, [image], model, default_cache()), done.append)
+        result = done[0].result
+        if result is None:
+            raise UserError(done[0].problem)
+        say_notes(result.image)
         files = write_result(result, folder)
     return summary(result, out, files, time.perf_counter() - start)
-
-
-def _calibrated(image: Micrograph, recipe: Recipe) -> Micrograph:
-    """Take the recipe's pixel size where this is its very image and the file says none."""
-    about = recipe.image
-    if image.pixel_size is not None or image.key != about.get("key") or not about.get("pixel_size"):
-        return image
-    row, col = about["pixel_size"]
-    return dataclasses.replace(image, pixel_size=(row, col), unit=about["unit"])

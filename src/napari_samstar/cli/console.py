@@ -22,7 +22,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from napari_samstar.cli.errors import check_interrupted
-from napari_samstar.core.progress import Progress
+from napari_samstar.core.progress import Progress, run
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn, TaskID
@@ -78,39 +78,28 @@ def bars(*columns: ProgressColumn) -> Bars:
 
 
 class Tracker:
-    """Shows the `Progress` of core's generators as bars and hands on what else they yield."""
+    """Runs generators, and shows the `Progress` that they yield as bars."""
 
     def __init__(self, shown: Bars) -> None:
         self._bars = shown
         self._steps: TaskID | None = None
 
-    def results(self, work: Iterator[Progress | T]) -> Iterator[T]:
-        """Yield everything in `work` but its progress."""
-        for step in work:
+    def run(self, work: Generator[Any, Any, T], on_step: Callable[[Any], None] | None = None) -> T:
+        """Run `work` to its end and return what it returns; other steps go to `on_step`."""
+
+        def take(step: Any) -> None:
             check_interrupted()
             if isinstance(step, Progress):
                 self._advance(step)
-            else:
-                self._done()
-                yield step
-        self._done()
+                return
+            self._done()
+            if on_step is not None:
+                on_step(step)
 
-    def run(self, work: Iterator[Progress]) -> None:
-        """Run `work` to its end."""
-        for _ in self.results(work):
-            pass
-
-    def returned(self, work: Generator[Progress, None, T]) -> T:
-        """Run `work` to its end and return what it returns."""
-        while True:
-            try:
-                step = next(work)
-            except StopIteration as end:
-                self._done()
-                found: T = end.value
-                return found
-            check_interrupted()
-            self._advance(step)
+        try:
+            return run(work, take)
+        finally:
+            self._done()
 
     def count(self, text: str, total: int) -> Callable[[], None]:
         """Add a bar and return what advances it by one."""

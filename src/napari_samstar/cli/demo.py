@@ -11,10 +11,9 @@ import typer
 
 from napari_samstar.cli import options
 from napari_samstar.cli.console import emit, say, show, show_files, table, tracked
-from napari_samstar.cli.inputs import Calibration, open_image, open_model
-from napari_samstar.cli.segment import labels_of, summary
+from napari_samstar.cli.inputs import Calibration, model_choice, open_image
+from napari_samstar.cli.segment import summary
 from napari_samstar.cli.tables import reward_table
-from napari_samstar.cli.targets import Target, look
 from napari_samstar.cli.tune import about_search
 from napari_samstar.core.amg.config import AmgConfig
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.masks.metrics import Score
 
 DEFAULT_SAMPLE = "nanocrystals"
-EVALUATIONS = 300
+TRIALS = 300
 
 
 def demo(
@@ -33,7 +32,9 @@ def demo(
     ] = DEFAULT_SAMPLE,
     model: options.Model = "pocket",
     device: options.OnDevice = options.Device.auto,
-    trials: Annotated[int, typer.Option(min=1, help="Configurations to try.")] = EVALUATIONS,
+    trials: Annotated[
+        int, typer.Option("--trials", "--evaluations", min=1, help="Configurations to try.")
+    ] = TRIALS,
     points_per_side: Annotated[
         int, typer.Option(min=4, max=96, help="Density of SAM's point grid.")
     ] = 32,
@@ -45,37 +46,39 @@ def demo(
     The search sees the image alone; the ground truth is used only for the comparison.
     """
     from napari_samstar import sample_data
-    from napari_samstar.cli.searching import Request, search_settings, write_tuned
+    from napari_samstar.cli.study import run_study
     from napari_samstar.core.image.mapping import ImageMapping
     from napari_samstar.core.masks.metrics import score
     from napari_samstar.core.results.outputs import staged
+    from napari_samstar.core.results.result import segment_bank
     from napari_samstar.core.rewards.goal import Goal
     from napari_samstar.core.tuning.config import StudyConfig
+    from napari_samstar.core.tuning.inputs import SearchInputs
 
     start = time.perf_counter()
     vanilla = AmgConfig(points_per_side=points_per_side)
-    asked = options.prompts_for(options.Prompts.auto, model, on_grid=False)
-    study_config = StudyConfig(trials=trials, base=vanilla.replace(prompts=asked))
+    prompts = options.prompts_for(options.Prompts.auto, model, on_grid=False)
+    study_config = StudyConfig(trials=trials, base=vanilla.replace(prompts=prompts))
     with staged(out) as folder:
-        path, mapping = sample_data.path(sample), ImageMapping()
-        target = Target(path, open_image(path, mapping, Calibration()), mapping)
-        judged = look([target], open_model(model, device.value))
-        request = Request(Goal(), study_config, journalled=False)
+        image = open_image(sample_data.path(sample), ImageMapping(), Calibration())
         say(f"Tuning the sample {sample}; its ground truth is not looked at.")
+        study, results, files = run_study(
+            image, model_choice(model, device.value), Goal(), study_config, SearchInputs(), folder,
+            stored=False,
+        )  # fmt: skip
         with tracked() as tracker:
-            tuned = search_settings(judged, request, tracker)
-            before = labels_of(judged[0].bank, vanilla, tracker)
-            files = write_tuned(tuned, folder, tracker, report=False)
+            before = tracker.run(segment_bank(results[0].bank, vanilla))
         truth = sample_data.load(sample)[1]
         if truth.ndim == 3:  # the plane that `Mapping()` takes of a stack
             truth = truth[len(truth) // 2]
-        scores = {"defaults": score(truth, before), "tuned": score(truth, tuned.result.labels)}
-    about = summary(tuned.result, out, files, time.perf_counter() - start) | about_search(tuned)
+        scores = {"defaults": score(truth, before.labels), "tuned": score(truth, results[0].labels)}
+    about = summary(results[0], out, files, time.perf_counter() - start)
+    about |= about_search(study, results[0])
     if as_json:
         compared: dict[str, Any] = {key: asdict(value) for key, value in scores.items()}
         emit({"command": "demo", "sample": sample, "scores": compared, **about})
         return
-    show(reward_table(tuned))
+    show(reward_table(study))
     show(_comparison(sample, scores))
     typer.echo(f"It took {about['seconds']:.0f} s.")
     show_files(out, files)

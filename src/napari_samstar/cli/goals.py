@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_samstar.cli.targets import read_truth
+from napari_samstar.cli.images import read_truth
 from napari_samstar.core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_samstar.cli.targets import Target
+    from napari_samstar.core.image.loaded import LoadedImage
     from napari_samstar.core.rewards.expectations import Expectations
     from napari_samstar.core.rewards.goal import Goal
-    from napari_samstar.core.rewards.marks import Marks
-    from napari_samstar.core.tuning.ground_truth import Truth
+    from napari_samstar.core.tuning.inputs import ExtraImage, Truth
 
 GOAL = "What matters"
 _QUANTITY = re.compile(r"\s*([-+0-9.eE]+)\s*(px|nm|µm|um|μm)?\s*")
@@ -109,13 +108,10 @@ def goal_of(
 
     Without a preset, that for `examples` where there are some, or else the balanced one.
     """
-    from napari_samstar.core.rewards.goal import Goal
-    from napari_samstar.core.rewards.presets import PRESETS
+    from napari_samstar.core.rewards import presets
 
     preset = preset or ("like_examples" if examples else "balanced")
-    if preset not in PRESETS:
-        raise UserError(f"There is no preset {preset!r}: choose one of {', '.join(PRESETS)}.")
-    return Goal({**PRESETS[preset].goal.weights, **dict(weights or ())})
+    return presets.goal_of(preset, dict(weights or ()))
 
 
 def expectations_of(given: Sequence[tuple[str, float, str]] | None) -> Expectations:
@@ -144,39 +140,35 @@ def expectations_of(given: Sequence[tuple[str, float, str]] | None) -> Expectati
     return Expectations(**values, unit=next(iter(units.values()), "px"))
 
 
-def marks_of(
-    targets: Sequence[Target],
-    images: Sequence[Path],
+def with_marks(
+    images: Sequence[ExtraImage],
+    paths: Sequence[Path],
     examples: Sequence[Path] | None,
     annotations: Sequence[Path] | None,
-) -> list[Marks]:
-    """Read the marked objects of each target; files belong to `images` in order.
-
-    What is marked as good on one image is looked for on all of them.
-    """
+) -> list[ExtraImage]:
+    """Give images their marked objects; the files belong to `paths` in order."""
     from napari_samstar.core.rewards.marks import Marks
 
     files = {"examples": examples or (), "annotations": annotations or ()}
     for option, some in files.items():
-        if len(some) > len(images):
+        if len(some) > len(paths):
             raise UserError(
-                f"There are {len(some)} --{option} for {len(images)} images: "
+                f"There are {len(some)} --{option} for {len(paths)} images: "
                 "give at most one for each."
             )
-    good, true = (dict(zip(images, some, strict=False)) for some in files.values())
-    found = [
-        Marks(
-            examples=_marked(good, target, "file of examples"),
-            annotations=_marked(true, target, "file of annotations"),
-        )
-        for target in targets
-    ]
-    every = [row for marks in found for row in marks.shapes]
+    good, true = (dict(zip(paths, some, strict=False)) for some in files.values())
     return [
-        replace(marks, elsewhere=tuple(row for row in every if row not in marks.shapes))
-        for marks in found
+        replace(
+            extra,
+            marks=Marks(
+                examples=_marked(good, extra.image, "file of examples"),
+                annotations=_marked(true, extra.image, "file of annotations"),
+            ),
+        )
+        for extra in images
     ]
 
 
-def _marked(files: dict[Path, Path], target: Target, what: str) -> Truth | None:
-    return read_truth(files[target.path], target, what) if target.path in files else None
+def _marked(files: dict[Path, Path], image: LoadedImage, what: str) -> Truth | None:
+    assert image.path is not None
+    return read_truth(files[image.path], image, what) if image.path in files else None

@@ -1,17 +1,18 @@
-"""From a command's options to an image and a model that are ready to use."""
+"""From a command's options to images and a model."""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_samstar.cli.console import download_bar, say
+from napari_samstar.cli.console import say
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.models.families import other_families
+from napari_samstar.core.models.registry import REGISTRY, ModelChoice
 
 if TYPE_CHECKING:
-    from napari_samstar.core.amg.bank import ProposalBank
+    from napari_samstar.core.image.loaded import LoadedImage
     from napari_samstar.core.image.mapping import ImageMapping
     from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.core.models.backend import LoadedModel
@@ -19,49 +20,55 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the user says about the size of a pixel; None leaves it to the file."""
+    """The size of a pixel as the user gives it; None leaves it to the file."""
 
     pixel_size: tuple[float, float] | None = None
     unit: str | None = None
 
 
-def open_image(path: Path, mapping: ImageMapping, calibration: Calibration) -> Micrograph:
-    """Read a file and make of it what SAM sees; says what was decided on the way."""
-    from napari_samstar.core.image.prepare import prepare
+def open_image(path: Path, mapping: ImageMapping, calibration: Calibration) -> LoadedImage:
+    """Read a file; its plane is chosen by `mapping`, its pixel size by the user where given."""
     from napari_samstar.core.image.readers.registry import read_image
 
-    loaded = read_image(path)
-    size, unit = loaded.pixel_size, loaded.unit
+    image = read_image(path).replace(mapping=mapping, path=path)
     if calibration.pixel_size is not None:
-        size, unit = calibration.pixel_size, calibration.unit or unit
+        unit = calibration.unit or image.unit
         if unit == "px":
             raise UserError("The unit of --pixel-size is not known: give it, such as --unit nm.")
-    elif calibration.unit not in (None, unit):
-        raise UserError(f"The file gives its pixel size in {unit}: to change it, add --pixel-size.")
-    image = prepare(
-        loaded.array, mapping, rgb=loaded.rgb, pixel_size=size, unit=unit, name=loaded.name
-    )
-    notes = loaded.notes + image.notes
-    for note in notes:
-        say(f"{loaded.name}: {note}")
-    return dataclasses.replace(image, notes=notes)
+        return image.replace(pixel_size=calibration.pixel_size, unit=unit)
+    if calibration.unit not in (None, image.unit):
+        raise UserError(
+            f"The file gives its pixel size in {image.unit}: to change it, add --pixel-size."
+        )
+    return image
 
 
-def open_model(name_or_path: str, device: str) -> LoadedModel:
-    """Load a model, downloading it first if need be; says where it runs."""
-    from napari_samstar.core.models.loading import REGISTRY, load
+def at_plane(image: LoadedImage, text: str | None) -> LoadedImage:
+    """Return the image at the one plane that the user names; at the middle one without."""
+    if text is None:
+        return image
+    from napari_samstar.core.image.plane_text import parse_planes
 
-    if name_or_path not in REGISTRY:  # a recipe must find it from any folder
+    planes = parse_planes(text, image.plane_sizes)
+    if len(planes) != 1:
+        raise UserError(f"'{text}' names {len(planes)} planes: give one.")
+    return image.at(planes[0])
+
+
+def model_choice(name_or_path: str, device: str) -> ModelChoice:
+    """Return which model is meant; a path is made absolute, so that a recipe works anywhere."""
+    other_families()
+    if name_or_path not in REGISTRY:
         name_or_path = str(Path(name_or_path).expanduser().absolute())
-    with download_bar(f"Downloading {name_or_path}") as report:
-        model = load(name_or_path, device, progress=report)
+    return ModelChoice(name_or_path, device)
+
+
+def say_notes(image: Micrograph) -> None:
+    """Say what was decided while an image was read."""
+    for note in image.notes:
+        say(f"{image.name}: {note}")
+
+
+def say_model(model: LoadedModel) -> None:
+    """Say where a model runs."""
     say(f"Model {model.name} on {model.device_reason}")
-    return model
-
-
-def open_bank(image: Micrograph, model: LoadedModel) -> ProposalBank:
-    """Return an empty bank whose embeddings are kept between runs."""
-    from napari_samstar.core.amg.bank import ProposalBank
-    from napari_samstar.core.models.encoder import default_cache
-
-    return ProposalBank(image, model, default_cache())

@@ -30,7 +30,7 @@ class Device(StrEnum):
 
 
 class Prompts(StrEnum):
-    """Where SAM is asked."""
+    """Where SAM is prompted."""
 
     auto = "auto"
     grid = "grid"
@@ -43,14 +43,6 @@ class Projection(StrEnum):
     none = "none"
     max = "max"
     mean = "mean"
-
-
-def parse_plane(text: str) -> tuple[int, ...]:
-    """Return the indices in '3' or '0,12'."""
-    try:
-        return tuple(int(i) for i in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"give whole numbers such as 3 or 0,12, not {text!r}") from None
 
 
 def parse_pixel_size(text: str) -> tuple[float, float]:
@@ -78,10 +70,10 @@ Verbose = Annotated[
     bool,
     typer.Option("--verbose", help="Log details, those of errors too.", callback=set_verbose),
 ]
-Plane = Annotated[
-    Any,
+OnePlane = Annotated[
+    str | None,
     typer.Option(
-        "--plane", parser=parse_plane, metavar="I[,J...]", rich_help_panel=IMAGE,
+        "--plane", metavar="I[,J...]", rich_help_panel=IMAGE,
         help="Index along each axis before rows and columns. (default: the middle)",
     ),
 ]  # fmt: skip
@@ -107,12 +99,12 @@ Unit = Annotated[
     str | None, typer.Option(rich_help_panel=IMAGE, help="Unit of --pixel-size, such as nm.")
 ]
 
-AskedAt = Annotated[
+PromptsOption = Annotated[
     Prompts,
     typer.Option(
         "--prompts",
         rich_help_panel=SAM,
-        help="Ask SAM on its grid of points, or only where the model sees centres of objects. "
+        help="Prompt SAM on its grid of points, or only where the model sees centres of objects. "
         "'auto' is centres with 'pocket', which is quicker and usually better, and the grid with "
         "other models, with --points-per-side and with --scope grids.",
     ),
@@ -149,22 +141,25 @@ def with_settings(chosen: Callable[[Setting], bool]) -> Callable[[Command], Comm
     return decorate
 
 
-def prompts_for(asked: Prompts, model: str, *, on_grid: bool) -> Literal["grid", "centres"]:
-    """Return where to ask a model, by name; `on_grid` where a grid's density is given or sought."""
-    if asked is Prompts.centres and on_grid:
+def prompts_for(wanted: Prompts, model: str, *, on_grid: bool) -> Literal["grid", "centres"]:
+    """Return the prompt source for a model, by name.
+
+    `on_grid` says that the density of a grid is given or searched.
+    """
+    if wanted is Prompts.centres and on_grid:
         raise UserError(
             "--prompts centres has no grid whose density could be set or searched: leave out "
             "--points-per-side and --scope grids, or use --prompts grid."
         )
-    if asked is Prompts.auto and not on_grid:
+    if wanted is Prompts.auto and not on_grid:
         known = REGISTRY.get(model)
         return "centres" if known is not None and known.sees_centres else "grid"
-    return "centres" if asked is Prompts.centres else "grid"
+    return "centres" if wanted is Prompts.centres else "grid"
 
 
 def _prompts() -> inspect.Parameter:
     kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter("prompts", kind, default=Prompts.auto, annotation=AskedAt)
+    return inspect.Parameter("prompts", kind, default=Prompts.auto, annotation=PromptsOption)
 
 
 def _option(name: str, setting: Setting, default: Any) -> inspect.Parameter:

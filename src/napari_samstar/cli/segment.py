@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_samstar.cli import options
-from napari_samstar.cli.console import Tracker, emit, show, show_files, table, tracked
-from napari_samstar.cli.inputs import Calibration, open_bank, open_image, open_model
+from napari_samstar.cli.console import emit, show, show_files, table, tracked
+from napari_samstar.cli.inputs import (
+    Calibration,
+    at_plane,
+    model_choice,
+    open_image,
+    say_model,
+    say_notes,
+)
 from napari_samstar.core.amg.config import AmgConfig  # noqa: TC001 - typer reads annotations
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from napari_samstar.core.amg.bank import ProposalBank
-    from napari_samstar.core.results.outputs import Result
+    from napari_samstar.core.results.result import Result
 
 
 @options.with_settings(lambda setting: True)
@@ -30,7 +34,7 @@ def segment(
     device: options.OnDevice = options.Device.auto,
     as_json: options.AsJson = False,
     verbose: options.Verbose = False,
-    plane: options.Plane = None,
+    plane: options.OnePlane = None,
     channel: options.Channel = None,
     projection: options.Project = options.Projection.none,
     invert: options.Invert = False,
@@ -41,19 +45,20 @@ def segment(
 
     Writes recipe, labels, measurements and an overlay picture.
     """
+    from napari_samstar.api.pipeline import iter_segment
     from napari_samstar.core.image.mapping import ImageMapping
-    from napari_samstar.core.results.outputs import Result, staged, write_result
-    from napari_samstar.core.results.recipe import make_recipe
+    from napari_samstar.core.models.encoder import default_cache
+    from napari_samstar.core.results.outputs import staged, write_result
 
     start = time.perf_counter()
-    mapping = ImageMapping(plane=plane, projection=projection.value, channel=channel, invert=invert)
+    mapping = ImageMapping(projection=projection.value, channel=channel, invert=invert)
     with staged(out) as folder:
-        micrograph = open_image(image, mapping, Calibration(pixel_size, unit))
-        bank = open_bank(micrograph, open_model(model, device.value))
+        loaded = at_plane(open_image(image, mapping, Calibration(pixel_size, unit)), plane)
+        choice = model_choice(model, device.value)
         with tracked() as tracker:
-            labels = labels_of(bank, settings, tracker)
-        recipe = make_recipe(micrograph, mapping, bank.model, settings)
-        result = Result(micrograph, labels, recipe)
+            result = tracker.run(iter_segment(loaded, choice, settings, default_cache()))
+        say_notes(result.image)
+        say_model(result.model)
         files = write_result(result, folder)
     about = summary(result, out, files, time.perf_counter() - start)
     if as_json:
@@ -61,20 +66,6 @@ def segment(
         return
     show_summary(about)
     show_files(out, files)
-
-
-def labels_of(
-    bank: ProposalBank, config: AmgConfig, tracker: Tracker, pinned: Sequence[int] = ()
-) -> Any:
-    """Return the int32 label image of one configuration, decoding what it needs first.
-
-    `pinned` are the ids of masks that are kept whatever the settings say.
-    """
-    from napari_samstar.core.amg.select import select
-    from napari_samstar.core.masks.labels import paint
-
-    tracker.run(bank.prepare(config))
-    return paint(bank.masks, select(bank, config).ids, pinned)
 
 
 def summary(result: Result, out: Path, files: list[str], seconds: float) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_samstar.cli.console import table
 
 if TYPE_CHECKING:
-    from napari_samstar.cli.searching import Tuned
+    from napari_samstar.api.study import Study
     from napari_samstar.core.masks.metrics import Agreement
 
 _PICKS = {
@@ -19,29 +19,29 @@ _PICKS = {
 }
 
 
-def tables(tuned: Tuned) -> Iterator[Any]:
+def tables(study: Study) -> Iterator[Any]:
     """Yield the rewards, and where there are such: images, random search, ground truth."""
-    outcome = tuned.outcome
-    yield reward_table(tuned)
+    outcome = study.summary
+    yield reward_table(study)
     if len(outcome.checks) > 1:
-        yield _image_table(tuned)
+        yield _image_table(study)
     if outcome.random_trials:
-        yield _random_table(tuned)
+        yield _random_table(study)
     for name, agreement in (("tuned images", outcome.agreement),
                             ("held-out images", outcome.held_out_agreement)):  # fmt: skip
         if agreement:
             yield _truth_table(name, agreement)
-    yield _effect_table(tuned)
+    yield _effect_table(study)
 
 
-def reward_table(tuned: Tuned) -> Any:
+def reward_table(study: Study) -> Any:
     """Return a table of every objective and weighted reward, defaults against the picked one."""
     from napari_samstar.core.rewards.registry import REWARDS
 
-    found = tuned.outcome.front
-    pair = [p for p in (found.defaults, tuned.outcome.picked) if p is not None]
+    found = study.front
+    pair = [p for p in (found.defaults, study.summary.picked) if p is not None]
     heads = ["SAM's defaults", "tuned"][-len(pair) :]
-    rows = table(f"{_title(tuned)}: {len(found.trials)} configurations, "
+    rows = table(f"{_title(study)}: {len(found.trials)} configurations, "
                  f"{len(found.members)} on the front", "", *heads)  # fmt: skip
     rows.add_row("Masks", *(str(found.trials[p].n_masks) for p in pair))
     for k, name in enumerate(found.goal.names):
@@ -56,22 +56,22 @@ def reward_table(tuned: Tuned) -> Any:
     return rows
 
 
-def _title(tuned: Tuned) -> str:
-    n = sum(not j.target.held_out for j in tuned.judged)
-    return tuned.result.image.name if n == 1 else f"{n} images"
+def _title(study: Study) -> str:
+    n = len(study.evaluators.tuned)
+    return study.evaluators.first.bank.image.name if n == 1 else f"{n} images"
 
 
-def _image_table(tuned: Tuned) -> Any:
-    total = tuned.outcome.front.goal.total
+def _image_table(study: Study) -> Any:
+    total = study.front.goal.total
     rows = table("Weighted mean of all rewards", "", "", "SAM's defaults", "tuned")
-    for check in tuned.outcome.checks:
+    for check in study.summary.checks:
         pair = (f"{total(rewards):.3f}" for rewards, _ in (check.defaults, check.chosen))
         rows.add_row(check.name, "held out" if check.held_out else "tuned on", *pair)
     return rows
 
 
-def _random_table(tuned: Tuned) -> Any:
-    outcome = tuned.outcome
+def _random_table(study: Study) -> Any:
+    outcome = study.summary
     random_trials, pick, total = outcome.random_front, outcome.random_pick, outcome.front.goal.total
     assert random_trials is not None
     assert pick is not None
@@ -96,8 +96,8 @@ def _truth_table(name: str, agreement: dict[str, Agreement]) -> Any:
     return rows
 
 
-def _effect_table(tuned: Tuned) -> Any:
+def _effect_table(study: Study) -> Any:
     rows = table("Settings that matter", "", "share of the variance")
-    for effect in tuned.outcome.effects:
+    for effect in study.summary.effects:
         rows.add_row(effect.setting.label, f"{effect.share:.0%}")
     return rows

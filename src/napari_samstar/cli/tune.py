@@ -1,4 +1,4 @@
-"""`samstar tune`: search SAM's settings for one image."""
+"""`samstar tune`: search SAM's settings for one image, or for several together."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_samstar.cli import goals, options
-from napari_samstar.cli.console import emit, show, show_files, tracked
-from napari_samstar.cli.inputs import Calibration, open_model
+from napari_samstar.cli.console import emit, show, show_files
+from napari_samstar.cli.images import open_images, search_inputs, with_truth
+from napari_samstar.cli.inputs import Calibration, model_choice
 from napari_samstar.cli.segment import summary
 from napari_samstar.cli.tables import tables
-from napari_samstar.cli.targets import look, open_targets, parse_planes, with_truth
 from napari_samstar.core.amg.config import AmgConfig  # noqa: TC001 - typer reads annotations
 
 if TYPE_CHECKING:
-    from napari_samstar.cli.searching import Tuned
+    from napari_samstar.api.study import Study
+    from napari_samstar.core.results.result import Result
     from napari_samstar.core.tuning.front import Front
 
 SEARCH, CHECKS = "The search", "Checks"
@@ -41,17 +42,17 @@ class Pick(StrEnum):
 
 
 Planes = Annotated[
-    list[Any] | None,
+    list[str] | None,
     typer.Option(
-        "--plane", parser=parse_planes, metavar="I[,J...]", rich_help_panel=options.IMAGE,
-        help="Index along each axis before rows and columns; repeat it, or give ranges such as "
-        "0:20:4, to tune on several planes. (default: the middle)",
+        "--plane", metavar="I[,J...]", rich_help_panel=options.IMAGE,
+        help="Planes to tune on: '0, 4, 8', '0-3' or '0:20:4'; with several axes before rows and "
+        "columns '0,3; 1,3'. (default: the middle)",
     ),
 ]  # fmt: skip
 HoldOutPlanes = Annotated[
-    list[Any] | None,
+    list[str] | None,
     typer.Option(
-        "--hold-out-plane", parser=parse_planes, metavar="I[,J...]", rich_help_panel=CHECKS,
+        "--hold-out-plane", metavar="I[,J...]", rich_help_panel=CHECKS,
         help="Planes of the same images that the search does not see, to check the choice.",
     ),
 ]  # fmt: skip
@@ -95,7 +96,14 @@ def tune(
         ),
     ] = Scope.filters,
     trials: Annotated[
-        int, typer.Option(min=1, rich_help_panel=SEARCH, help="Configurations to try.")
+        int,
+        typer.Option(
+            "--trials",
+            "--evaluations",
+            min=1,
+            rich_help_panel=SEARCH,
+            help="Configurations to try.",
+        ),
     ] = 400,
     minutes: Annotated[
         float | None,
@@ -155,61 +163,55 @@ def tune(
     Writes recipe, Pareto front (CSV, PNG), labels, measurements and an overlay picture. SAM's
     settings below are those the search starts from; its scope may change them.
     """
-    from napari_samstar.cli.searching import Request, search_settings, write_tuned
+    from napari_samstar.cli.study import run_study
     from napari_samstar.core.image.mapping import ImageMapping
     from napari_samstar.core.results.outputs import check_images_folder, staged
     from napari_samstar.core.tuning.config import StudyConfig
 
     start = time.perf_counter()
-    request = Request(
-        goal=goals.goal_of(weight, preset, examples=bool(examples)),
-        study_config=StudyConfig(scope.value, trials, population, seed, settings),
-        rule=pick.value,
-        minutes=minutes,
-        resume=resume,
-        against_random=against_random,
-    )
-    inputs = goals.expectations_of(expect)
+    goal = goals.goal_of(weight, preset, examples=bool(examples))
+    study_config = StudyConfig(scope.value, trials, population, seed, settings)
+    expectations = goals.expectations_of(expect)
     mapping = ImageMapping(projection=projection.value, channel=channel, invert=invert)
     held = hold_out or []
+    paths = [*images, *held]
     with staged(out) as folder:
-        targets = open_targets(images, held, plane or [], hold_out_plane or [], mapping,
-                               Calibration(pixel_size, unit))  # fmt: skip
-        targets = with_truth(targets, truth or [], [*images, *held])
-        if len(targets) > 1:
+        opened = open_images(images, held, plane or [], hold_out_plane or [], mapping,
+                             Calibration(pixel_size, unit))  # fmt: skip
+        opened = with_truth(opened, truth or [], paths)
+        opened = goals.with_marks(opened, paths, examples, annotations)
+        if len(opened) > 1:
             check_images_folder(out)
-        marks = goals.marks_of(targets, [*images, *held], examples, annotations)
-        judged = look(targets, open_model(model, device.value), inputs, marks)
-        for one in judged:
-            if not one.target.held_out:
-                one.evaluator.check(request.goal)
-        with tracked() as tracker:
-            tuned = search_settings(judged, request, tracker)
-            files = write_tuned(tuned, folder, tracker, report=report)
-    about = summary(tuned.result, out, files, time.perf_counter() - start) | about_search(tuned)
+        inputs = search_inputs(opened, expectations=expectations, minutes=minutes)
+        study, results, files = run_study(
+            opened[0].image, model_choice(model, device.value), goal, study_config, inputs, folder,
+            rule=pick.value, resume=resume, against_random=against_random, report=report,
+        )  # fmt: skip
+    about = summary(results[0], out, files, time.perf_counter() - start)
+    about |= about_search(study, results[0])
     if as_json:
         emit({"command": "tune", **about})
         return
-    for rows in tables(tuned):
+    for rows in tables(study):
         show(rows)
     show_files(out, files)
 
 
-def about_search(tuned: Tuned) -> dict[str, Any]:
+def about_search(study: Study, result: Result) -> dict[str, Any]:
     """Return what is said about the search, ready for JSON."""
     from napari_samstar.core.tuning.front import hypervolume_by_generation
 
-    outcome, found = tuned.outcome, tuned.outcome.front
+    found, recipe = study.front, result.recipe.to_dict()
     return {
-        "tuning": tuned.result.recipe.tuning,
-        "picked": _described(found, outcome.picked),
+        "tuning": recipe["tuning"],
+        "picked": _described(found, study.picked.position),
         "defaults": None if found.defaults is None else _described(found, found.defaults),
         "front": {
             "objectives": list(found.goal.names),
             "members": found.members.tolist(),
             "hypervolume_by_generation": hypervolume_by_generation(found.trials, found.goal),
         },
-        **outcome.to_dict(),
+        **study.summary.to_dict(),
     }
 
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.masks.store import Bool, MaskStore, PackedMask
-
-if TYPE_CHECKING:
-    from napari_samstar.core.image.micrograph import Micrograph
-    from napari_samstar.core.results.recipe import Recipe
 
 PinnedMask: TypeAlias = dict[str, Any]
 """A mask as JSON: {"box": [row0, col0, row1, col1], "counts": [...]}, run lengths of the window
@@ -27,16 +23,6 @@ def describe(store: MaskStore, ids: Sequence[int]) -> tuple[PinnedMask, ...]:
 def restore(store: MaskStore, pinned: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
     """Add described masks to `store` and return their ids; UserError where one is damaged."""
     return tuple(store.extend([_packed(store, entry) for entry in pinned]))
-
-
-def of_recipe(recipe: Recipe, image: Micrograph, store: MaskStore) -> tuple[int, ...]:
-    """Return the recipe's rescued masks where `image` is the very image it was made on.
-
-    On another image they mean nothing, and there are none.
-    """
-    if image.key != recipe.image.get("key"):
-        return ()
-    return restore(store, recipe.pinned)
 
 
 def _packed(store: MaskStore, entry: Mapping[str, Any]) -> PackedMask:

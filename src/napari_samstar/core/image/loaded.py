@@ -1,38 +1,101 @@
-"""An image as a file or a layer holds it."""
+"""An image as a file or a layer holds it; nothing is read before it is needed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_samstar.core.image.mapping import ImageMapping
+from napari_samstar.core.image.planes import is_colour
+from napari_samstar.core.image.prepare import prepare
+
+if TYPE_CHECKING:
+    from napari_samstar.core.image.micrograph import Micrograph
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedImage:
-    """What an image file holds, as stored; `images.prepare` makes of it what SAM sees.
+    """An image or a stack, and which plane of it is meant.
 
     Attributes
     ----------
     array : array
-        (..., H, W), or (..., H, W, 3 or 4) where `rgb`. NumPy, or lazy where the file is large:
-        indexing reads.
-    rgb : bool
-        Whether the last axis is colour.
+        (..., H, W), or (..., H, W, 3 or 4) in colour. NumPy, or lazy: indexing reads. A sequence of
+        arrays is a multiscale image, finest first.
+    rgb : bool, optional
+        Whether the last axis is colour; None decides by the array, see `planes.is_colour`.
     axes : str
         One letter per axis, as in TIFF: T time, Z depth, C channel, Y row, X column, S colour.
+        Empty where they are not known.
     pixel_size : tuple of float, optional
         (row, col) in `unit`.
     unit : str
-        "nm", "µm" or, where the file does not say, "px".
+        "nm", "µm" or, where it is not known, "px".
     name : str
-        File name without its ending.
+        For titles and file names.
     notes : tuple of str
         What was decided while reading, one sentence each.
+    mapping : ImageMapping
+        Which plane is meant, and how its intensities become 8-bit.
+    path : Path, optional
+        The file it came from.
     """
 
     array: Any
-    rgb: bool
-    axes: str
-    pixel_size: tuple[float, float] | None
-    unit: str
-    name: str
+    rgb: bool | None = None
+    axes: str = ""
+    pixel_size: tuple[float, float] | None = None
+    unit: str = "px"
+    name: str = "image"
     notes: tuple[str, ...] = ()
+    mapping: ImageMapping = field(default_factory=ImageMapping)
+    path: Path | None = None
+
+    def prepare(self) -> Micrograph:
+        """Return what SAM sees of the plane; see `prepare.prepare`."""
+        image = prepare(
+            self.array,
+            self.mapping,
+            rgb=self.rgb,
+            axes=self.axes,
+            pixel_size=self.pixel_size,
+            unit=self.unit,
+            name=self.name,
+        )
+        return dataclasses.replace(image, notes=self.notes + image.notes)
+
+    def replace(self, **changes: Any) -> LoadedImage:
+        """Return a copy with `changes` applied."""
+        return dataclasses.replace(self, **changes)
+
+    def at(self, plane: tuple[int, ...] | None) -> LoadedImage:
+        """Return the same image with another plane; None means the middle one."""
+        return self.replace(mapping=self.mapping.replace(plane=plane))
+
+    @property
+    def plane_sizes(self) -> tuple[int, ...]:
+        """Sizes of the axes before rows and columns; empty for a single plane."""
+        shape = self._shape
+        return shape[:-3] if self._in_colour else shape[:-2]
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """Rows and columns of a plane, px."""
+        rows, cols = self._shape[-3:-1] if self._in_colour else self._shape[-2:]
+        return rows, cols
+
+    @property
+    def _finest(self) -> Any:
+        several = isinstance(self.array, Sequence) and hasattr(self.array[0], "shape")
+        return self.array[0] if several else self.array
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return tuple(int(n) for n in self._finest.shape)
+
+    @property
+    def _in_colour(self) -> bool:
+        return is_colour(self._finest, self.rgb)

@@ -57,6 +57,8 @@ class ImageMapping:
     invert: bool = False
 
     def __post_init__(self) -> None:
+        if self.plane == ():  # a single plane has nothing to choose from
+            object.__setattr__(self, "plane", None)
         for name, choices in (("projection", Projection), ("stretch", Stretch)):
             if getattr(self, name) not in get_args(choices):
                 listed = ", ".join(get_args(choices))

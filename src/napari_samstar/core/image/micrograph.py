@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.mapping import ImageMapping
 
 Rgb8: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -31,6 +32,8 @@ class Micrograph:
         For titles and file names.
     notes : tuple of str
         What was decided or handled without asking, one sentence each.
+    mapping : ImageMapping
+        How it was taken out of its file or layer.
     """
 
     rgb: Rgb8
@@ -38,6 +41,7 @@ class Micrograph:
     unit: str = "px"
     name: str = "image"
     notes: tuple[str, ...] = ()
+    mapping: ImageMapping = field(default_factory=ImageMapping)
 
     def __post_init__(self) -> None:
         rgb = np.asarray(self.rgb)

@@ -22,7 +22,7 @@ MOST_AXES = 5
 
 
 def take_plane(
-    array: Any, mapping: ImageMapping, rgb: bool | None
+    array: Any, mapping: ImageMapping, rgb: bool | None, axes: str = ""
 ) -> tuple[Array, bool, list[str]]:
     """Return the plane that `mapping` asks for, whether it is in colour, and what was decided.
 
@@ -34,6 +34,8 @@ def take_plane(
         Its `plane`, `projection` and `channel` are used.
     rgb : bool, optional
         Whether the last axis is colour; None decides by `is_colour`.
+    axes : str
+        One letter per axis, see `LoadedImage.axes`; empty where they are not known.
 
     Returns
     -------
@@ -49,7 +51,7 @@ def take_plane(
     _check_dtype(array.dtype)
     colour = is_colour(array, rgb)
     leading = _leading_shape(array, colour)
-    index = _plane_index(leading, mapping, colour, notes)
+    index = _plane_index(leading, mapping, colour, notes, axes)
     if mapping.projection == "none":
         plane = np.asarray(array[index])
     else:
@@ -127,7 +129,7 @@ def _leading_shape(array: Any, colour: bool) -> tuple[int, ...]:
 
 
 def _plane_index(
-    leading: tuple[int, ...], mapping: ImageMapping, colour: bool, notes: list[str]
+    leading: tuple[int, ...], mapping: ImageMapping, colour: bool, notes: list[str], axes: str
 ) -> tuple[int, ...]:
     """Return one index per leading axis; the one of a projected axis is not used."""
     if mapping.plane is not None and len(mapping.plane) != len(leading):
@@ -142,19 +144,28 @@ def _plane_index(
             raise UserError("A single plane cannot be projected: set the projection to 'none'.")
         fixed.add(0)
     if mapping.channel is not None and not colour:
-        _put_channel(index, leading, mapping.channel, fixed)
+        _put_channel(index, leading, mapping.channel, fixed, axes)
     for axis, (i, n) in enumerate(zip(index, leading, strict=True)):
         if axis not in fixed and not 0 <= i < n:
             raise UserError(
-                f"Plane {i} does not exist along axis {axis}: choose one from 0 to {n - 1}."
+                f"Plane {i} does not exist along {_named(axis, axes)}: "
+                f"choose one from 0 to {n - 1}."
             )
         if mapping.plane is None and axis not in fixed and n > 1:
-            notes.append(f"Plane {i} of 0 to {n - 1} was taken along axis {axis}.")
+            notes.append(f"Plane {i} of 0 to {n - 1} was taken along {_named(axis, axes)}.")
     return tuple(index)
 
 
-def _put_channel(index: list[int], leading: tuple[int, ...], channel: int, fixed: set[int]) -> None:
-    axis = len(leading) - 1
+def _named(axis: int, axes: str) -> str:
+    """Return how a sentence names an axis: by number, and by letter where that is known."""
+    return f"axis {axis} ({axes[axis]})" if axis < len(axes) else f"axis {axis}"
+
+
+def _put_channel(
+    index: list[int], leading: tuple[int, ...], channel: int, fixed: set[int], axes: str
+) -> None:
+    """Set the index along the channel axis: the one called C, or else the last one."""
+    axis = axes.find("C") if "C" in axes[: len(leading)] else len(leading) - 1
     if axis < 0 or axis in fixed:
         raise UserError(
             "The image has no axis left for a channel: leave the channel unset"

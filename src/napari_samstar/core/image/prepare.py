@@ -20,6 +20,7 @@ def prepare(
     mapping: ImageMapping | None = None,
     *,
     rgb: bool | None = None,
+    axes: str = "",
     pixel_size: tuple[float, float] | None = None,
     unit: str = "px",
     name: str = "image",
@@ -39,6 +40,8 @@ def prepare(
     rgb : bool, optional
         Whether the last axis is colour. None: it is where the array is uint8 with a last axis of
         3 or 4 after at least two others.
+    axes : str
+        One letter per axis, see `LoadedImage.axes`; empty where they are not known.
     pixel_size, unit, name
         Passed on to the `Micrograph`.
 
@@ -55,7 +58,7 @@ def prepare(
         than two or more than five axes or under 8 x 8 pixels, or a plane that does not exist.
     """
     mapping = mapping or ImageMapping()
-    plane, colour, notes = take_plane(array, mapping, rgb)
+    plane, colour, notes = take_plane(array, mapping, rgb, axes)
     notes += _not_finite_notes(plane)
     black, white = _bounds(plane, mapping, notes)
     values = _to_bytes(plane, black, white, mapping.invert)
@@ -67,7 +70,7 @@ def prepare(
             "use the 'percentile' stretch, or choose another plane or channel."
         )
     values.flags.writeable = False
-    return Micrograph(values, pixel_size, unit, name, tuple(notes))
+    return Micrograph(values, pixel_size, unit, name, tuple(notes), mapping)
 
 
 def _not_finite_notes(plane: Array) -> list[str]:

@@ -51,6 +51,14 @@ class ModelInfo:
     sees_centres: bool = False
 
 
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which model, as `loading.load` takes it, and on which device."""
+
+    name: str = "pocket"
+    device: str = "auto"
+
+
 _MODELS = (
     ModelInfo(
         name="pocket",

@@ -7,10 +7,8 @@ import csv
 import shutil
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import tifffile
@@ -37,35 +35,35 @@ NAMES = (RECIPE, LABELS, MEASUREMENTS, OVERLAY, FRONT_TABLE, FRONT_PLOT)
 """Every file of a result on one image; the last two only where settings were searched."""
 
 
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What one run found on one image.
+class WritableResult(Protocol):
+    """What the files of a result are written from; a `Result` is one."""
 
-    Attributes
-    ----------
-    image : Micrograph
-    labels : ndarray of int32, shape (H, W)
-        0 is background.
-    recipe : Recipe
-    front : Front, optional
-        Where the settings were searched.
-    picked : int, optional
-        Position in `front` of the evaluation that `labels` shows.
-    """
+    @property
+    def image(self) -> Micrograph:
+        """The image as SAM sees it."""
 
-    image: Micrograph
-    labels: Labels
-    recipe: Recipe
-    front: Front | None = None
-    picked: int | None = None
+    @property
+    def labels(self) -> Labels:
+        """int32, shape (H, W); 0 is background."""
 
-    @cached_property
+    @property
+    def recipe(self) -> Recipe:
+        """What repeats it."""
+
+    @property
     def table(self) -> dict[str, NDArray[Any]]:
         """See `labels.measurements`."""
-        return labels.measurements(self.labels, self.image)
+
+    @property
+    def front(self) -> Front | None:
+        """All trials, where a search found the settings."""
+
+    @property
+    def picked(self) -> int | None:
+        """Position in `front` of the trial that `labels` shows."""
 
 
-def write_result(result: Result, folder: Path) -> list[str]:
+def write_result(result: WritableResult, folder: Path) -> list[str]:
     """Write every file of `result` into an existing `folder` and return their names."""
     result.recipe.save(folder / RECIPE)
     write_labels(result.labels, result.image, folder / LABELS)

@@ -1,34 +1,76 @@
-"""Everything needed to repeat a result, as one JSON file."""
+"""Everything needed to repeat a result, as one JSON file; its only writer and its only reader."""
 
 from __future__ import annotations
 
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    field_validator,
+)
 
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.atomic import write_atomic
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.core.models.registry import REGISTRY
+from napari_samstar.core.results.migrations import VERSION, migrated
 
 if TYPE_CHECKING:
     from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.core.models.backend import LoadedModel
 
 FORMAT = "samstar-recipe"
-VERSION = 2
 SUFFIX = ".samstar.json"
 _PACKAGES = ("napari-samstar", "torch", "torchvision", "segment-anything", "numpy", "pymoo")
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Tuning(BaseModel):
+    """How the settings of a recipe were found.
+
+    Attributes
+    ----------
+    goal : dict
+        `Goal.to_dict`.
+    study : dict
+        `StudyConfig.to_dict`; of recipes that an older version's panels wrote, some of it.
+    expectations_px : dict
+        `Expectations.to_dict` of the first image, lengths in px.
+    picked : str
+        "knee", "best" or "by hand".
+    rewards : dict of str to float
+        Of the chosen trial, unweighted.
+    trials : int
+        How many configurations were tried.
+    hypervolume : float, optional
+        That the Pareto front dominates.
+    images : list of dict
+        Name, content key and whether it was held out, for each of several images.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    goal: dict[str, Any]
+    study: dict[str, Any] = Field(default_factory=dict)
+    expectations_px: dict[str, Any] = Field(default_factory=dict)
+    picked: str = ""
+    rewards: dict[str, float] = Field(default_factory=dict)
+    trials: int = 0
+    hypervolume: float | None = None
+    images: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class Recipe(BaseModel):
     """A result's provenance: same recipe, same image, same kind of machine, same labels.
 
     Attributes
@@ -43,38 +85,48 @@ class Recipe:
         Digest of the weights.
     image : dict
         Name, key (content hash), shape, pixel size and unit of the image it was made on.
-    tuning : dict
-        How the settings were found: goal, plan, sizes, what was picked, its rewards. Empty where
-        they were set by hand.
+    tuning : Tuning, optional
+        How the settings were found; None where they were set by hand.
     pinned : tuple of dict
-        Objects that the user kept against the settings, see `pin`; they belong to this image.
+        Objects that the user kept against the settings, see `amg.pinned`; they belong to this
+        image.
     adapter : str
-        Digest of what the model's decoder learned from corrections (see `adapters`), empty
-        without.
+        Digest of what the model's decoder learned from corrections (see `adaptation.weights`),
+        empty without.
     software : dict
         Versions, device and number of threads; for the reader, not checked.
     """
 
-    config: AmgConfig
-    mapping: ImageMapping
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
     model: str
     model_sha256: str
     image: dict[str, Any]
-    tuning: dict[str, Any] = field(default_factory=dict)
+    config: AmgConfig
+    mapping: ImageMapping
+    tuning: Tuning | None = None
     pinned: tuple[dict[str, Any], ...] = ()
     adapter: str = ""
-    software: dict[str, Any] = field(default_factory=dict)
+    software: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _config(cls, value: Any) -> AmgConfig:
+        return value if isinstance(value, AmgConfig) else AmgConfig.from_dict(_mapping(value))
+
+    @field_validator("mapping", mode="before")
+    @classmethod
+    def _image_mapping(cls, value: Any) -> ImageMapping:
+        known = isinstance(value, ImageMapping)
+        return value if known else ImageMapping.from_dict(_mapping(value))
+
+    @field_serializer("config", "mapping")
+    def _plain(self, value: AmgConfig | ImageMapping) -> dict[str, Any]:
+        return value.to_dict()
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            **{k: v for k, v in vars(self).items() if k not in ("config", "mapping", "pinned")},
-            "config": self.config.to_dict(),
-            "mapping": self.mapping.to_dict(),
-            "pinned": list(self.pinned),
-        }
+        return {"format": FORMAT, "version": VERSION, **self.model_dump(mode="json")}
 
     def save(self, path: str | Path) -> Path:
         """Write the recipe, whole or not at all, and return its path."""
@@ -85,26 +137,23 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
-        """Undo `to_dict`; UserError where a recipe is of another version or incomplete."""
+        """Undo `to_dict`; recipes of older versions are read too.
+
+        Raises
+        ------
+        UserError
+            Where a recipe is of a newer version, incomplete or damaged.
+        """
         if values.get("format") != FORMAT:
             raise UserError("This is not a recipe: choose a file that samstar wrote.")
-        if values.get("version") != VERSION:
-            raise UserError(
-                f"The recipe has version {values.get('version')!r}, this program reads {VERSION}: "
-                "update napari-samstar."
-            )
         try:
-            return cls(
-                config=AmgConfig.from_dict(values["config"]),
-                mapping=ImageMapping.from_dict(values["mapping"]),
-                model=str(values["model"]),
-                model_sha256=str(values["model_sha256"]),
-                image=dict(values["image"]),
-                tuning=dict(values.get("tuning", {})),
-                pinned=tuple(dict(entry) for entry in values.get("pinned", ())),
-                adapter=str(values.get("adapter", "")),
-                software=dict(values.get("software", {})),
-            )
+            return cls.model_validate(migrated(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise UserError(
+                f"The recipe is damaged ({where}: {first['msg'].lower()}): write it again."
+            ) from error
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"The recipe is damaged ({error}): write it again.") from error
 
@@ -137,16 +186,21 @@ class Recipe:
             )
 
 
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"settings expected, not {value!r}")
+    return value
+
+
 def _described(adapter: str) -> str:
     return f"what SAM learned from corrections ({adapter[:12]}…)" if adapter else "no adapter"
 
 
 def make_recipe(
     image: Micrograph,
-    mapping: ImageMapping,
     model: LoadedModel,
     config: AmgConfig,
-    tuning: dict[str, Any] | None = None,
+    tuning: Tuning | None = None,
     pinned: Sequence[dict[str, Any]] = (),
 ) -> Recipe:
     """Write down how a result on `image` came about."""
@@ -157,14 +211,13 @@ def make_recipe(
         "pixel_size": list(image.pixel_size) if image.pixel_size else None,
         "unit": image.unit,
     }
-    named = model.name if model.name in REGISTRY else str(model.path)
     return Recipe(
         config=config,
-        mapping=mapping,
-        model=named,
+        mapping=image.mapping,
+        model=model.name if model.name in REGISTRY else str(model.path),
         model_sha256=model.sha256,
         image=about_image,
-        tuning=tuning or {},
+        tuning=tuning,
         pinned=tuple(pinned),
         adapter=model.adapter,
         software=_software(model),

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from napari_samstar.core.masks.shape import Shapes
 
 
+EvaluationResult = tuple[dict[str, float], int]
+"""Raw rewards by name, and the number of masks."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """One evaluated configuration.

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from napari_samstar.core.amg.bank import ProposalBank
-    from napari_samstar.core.amg.config import AmgConfig
-    from napari_samstar.core.tuning.config import StudyConfig
-from typing import TYPE_CHECKING
-
+from napari_samstar.core.amg.bank import PendingWork, ProposalBank
 from napari_samstar.core.prompts.base import ImpossibleConfig
 from napari_samstar.core.tuning.nsga2 import first_configs
 
+if TYPE_CHECKING:
+    from napari_samstar.core.amg.config import AmgConfig
+    from napari_samstar.core.tuning.config import StudyConfig
 
-def seconds_to_decode(bank: ProposalBank, study_config: StudyConfig) -> float | None:
-    """Return the time that decoding for a search would take; None where the pace is unknown."""
-    return bank.seconds(bank.missing([c for c in first_configs(study_config) if possible(bank, c)]))
+
+def seconds_to_decode(
+    bank: ProposalBank, study_config: StudyConfig, extra_images: int = 0
+) -> float | None:
+    """Return how long encoding and decoding for a search would take, s.
+
+    None where the bank's pace is not known yet. Extra images are taken to cost what the bank's own
+    image costs, from its encoding on.
+    """
+    configs = [c for c in first_configs(study_config) if possible(bank, c)]
+    here = bank.seconds(bank.missing(configs))
+    if here is None or not extra_images:
+        return here
+    parts = {part for config in configs for part in bank.parts(config)}
+    crops = {part.crop_box for part in parts}
+    each = bank.seconds(PendingWork(len(crops), sum(part.n_prompts for part in parts)))
+    return None if each is None else here + extra_images * each
 
 
 def possible(bank: ProposalBank, config: AmgConfig) -> bool:

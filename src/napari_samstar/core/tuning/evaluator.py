@@ -1,8 +1,8 @@
-"""One image, one model, one set of rewards: what the search asks for each configuration."""
+"""Rewards of a configuration on one image or several: what a search evaluates."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,30 +21,39 @@ from napari_samstar.core.rewards.marks import NO_MARKS, Marks
 from napari_samstar.core.rewards.registry import FORMULAS, REWARDS
 from napari_samstar.core.rewards.view import AttainableLevels, View, evaluate
 from napari_samstar.core.tuning.config import WARM_STARTS
+from napari_samstar.core.tuning.summary import ImageCheck
 
 if TYPE_CHECKING:
     from napari_samstar.core.amg.bank import ProposalBank
     from napari_samstar.core.masks.shape import Shapes
     from napari_samstar.core.rewards.goal import Goal
-    from napari_samstar.core.tuning.nsga2 import EvaluationResult
+    from napari_samstar.core.tuning.config import EvaluationResult
 
-_WHERE = ("prompts", "points_per_side", "points_per_batch", "point_grids")
-"""Settings that say where SAM is asked in the whole image."""
+_PROMPTING = ("prompts", "boxes", "points_per_side", "points_per_batch", "point_grids")
+"""Settings that say where SAM is prompted in the whole image."""
 
-NOTHING_KNOWN = AttainableLevels()
-"""Where nothing is known of what SAM finds."""
+NO_LEVELS = AttainableLevels()
+"""Used while the attainable levels themselves are measured."""
+
+
+class SupportsEvaluate(Protocol):
+    """What a search needs: the `Evaluator` of one image, or of several."""
+
+    def evaluate(self, config: AmgConfig) -> Iterator[Progress | EvaluationResult]:
+        """Decode what is missing, then yield the rewards and the number of masks."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluator:
-    """Evaluates configurations on one bank.
+    """Evaluates configurations on the bank of one image.
 
     Attributes
     ----------
     bank : ProposalBank
     features : Features
+        Measurements of the bank's masks, and the image's cues.
     expectations : Expectations
-        In px, with a guess of the small and large sizes where they were not given.
+        In px, with an estimate of the small and large sizes where they were not given.
     marks : Marks
     """
 
@@ -62,7 +71,7 @@ class Evaluator:
         marks: Marks = NO_MARKS,
         polarity: Polarity = "auto",
     ) -> Evaluator:
-        """Look at the bank's image (a few seconds) and judge its masks by it.
+        """Estimate the cues of the bank's image, which takes a few seconds.
 
         Raises
         ------
@@ -70,14 +79,14 @@ class Evaluator:
             Where lengths are given in nm or µm and the image has no pixel size, or where marks do
             not fit the image.
         """
-        wanted = _in_px(bank, expectations)  # before the image is looked at: it may be refused
+        wanted = _in_px(bank, expectations)  # first, because it may fail and is quick
         marks.check(bank.shape)
         cues = image_cues(bank.image.rgb, polarity)
         features = Features(bank.masks, cues, bank.shapes)
         return cls(bank, features, wanted.completed(cues), marks)
 
-    def inputs(self, expectations: Expectations | None, marks: Marks = NO_MARKS) -> Evaluator:
-        """Return a judge with other expectations and marks that shares every measurement made."""
+    def with_inputs(self, expectations: Expectations | None, marks: Marks = NO_MARKS) -> Evaluator:
+        """Return an evaluator with other expectations and marks that shares all measurements."""
         wanted = _in_px(self.bank, expectations).completed(self.features.cues)
         marks.check(self.bank.shape)
         known = self._attainable if marks.shapes == self.marks.shapes else {}
@@ -93,48 +102,29 @@ class Evaluator:
         return evaluate(self._view(selection, self.attainable(selection.config)))
 
     def attainable(self, config: AmgConfig) -> AttainableLevels:
-        """Return what can be expected to be found where `config` asks SAM.
+        """Return what can be expected to be found with the prompts of `config`.
 
         The highest coverage, the most objects and the most objects like the examples that SAM's
-        default thresholds and the sound starts of a search reach without zoom; at least as many
+        default thresholds and the warm starts of a search reach without zoom; at least as many
         objects as the foreground has regions, and the smallest positive coverage.
         """
-        asked = AmgConfig(**{name: getattr(config, name) for name in _WHERE})
-        if asked not in self._attainable:
-            tried = [asked, *(asked.replace(**start) for start in WARM_STARTS)]
+        defaults = AmgConfig(**{name: getattr(config, name) for name in _PROMPTING})
+        if defaults not in self._attainable:
+            tried = [defaults, *(defaults.replace(**start) for start in WARM_STARTS)]
             views = [self._view(select(self.bank, c)) for c in tried]
-            self._attainable[asked] = AttainableLevels(
+            self._attainable[defaults] = AttainableLevels(
                 max(*(v.coverage for v in views), float(np.finfo(float).tiny)),
                 max(len(self.features.cues.component_areas), *(v.objects for v in views)),
-                max(v.alike for v in views),
+                max(v.like_examples for v in views),
             )
-        return self._attainable[asked]
+        return self._attainable[defaults]
 
     def applicable(self) -> tuple[str, ...]:
-        """Return the names of the rewards that this image and what was told allow."""
+        """Return the names of the rewards whose required inputs are there."""
         view = self._view(Selection.empty(AmgConfig()))
         return tuple(name for name, r in REWARDS.items() if r.applies(view))
 
-    def check(self, goal: Goal) -> None:
-        """Raise UserError where `goal` weighs a reward that was not told what it needs."""
-        known = self.applicable()
-        weighed = [REWARDS[name] for name, weight in goal.weights.items() if weight > 0]
-        for reward in weighed:
-            if reward.needs and reward.name not in known:
-                raise UserError(
-                    f"'{reward.label}' has a weight but needs {reward.needs}: give it, or set the "
-                    "weight to 0."
-                )
-        if not any(reward.name in known for reward in weighed):
-            raise UserError(
-                "Nothing on this image can be judged by the rewards that have a weight: "
-                "give others a weight, such as coverage."
-            )
-
-    def _view(self, selection: Selection, attainable: AttainableLevels = NOTHING_KNOWN) -> View:
-        return View(selection, self.features, self.expectations, self.marks, attainable)
-
-    def evaluate(self, config: AmgConfig) -> Iterator[Progress | tuple[dict[str, float], int]]:
+    def evaluate(self, config: AmgConfig) -> Iterator[Progress | EvaluationResult]:
         """Decode what is missing, then yield the rewards and the number of masks.
 
         A configuration that upstream cannot run (no prompt left in a crop, say) keeps nothing.
@@ -147,24 +137,20 @@ class Evaluator:
         selection = select(self.bank, config)
         yield self.rewards(selection), len(selection)
 
+    def _view(self, selection: Selection, attainable: AttainableLevels = NO_LEVELS) -> View:
+        return View(selection, self.features, self.expectations, self.marks, attainable)
+
 
 def _in_px(bank: ProposalBank, expectations: Expectations | None) -> Expectations:
     return (expectations or Expectations()).in_px(bank.image.pixel_size, bank.image.unit)
 
 
-class SupportsEvaluate(Protocol):
-    """What a search asks: one image's `tuning.Evaluator`, or `MultiImageEvaluator`."""
-
-    def evaluate(self, config: AmgConfig) -> Iterator[Progress | EvaluationResult]:
-        """Decode what is missing, then yield the rewards and the number of masks."""
-
-
 @dataclass(frozen=True, eq=False)
 class MultiImageEvaluator:
-    """Judges configurations on several images: the mean of each reward, and all masks.
+    """Evaluates configurations on several images: the mean of each reward, and all masks.
 
-    Every image counts alike, however many objects it holds. What is small or large is each
-    image's own unless its judge was told.
+    Every image counts alike, however many objects it holds. Small and large sizes are estimated in
+    each image unless they were given.
 
     Attributes
     ----------
@@ -177,9 +163,7 @@ class MultiImageEvaluator:
     @property
     def examples(self) -> Shapes:
         """Shapes of the objects that were marked as good on any of the images."""
-        return tuple(
-            dict.fromkeys(row for evaluator in self.evaluators for row in evaluator.examples)
-        )
+        return tuple(dict.fromkeys(row for e in self.evaluators for row in e.examples))
 
     def evaluate(self, config: AmgConfig) -> Iterator[Progress | EvaluationResult]:
         """Decode what is missing on any image, then yield mean rewards and all masks."""
@@ -203,7 +187,7 @@ def mean_of(results: Sequence[EvaluationResult]) -> EvaluationResult:
 def fingerprint(evaluator: Evaluator | MultiImageEvaluator) -> dict[str, Any]:
     """Return what raw rewards depend on besides image, model and settings, JSON-ready.
 
-    Evaluations of a journal hold only where this is the same.
+    Stored trials hold only where this is the same.
     """
     evaluators = (
         evaluator.evaluators if isinstance(evaluator, MultiImageEvaluator) else (evaluator,)
@@ -213,10 +197,106 @@ def fingerprint(evaluator: Evaluator | MultiImageEvaluator) -> dict[str, Any]:
         "formulas": FORMULAS,
         "images": [
             {
-                "expectations": j.expectations.to_dict(),
-                "marks": j.marks.digest(),
-                "polarity": j.features.cues.polarity,
+                "expectations": e.expectations.to_dict(),
+                "marks": e.marks.digest(),
+                "polarity": e.features.cues.polarity,
             }
-            for j in evaluators
+            for e in evaluators
         ],
     }
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatorSet:
+    """One evaluator for each image of a search.
+
+    Attributes
+    ----------
+    tuned : tuple of Evaluator
+        Of the images that the search sees; the first one is the user's image.
+    held_out : tuple of Evaluator
+        Of the images that it never sees.
+    """
+
+    tuned: tuple[Evaluator, ...]
+    held_out: tuple[Evaluator, ...] = ()
+
+    @property
+    def first(self) -> Evaluator:
+        """Of the user's image."""
+        return self.tuned[0]
+
+    @property
+    def all(self) -> tuple[Evaluator, ...]:
+        """Tuned ones first."""
+        return (*self.tuned, *self.held_out)
+
+    def combined(self) -> Evaluator | MultiImageEvaluator:
+        """Return what the search evaluates configurations with."""
+        return self.first if len(self.tuned) == 1 else MultiImageEvaluator(self.tuned)
+
+    def add(self, evaluator: Evaluator, *, held_out: bool) -> EvaluatorSet:
+        """Return the set with one more evaluator."""
+        if held_out:
+            return EvaluatorSet(self.tuned, (*self.held_out, evaluator))
+        return EvaluatorSet((*self.tuned, evaluator), self.held_out)
+
+    def find(self, key: str, model: str) -> Evaluator | None:
+        """Return the evaluator of an image, by its content key and the model's identity."""
+        for evaluator in self.all:
+            bank = evaluator.bank
+            if bank.image.key == key and bank.model.identity == model:
+                return evaluator
+        return None
+
+    def images(self) -> list[dict[str, Any]]:
+        """Return name, content key and role of each image, JSON-ready; empty for a single one."""
+        held_out = [False] * len(self.tuned) + [True] * len(self.held_out)
+        if len(held_out) == 1:
+            return []
+        images = [e.bank.image for e in self.all]
+        return [
+            {"name": i.name, "key": i.key, "held_out": held}
+            for i, held in zip(images, held_out, strict=True)
+        ]
+
+    def check(self, goal: Goal) -> None:
+        """Check that `goal` can be judged on the images that the search sees.
+
+        Raises
+        ------
+        UserError
+            Where a weighted reward lacks its required inputs on all of them, or no weighted reward
+            applies to any.
+        """
+        known = {name for evaluator in self.tuned for name in evaluator.applicable()}
+        weighted = [REWARDS[name] for name, weight in goal.weights.items() if weight > 0]
+        for reward in weighted:
+            if reward.needs and reward.name not in known:
+                raise UserError(
+                    f"'{reward.label}' has a weight but needs {reward.needs}: give it, or set the "
+                    "weight to 0."
+                )
+        if not any(reward.name in known for reward in weighted):
+            raise UserError(
+                "Nothing on this image can be judged by the rewards that have a weight: "
+                "give others a weight, such as coverage."
+            )
+
+
+def check_images(
+    evaluators: EvaluatorSet, defaults: AmgConfig, chosen: AmgConfig, *, held_out_only: bool = False
+) -> Generator[Progress, None, tuple[ImageCheck, ...]]:
+    """Measure SAM's defaults and the chosen configuration on each image; tuned ones first."""
+    found = []
+    for evaluator in evaluators.held_out if held_out_only else evaluators.all:
+        pair = []
+        for config in (defaults, chosen):
+            for step in evaluator.evaluate(config):
+                if isinstance(step, Progress):
+                    yield step
+                else:
+                    pair.append(step)
+        held_out = evaluator in evaluators.held_out
+        found.append(ImageCheck(evaluator.bank.image.name, held_out, pair[0], pair[1]))
+    return tuple(found)

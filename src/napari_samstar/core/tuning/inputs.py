@@ -1,112 +1,96 @@
-"""What the user tells a search besides goal and plan; free of torch."""
+"""What a search is given besides goal and study configuration. Does not import torch."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_samstar.core.errors import UserError
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_samstar.core.rewards.expectations import Expectations
 from napari_samstar.core.rewards.marks import NO_MARKS, Marks
 
 if TYPE_CHECKING:
-    from napari_samstar.core.image.source import Source
+    from napari_samstar.core.image.loaded import LoadedImage
 
-Plane = tuple[int, ...]
+Truth = NDArray[np.integer[Any]]
+"""Ground truth: one id for each object, shape (H, W), 0 is background."""
 
 
 @dataclass(frozen=True, eq=False)
-class Other:
+class ExtraImage:
     """Another image or plane, to search on as well or to check the choice on.
 
     Attributes
     ----------
-    source : Source
+    image : LoadedImage
     held_out : bool
+        Whether the search never sees it.
+    marks : Marks
+        Of this image.
+    truth : ndarray of int, shape (H, W), optional
+        Ground truth, for scoring only.
     layer : str
-        The name under which it can be found again.
+        The name of its napari layer, under which it can be found again.
     """
 
-    source: Source
+    image: LoadedImage
     held_out: bool = False
+    marks: Marks = NO_MARKS
+    truth: Truth | None = None
     layer: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a journal remembers, JSON-ready."""
-        plane = list(self.source.mapping.plane or ())
+        plane = list(self.image.mapping.plane or ())
         return {"layer": self.layer, "plane": plane, "held_out": self.held_out}
 
 
 @dataclass(frozen=True, eq=False)
 class SearchInputs:
-    """What is known of the objects, and on what else the settings shall hold.
+    """What is known of the objects, and on which other images the settings shall hold.
 
     Attributes
     ----------
     expectations : Expectations
         The same for all images.
     marks : Marks
-        Of the image on show alone.
-    others : tuple of Other
+        Of the first image.
+    extra_images : tuple of ExtraImage
+        Those to search on as well, and those to check the choice on.
     minutes : float, optional
         The search ends after so long, and can be continued; None for no limit.
+    truth : ndarray of int, shape (H, W), optional
+        Ground truth of the first image, for scoring only.
     """
 
     expectations: Expectations = field(default_factory=Expectations)
     marks: Marks = NO_MARKS
-    others: tuple[Other, ...] = ()
+    extra_images: tuple[ExtraImage, ...] = ()
     minutes: float | None = None
+    truth: Truth | None = None
+
+    def replace(self, **changes: Any) -> SearchInputs:
+        """Return a copy with `changes` applied."""
+        return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what a journal remembers of it, JSON-ready: all but marks and the time limit."""
+        """Return what a journal remembers, JSON-ready: all but marks, truth and time limit."""
         return {
             "expectations": self.expectations.to_dict(),
-            "others": [other.to_dict() for other in self.others],
+            "extra_images": [extra.to_dict() for extra in self.extra_images],
         }
 
+    def marks_of_all(self) -> tuple[Marks, ...]:
+        """Return the marks of every image, the first one's first.
 
-def planes_in(text: str, sizes: tuple[int, ...]) -> tuple[Plane, ...]:
-    """Return the planes that `text` names, each once, ascending.
-
-    '0, 4, 8' and '0-3, 10' and, with a step, '0:40:10' (the end is left out). Where a stack has
-    more than one axis before rows and columns, ';' parts the planes: '0,3; 1,3'.
-
-    Raises
-    ------
-    UserError
-        Where it cannot be read, or names a plane that there is not.
-
-    >>> planes_in("0-2, 9", (10,))
-    ((0,), (1,), (2,), (9,))
-    """
-    if not text.strip():
-        return ()
-    found: set[Plane]
-    try:
-        if len(sizes) == 1:
-            found = {(k,) for part in text.split(",") if part.strip() for k in _indices(part)}
-        else:
-            groups = [group for group in text.split(";") if group.strip()]
-            found = {tuple(int(k) for k in group.split(",")) for group in groups}
-    except ValueError:
-        example = "0, 4, 8 or 0-3 or 0:40:10" if len(sizes) == 1 else "0,3; 1,3"
-        raise UserError(f"'{text}' does not name planes: write them like {example}.") from None
-    for plane in sorted(found):
-        fits = len(plane) == len(sizes)
-        if not fits or any(not 0 <= k < n for k, n in zip(plane, sizes, strict=True)):
-            there = " x ".join(map(str, sizes))
-            raise UserError(
-                f"There is no plane {','.join(map(str, plane))}: the stack has {there} planes, "
-                "and the first is 0."
-            )
-    return tuple(sorted(found))
-
-
-def _indices(part: str) -> range:
-    if ":" in part:
-        start, end, step = [int(k) for k in (*part.split(":"), "1")[:3]]
-        if step < 1 or part.count(":") > 2:
-            raise ValueError
-        return range(start, end, step)
-    first, _, last = part.strip().partition("-")
-    return range(int(first), int(last or first) + 1)
+        Shapes of good examples on one image count on all of them.
+        """
+        own = (self.marks, *(extra.marks for extra in self.extra_images))
+        every = tuple(shape for marks in own for shape in marks.shapes)
+        return tuple(
+            marks.replace(elsewhere=tuple(s for s in every if s not in marks.shapes))
+            for marks in own
+        )

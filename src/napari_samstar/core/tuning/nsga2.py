@@ -24,13 +24,16 @@ from pymoo.termination.max_eval import MaximumFunctionCallTermination
 
 from napari_samstar.core.amg.config import OFFSET_STEP, AmgConfig, Setting
 from napari_samstar.core.progress import Progress
-from napari_samstar.core.tuning.config import WARM_STARTS, StudyConfig, Trial, space
+from napari_samstar.core.tuning.config import (
+    WARM_STARTS,
+    EvaluationResult,
+    StudyConfig,
+    Trial,
+    space,
+)
 
 if TYPE_CHECKING:
     from napari_samstar.core.rewards.goal import Goal
-
-EvaluationResult = tuple[dict[str, float], int]
-"""Raw rewards and number of masks."""
 
 Evaluate = Callable[[AmgConfig], Iterator[Progress | EvaluationResult]]
 """Yields `Progress` while candidates are decoded, and at last the rewards and number of masks."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_samstar.core.progress import Progress
+from napari_samstar.core.tuning import nsga2
 from napari_samstar.core.tuning.config import WARM_STARTS, StudyConfig, Trial
 from napari_samstar.core.tuning.front import elite
-from napari_samstar.core.tuning.nsga2 import random_search, search
 from napari_samstar.core.tuning.storage import Journal, Notice
 
 if TYPE_CHECKING:
@@ -48,17 +48,17 @@ class StudyRun:
     journal: Journal | None = None
     resumed: bool = False
 
-    def searched(self, evaluator: SupportsEvaluate, minutes: float | None = None) -> Iterator[Step]:
+    def search(self, evaluator: SupportsEvaluate, minutes: float | None = None) -> Iterator[Step]:
         """Run NSGA-II; yields progress, batches of evaluations and at most one notice.
 
         After `minutes` of new work it ends, and can be continued.
         """
-        steps = search(evaluator.evaluate, self.goal, self.study_config, self.known)
+        steps = nsga2.search(evaluator.evaluate, self.goal, self.study_config, self.known)
         return self._batches(steps, "Trying settings", minutes)
 
-    def random_trials(self, evaluator: SupportsEvaluate) -> Iterator[Step]:
+    def random_search(self, evaluator: SupportsEvaluate) -> Iterator[Step]:
         """Run random search at the same budget."""
-        steps = random_search(evaluator.evaluate, self.study_config, self.known)
+        steps = nsga2.random_search(evaluator.evaluate, self.study_config, self.known)
         return self._batches(steps, "Trying random settings", None)
 
     def _batches(

@@ -11,10 +11,28 @@ from napari_samstar.core.tuning.sensitivity import Effect, sensitivity
 
 if TYPE_CHECKING:
     from napari_samstar.core.masks.metrics import Agreement
-    from napari_samstar.core.tuning.checks import ImageCheck
-    from napari_samstar.core.tuning.config import StudyConfig, Trial
+    from napari_samstar.core.tuning.config import EvaluationResult, StudyConfig, Trial
 
 Rule = Literal["knee", "best"]
+
+
+@dataclass(frozen=True)
+class ImageCheck:
+    """One image under SAM's defaults and under the chosen settings.
+
+    Attributes
+    ----------
+    name : str
+    held_out : bool
+        Whether the search never saw the image.
+    defaults, chosen : (dict of str to float, int)
+        Raw rewards and number of masks.
+    """
+
+    name: str
+    held_out: bool
+    defaults: EvaluationResult
+    chosen: EvaluationResult
 
 
 @dataclass(frozen=True)

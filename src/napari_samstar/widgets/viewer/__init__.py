@@ -1,1 +1,1 @@
-"""What belongs to a viewer, whichever panels are open."""
+"""What belongs to a viewer and is shared by its panels."""

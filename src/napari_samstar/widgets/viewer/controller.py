@@ -23,17 +23,19 @@ from napari_samstar.widgets.viewer.autosave_controller import AutosaveController
 from napari_samstar.widgets.viewer.history import Action, History
 from napari_samstar.widgets.viewer.layer_writer import RECIPE_KEY, LayerWriter
 from napari_samstar.widgets.viewer.layers import pixel_size
-from napari_samstar.widgets.viewer.search import Searching
+from napari_samstar.widgets.viewer.search import SearchController
+from napari_samstar.widgets.viewer.stack_filler import StackFiller
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Image
 
     from napari_samstar.core.amg.config import AmgConfig
-    from napari_samstar.core.image.source import ModelChoice, Source
+    from napari_samstar.core.image.loaded import LoadedImage
+    from napari_samstar.core.models.registry import ModelChoice
     from napari_samstar.core.results.recipe import Recipe
+    from napari_samstar.core.results.result import Result
     from napari_samstar.core.tuning.record import StudyRecord
-    from napari_samstar.core.tuning.workflow import Segmented
     from napari_samstar.widgets.viewer.layers import Placement
 
 
@@ -55,7 +57,7 @@ class ViewerController:
         self._removal_timer.setInterval(REMOVE_HIDDEN_AFTER)
         self._removal_timer.timeout.connect(self.layers.remove_hidden_layer)
         self.layers.layer_hidden.connect(self._on_hidden)
-        self.searching = Searching(self.session, self.jobs, self.cache)
+        self.search = SearchController(self.session, self.jobs, self.cache)
         self._activity = Activity(self.jobs)
         self._cache: Any = None
         self._source: weakref.ref[Image] | None = None
@@ -74,7 +76,7 @@ class ViewerController:
 
     def segment(
         self,
-        source: Source,
+        image: LoadedImage,
         choice: ModelChoice,
         config: AmgConfig,
         placement: Placement,
@@ -82,32 +84,32 @@ class ViewerController:
     ) -> None:
         """Start segmenting a plane of `layer` that lies at `placement`."""
 
-        def finish(outcome: tuple[Segmented, StudyRecord | None]) -> None:
-            segmented, earlier = outcome
+        def finish(found: tuple[Result, StudyRecord | None]) -> None:
+            result, earlier = found
             self.layers.placement = placement
             self._source = weakref.ref(layer) if layer is not None else None
-            self.session.set_segmented(segmented)
+            self.session.set_result(result)
             if not self.session.trials:
                 self.session.earlier = earlier
 
-        self.searching.hand_over()
+        self.search.hand_over()
         self._wanted = weakref.ref(layer) if layer is not None else None
-        arguments = (self, source, choice, config)
+        arguments = (image, choice, config, self.cache, self.session.result)
         self.jobs.start(Job(SEGMENT, work.segment, arguments, on_result=finish))
 
     def segment_stack(
-        self, source: Source, planes: Sequence[tuple[int, ...]], whole: Labels
+        self, image: LoadedImage, planes: Sequence[tuple[int, ...]], whole: Labels
     ) -> None:
         """Start applying the settings on show to `planes`; fills the empty stack layer `whole`."""
-        segmented, selection = self.session.segmented, self.session.selection
+        result, selection = self.session.result, self.session.selection
         recipe = self.session.recipe()
-        if segmented is None or selection is None or recipe is None:
+        if result is None or selection is None or recipe is None:
             return
         whole.metadata = {RECIPE_KEY: recipe.to_dict() | {"pinned": []}}
-        filler = work.StackFiller(self.layers, whole)
-        arguments = (self, source, planes, segmented.model, selection.config)
+        filler = StackFiller(self.layers, whole)
+        arguments = (image, planes, result.model, selection.config, self.cache)
         self.jobs.start(
-            Job("Apply to all planes", work.planes, arguments, on_step=filler.write_plane)
+            Job("Apply to all planes", work.apply_to_planes, arguments, on_step=filler.write)
         )
 
     @property
@@ -124,9 +126,9 @@ class ViewerController:
         from napari_samstar.core.masks.compare import compare
 
         session = self.session
-        if session.segmented is None or session.selection is None:
+        if session.result is None or session.selection is None:
             return ""
-        bank = session.segmented.bank
+        bank = session.result.bank
         other = select(bank, session.trials[position].config)
         found = compare(bank.masks, session.selection.ids, other.ids)
         self.layers.compare(found.picture(bank.masks))
@@ -152,16 +154,16 @@ class ViewerController:
         from napari_samstar.core.amg.pinned import describe
 
         session = self.session
-        if session.segmented is None or mask_id in session.pinned:
+        if session.result is None or mask_id in session.pinned:
             return
-        store = session.segmented.bank.masks
+        store = session.result.bank.masks
         before, after = session.pinned, (*session.pinned, mask_id)
         in_layer = self.layers.paint_pinned(store.dense(mask_id), list(describe(store, after)))
-        bank = session.segmented.bank
+        bank = session.result.bank
 
         def put(pinned: tuple[int, ...]) -> None:
             # The image may have changed since; then only the layer is undone.
-            if session.segmented is not None and session.segmented.bank is bank:
+            if session.result is not None and session.result.bank is bank:
                 session.pinned = pinned
 
         def redo() -> None:
@@ -184,28 +186,28 @@ class ViewerController:
         """Give a layer its table of measurements as features, a moment later."""
         rows, cols = layer.data.shape[-2:]
         planes = np.array(layer.data).reshape(-1, rows, cols)
-        segmented = self.session.segmented
+        result = self.session.result
         recipe = layer.metadata.get(RECIPE_KEY, {})
-        ours = segmented is not None and recipe.get("image", {}).get("key") == segmented.image.key
-        image = segmented.image if segmented is not None and ours else None
+        ours = result is not None and recipe.get("image", {}).get("key") == result.image.key
+        image = result.image if result is not None and ours else None
         # Not one of `jobs`: measuring must not stop a running search.
         facts = (planes, image, *pixel_size(layer))
         worker = make_worker(work.measure, *facts)
-        worker.returned.connect(partial(work.set_features, weakref.ref(layer)))
+        worker.returned.connect(partial(_set_features, weakref.ref(layer)))
         worker.start()
 
     # --- what happened ------------------------------------------------------------------------
 
     def _labels(self) -> Any:
         """Return the masks on show as a label image; None where there are none."""
-        segmented, selection = self.session.segmented, self.session.selection
-        if segmented is None or selection is None:
+        result, selection = self.session.result, self.session.selection
+        if result is None or selection is None:
             return None
         from napari_samstar.core.masks.labels import paint
 
-        if selection is segmented.selection and not self.session.pinned:
-            return segmented.labels
-        return paint(segmented.bank.masks, selection.ids, self.session.pinned)
+        if selection is result.selection and not self.session.pinned:
+            return result.labels
+        return paint(result.bank.masks, selection.ids, self.session.pinned)
 
     def _on_session_selection(self, *_: Any, reveal: bool = True) -> None:
         labels = self._labels()
@@ -227,7 +229,7 @@ class ViewerController:
             return
         self.jobs.stop()
         self._source = None
-        self.session.forget()
+        self.session.clear()
         if self._cache is not None:
             self._cache.clear_memory()
         # Not now: removed while napari still removes the image, the canvas draws freed memory.
@@ -242,6 +244,13 @@ class ViewerController:
 
             self._cache = default_cache()
         return self._cache
+
+
+def _set_features(layer: weakref.ref[Labels], table: Any) -> None:
+    """Give a layer its table, if it is still there."""
+    known = layer()
+    if known is not None:
+        known.features = table
 
 
 def _undo(viewer: napari.Viewer) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Image
 from napari.utils.transforms import Affine
 
-from napari_samstar.core.image.source import Source
+from napari_samstar.core.image.loaded import LoadedImage
 
 if TYPE_CHECKING:
     import napari
@@ -129,12 +129,14 @@ def labels_fit_image(labels: Labels, image: Image) -> bool:
     )
 
 
-def source_of(layer: Image, plane: tuple[int, ...], mapping: ImageMapping) -> Source:
+def source_of(layer: Image, plane: tuple[int, ...], mapping: ImageMapping) -> LoadedImage:
     """Describe one plane of a layer; looks at no pixel."""
     size, unit = pixel_size(layer)
     data = list(layer.data) if layer.multiscale else layer.data
     mapping = mapping.replace(plane=plane or None)
-    return Source(data, mapping, bool(layer.rgb), size, unit, layer.name)
+    return LoadedImage(
+        data, bool(layer.rgb), pixel_size=size, unit=unit, name=layer.name, mapping=mapping
+    )
 
 
 def pixel_size(layer: Image | Labels) -> tuple[tuple[float, float] | None, str]:

@@ -1,4 +1,4 @@
-"""The search of a viewer: its start, its continuation, and what it has found."""
+"""The search of a viewer: starts and resumes it, and hands its trials to the session."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from napari_samstar.core.tuning.inputs import SearchInputs
 
 
-class Searching:
+class SearchController:
     """Starts searches as jobs, and gives the session what they find.
 
     Parameters
     ----------
     session : Session
     jobs : Jobs
-    cache : callable
+    cache_of : callable
         Returns the embedding cache of the viewer's jobs.
     """
 
-    def __init__(self, session: Session, jobs: Jobs, cache: Callable[[], Any]) -> None:
+    def __init__(self, session: Session, jobs: Jobs, cache_of: Callable[[], Any]) -> None:
         self._session = session
         self._jobs = jobs
-        self._cache = cache
+        self._cache_of = cache_of
         self._found: tuple[Trial, ...] = ()
         self._show_again = 0.0
         jobs.changed.connect(self._on_jobs_changed)
@@ -41,37 +41,31 @@ class Searching:
     def start(
         self, goal: Goal, study_config: StudyConfig, inputs: SearchInputs, *, resume: bool = False
     ) -> None:
-        """Start searching on the segmented plane, or go on with the search that was like this."""
-        segmented = self._session.segmented
-        if segmented is None:
+        """Start a search on the segmented plane, or continue the stored one that is like it."""
+        session = self._session
+        if session.result is None:
             return
         self._found, self._show_again = (), 0.0
-        self._session.start_tuning(goal, study_config)
+        session.start_search(goal, study_config)
         arguments = (
-            segmented,
-            self._session.evaluators,
-            goal,
-            study_config,
-            inputs,
-            self._cache(),
-            resume,
-        )
-        self._jobs.start(Job("Tune", work.tune, arguments, on_step=self._on_step))
+            session.result, goal, study_config, inputs, self._cache_of, session.evaluators, resume,
+        )  # fmt: skip
+        self._jobs.start(Job("Tune", work.search, arguments, on_step=self._on_step))
 
-    def go_on(self, more: int, inputs: SearchInputs) -> None:
-        """Continue the search on show, or the one that an earlier session left in the journal.
+    def resume(self, more: int, inputs: SearchInputs) -> None:
+        """Continue the search on show, or the one that an earlier session stored.
 
-        Up to its budget, or by `more` evaluations where that is used up.
+        Up to its budget, or by `more` trials where that is used up.
         """
         session = self._session
-        run = session.earlier if session.study_config is None else None
-        goal, study_config = (
-            (run.goal, run.study_config)
-            if run is not None
-            else (session.goal, session.study_config)
-        )
-        done = len(run.trials) if run is not None else len(session.trials)
-        if goal is None or study_config is None:
+        earlier = session.earlier if session.study_config is None else None
+        if earlier is not None:
+            goal, study_config, done = (
+                earlier.goal, earlier.study_config, len(earlier.trials),
+            )  # fmt: skip
+        elif session.goal is not None and session.study_config is not None:
+            goal, study_config, done = session.goal, session.study_config, len(session.trials)
+        else:
             return
         if done >= study_config.trials:
             study_config = dataclasses.replace(study_config, trials=done + more)
@@ -89,7 +83,9 @@ class Searching:
             self._show_again = time.monotonic() + 4 * (time.monotonic() - start)
 
     def _on_step(self, step: Any) -> None:
+        from napari_samstar.core.tuning.evaluator import EvaluatorSet
         from napari_samstar.core.tuning.storage import Notice
+        from napari_samstar.core.tuning.study import StudyRun
 
         if isinstance(step, tuple):
             self._found += step
@@ -97,8 +93,10 @@ class Searching:
                 self.hand_over()
         elif isinstance(step, Notice):
             show_warning(step.text)
-        else:
+        elif isinstance(step, EvaluatorSet):
             self._session.evaluators = step
+        elif isinstance(step, StudyRun):
+            self._session.study_config = step.study_config
 
     def _on_jobs_changed(self, status: Status) -> None:
         if not status.title:

@@ -10,11 +10,30 @@ import imageio.v3 as iio
 import numpy as np
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.image.calibration import UNKNOWN
+from napari_samstar.core.image.loaded import LoadedImage
 from napari_samstar.core.image.readers.tiff import MOST_PIXELS, damaged
 
+_HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
 
-def _read_plain(path: Path) -> Any:
+
+class PlainReader:
+    """Reads PNG, JPEG and BMP; such files say nothing of the size of a pixel."""
+
+    name = "plain"
+    kinds = "PNG, JPEG or BMP"
+
+    def supports(self, path: Path, head: bytes) -> bool:
+        """Return whether the content is one of these, whatever the file's ending."""
+        return head.startswith(_HEADS)
+
+    def read(self, path: Path) -> LoadedImage:
+        """See `Reader.read`."""
+        array, rgb, notes = _pixels(path)
+        axes = "YXS" if rgb else "YX"
+        return LoadedImage(array, rgb, axes, name=path.stem, notes=notes, path=path)
+
+
+def _pixels(path: Path) -> tuple[Any, bool, tuple[str, ...]]:
     try:
         # Pillow warns at a size that is ordinary here; above twice that it refuses.
         with warnings.catch_warnings(), iio.imopen(path, "r", plugin="pillow") as file:
@@ -31,9 +50,8 @@ def _read_plain(path: Path) -> Any:
             raise _too_large(path) from error
         raise damaged(path, error) from error
     if array.ndim == 3 and array.shape[2] == 2:  # grey with transparency
-        return array[..., 0], False, "YX", UNKNOWN, ("Its transparency was ignored.",)
-    rgb = array.ndim == 3
-    return array, rgb, "YXS" if rgb else "YX", UNKNOWN, ()
+        return array[..., 0], False, ("Its transparency was ignored.",)
+    return array, array.ndim == 3, ()
 
 
 def _too_large(path: Path) -> UserError:

@@ -1,50 +1,76 @@
-"""Image files in, and any file out without ever leaving half of it behind."""
+"""The one table of readers: ours, and those of other packages.
+
+Another package adds one through the entry point group `napari_samstar.readers`, which names an
+object like `Reader`. Readers of other packages are tried first.
+"""
 
 from __future__ import annotations
 
+import logging
+from functools import cache
+from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.image.loaded import LoadedImage
-from napari_samstar.core.image.readers.plain import _read_plain
-from napari_samstar.core.image.readers.tiff import read_tiff
+from napari_samstar.core.image.readers.plain import PlainReader
+from napari_samstar.core.image.readers.tiff import TiffReader
 
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PLAIN = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
+if TYPE_CHECKING:
+    from napari_samstar.core.image.loaded import LoadedImage
+    from napari_samstar.core.image.readers.base import Reader
+
+log = logging.getLogger("napari_samstar")
+
+GROUP = "napari_samstar.readers"
+
+_OURS: tuple[Reader, ...] = (TiffReader(), PlainReader())
+
+
+@cache
+def readers() -> tuple[Reader, ...]:
+    """Return every reader, in the order in which they are tried.
+
+    One of another package that does not load is left out, with a warning in the log.
+    """
+    found: list[Reader] = []
+    for entry in metadata.entry_points(group=GROUP):
+        try:
+            found.append(entry.load())
+        except Exception as error:  # somebody else's code must not stop the program
+            log.warning("the reader %s does not load", entry.value, exc_info=error)
+    return (*found, *_OURS)
 
 
 def read_image(path: str | Path) -> LoadedImage:
-    """Read a TIFF (also OME, ImageJ, BigTIFF), PNG, JPEG or BMP file.
+    """Read an image file with the first reader that supports it.
 
-    The content decides, not the ending of the name. TIFF stacks above
-    `napari_samstar.core.image.readers.tiff.LAZY_BYTES` are opened lazily.
+    The content decides, not the ending of the name.
 
     Raises
     ------
     UserError
-        For a file that is missing, a folder, unreadable, of another kind, damaged, incomplete
-        (found before memory is allocated) or with planes above 400 million pixels.
+        For a file that is missing, unreadable, of a format that no reader supports, damaged,
+        incomplete (found before memory is allocated) or with planes above 400 million pixels.
     """
     path = Path(path).expanduser()
     head = _head(path)
     try:
-        if head.startswith(_TIFF):
-            array, rgb, axes, (size, unit), notes = read_tiff(path)
-        elif head.startswith(_PLAIN):
-            array, rgb, axes, (size, unit), notes = _read_plain(path)
-        else:
-            raise UserError(
-                f"{path.name} is not an image of a kind that is read here: "
-                "save it as TIFF, PNG, JPEG or BMP."
-            )
+        for reader in readers():
+            if reader.supports(path, head):
+                return reader.read(path)
     except MemoryError:
         raise UserError(f"{path.name} does not fit in memory: crop it first.") from None
-    return LoadedImage(array, rgb, axes, size, unit, path.stem.removesuffix(".ome"), notes)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: give one of the images in it.")
+    kinds = ", ".join(reader.kinds for reader in reversed(readers()))
+    raise UserError(f"{path.name} is not an image of a kind that is read here: save it as {kinds}.")
 
 
 def _head(path: Path) -> bytes:
+    """Return the first bytes of a file, none of a folder; UserError where it cannot be read."""
     if path.is_dir():
-        raise UserError(f"{path} is a folder: give one of the images in it.")
+        return b""
     try:
         with path.open("rb") as file:
             head = file.read(16)

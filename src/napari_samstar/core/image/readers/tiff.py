@@ -11,6 +11,7 @@ import tifffile
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.calibration import tiff_calibration
+from napari_samstar.core.image.loaded import LoadedImage
 
 if TYPE_CHECKING:
     from napari_samstar.core.image.calibration import Calibration
@@ -23,6 +24,7 @@ MOST_PIXELS = 400_000_000
 """Most pixels of one plane; beyond it SAM's working copies alone need several gigabytes."""
 
 _MIN_IS_WHITE = 0
+_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 class LazyPages:
@@ -86,8 +88,25 @@ def damaged(path: Path, error: object) -> UserError:
     return UserError(f"{path.name} is damaged or not a complete image ({error}): get a fresh copy.")
 
 
-def read_tiff(path: Path) -> tuple[Any, bool, str, Calibration, tuple[str, ...]]:
-    """Return (array, rgb, axes, calibration, notes) of the first image of a TIFF file.
+class TiffReader:
+    """Reads TIFF (also OME, ImageJ and BigTIFF); stacks above `LAZY_BYTES` are opened lazily."""
+
+    name = "tiff"
+    kinds = "TIFF"
+
+    def supports(self, path: Path, head: bytes) -> bool:
+        """Return whether the content is TIFF, whatever the file's ending."""
+        return head.startswith(_HEADS)
+
+    def read(self, path: Path) -> LoadedImage:
+        """See `Reader.read`; the first image of the file is read."""
+        array, rgb, axes, (size, unit), notes = _first_image(path)
+        name = path.stem.removesuffix(".ome")
+        return LoadedImage(array, rgb, axes, size, unit, name, notes, path=path)
+
+
+def _first_image(path: Path) -> tuple[Any, bool, str, Calibration, tuple[str, ...]]:
+    """Return (array, rgb, axes, calibration, notes).
 
     The array ends in (row, col), or (row, col, 3 or 4) where `rgb`. It is a NumPy array, a
     read-only memory map, or `LazyPages`, the last two above `LAZY_BYTES`.

@@ -45,7 +45,7 @@ class SegmentPanel(Panel):
         self._refresh_buttons()
         self._on_session_selection()
         self._on_session_loaded()
-        self._on_session_segmented()
+        self._on_session_result()
 
     # --- build --------------------------------------------------------------------------------
 
@@ -76,7 +76,7 @@ class SegmentPanel(Panel):
         events = self.controller.session.events
         self.listen(events.selection, self._on_session_selection)
         self.listen(events.pinned, self._on_session_selection)
-        self.listen(events.segmented, self._on_session_segmented)
+        self.listen(events.result, self._on_session_result)
         self.listen(events.config, self._on_session_config)
         self.listen(events.loaded, self._on_session_loaded)
         self.listen(self.controller.jobs.changed, self._on_jobs_changed)
@@ -107,26 +107,26 @@ class SegmentPanel(Panel):
 
     def run_stack(self) -> None:
         """Apply the settings on show to every plane of the chosen layer."""
-        from napari_samstar.core.results.stack import check_memory
+        from napari_samstar.api.pipeline import check_memory
 
         layer, leading = self.image_form.layer(), self.image_form.planes()
-        segmented = self.controller.session.segmented
-        if layer is None or not leading or segmented is None:
+        result = self.controller.session.result
+        if layer is None or not leading or result is None:
             return
         try:
             chosen = self.image_form.source()
             assert chosen is not None
-            check_memory(int(np.prod(leading)), segmented.image.shape)
+            check_memory(int(np.prod(leading)), result.image.shape)
         except UserError as error:
             self._on_jobs_failed(str(error))
             return
         source, placement = chosen
-        data = np.zeros((*leading, *segmented.image.shape), dtype=np.int32)
+        data = np.zeros((*leading, *result.image.shape), dtype=np.int32)
         whole = Labels(data, name=f"{layer.name} objects", **placement.stack_transform)
         self.controller.segment_stack(source, list(np.ndindex(*leading)), whole)
 
     def _offer_centres(self, *_: Any) -> None:
-        fresh = self.controller.session.segmented is None
+        fresh = self.controller.session.result is None
         self.settings.offer_centres(self.model_form.sees_centres(), choose=fresh)
 
     def _on_setting_changed(self) -> None:
@@ -134,7 +134,7 @@ class SegmentPanel(Panel):
             config = self.settings.config()
         except UserError:
             return
-        if self.controller.session.segmented is None:
+        if self.controller.session.result is None:
             self.controller.session.config = config
         elif not self.controller.session.show(config):
             self.message.setText("Press Segment: this setting needs SAM to run again.")
@@ -142,9 +142,9 @@ class SegmentPanel(Panel):
     # --- what happened ------------------------------------------------------------------------
 
     def _on_session_selection(self, *_: Any) -> None:
-        segmented, selection = self.controller.session.segmented, self.controller.session.selection
+        result, selection = self.controller.session.result, self.controller.session.selection
         self._refresh_buttons()
-        if selection is None or segmented is None:
+        if selection is None or result is None:
             self.message.clear()
             return
         pinned = len(self.controller.session.pinned)
@@ -157,14 +157,14 @@ class SegmentPanel(Panel):
         also = f", and {pinned} kept by hand" if pinned else ""
         self.message.setText(
             f"<b>{len(selection)} objects</b> with these settings{also}. "
-            f"{' '.join(segmented.image.notes)}<br>"
+            f"{' '.join(result.image.notes)}<br>"
             f"Next: {link('Tune')} · {link('Why is it missing?', 'Something missing?')} · "
             f"{link('Results')}"
         )
 
-    def _on_session_segmented(self, *_: Any) -> None:
-        segmented = self.controller.session.segmented
-        image = segmented.image if segmented is not None else None
+    def _on_session_result(self, *_: Any) -> None:
+        result = self.controller.session.result
+        image = result.image if result is not None else None
         self.settings.show_pixel(image.pixel_size if image else None, image.unit if image else "px")
 
     def _on_session_config(self, *_: Any) -> None:
@@ -182,9 +182,9 @@ class SegmentPanel(Panel):
 
     def _on_jobs_changed(self, status: Any) -> None:
         self.job_bar.show_status(status)
-        segmented = self.controller.session.segmented
-        if not status.title and segmented is not None:
-            self.model_form.show_loaded(segmented)
+        result = self.controller.session.result
+        if not status.title and result is not None:
+            self.model_form.show_loaded(result)
             self._offer_centres()
         self._refresh_buttons()
 
@@ -194,7 +194,7 @@ class SegmentPanel(Panel):
     def _refresh_buttons(self, *_: Any) -> None:
         self.run_button.setEnabled(self.image_form.layer() is not None)
         self.stack_button.setVisible(bool(self.image_form.planes()))
-        self.stack_button.setEnabled(self.controller.session.segmented is not None)
+        self.stack_button.setEnabled(self.controller.session.result is not None)
 
     def _on_seen_changed(self, seen: bool) -> None:
         """Look for a graphics processor as soon as someone looks at the panel."""

@@ -13,8 +13,8 @@ from napari_samstar.widgets.jobs.task_queue import TaskQueue
 if TYPE_CHECKING:
     from napari_samstar.core.amg.config import AmgConfig
     from napari_samstar.core.rewards.goal import Goal
-    from napari_samstar.core.tuning.checks import ImageCheck
-    from napari_samstar.core.tuning.joint import EvaluatorSet
+    from napari_samstar.core.tuning.evaluator import EvaluatorSet
+    from napari_samstar.core.tuning.summary import ImageCheck
     from napari_samstar.widgets.panel import Panel
 
 LOSES = 0.005
@@ -76,15 +76,10 @@ class HeldOutNote(QWidget):
 def _check(
     evaluators: EvaluatorSet, defaults: AmgConfig, chosen: AmgConfig
 ) -> tuple[ImageCheck, ...]:
-    from napari_samstar.core.tuning.joint import held_out_checks
+    from napari_samstar.core.progress import run
+    from napari_samstar.core.tuning.evaluator import check_images
 
-    steps = held_out_checks(evaluators, defaults, chosen)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            found: tuple[ImageCheck, ...] = end.value
-            return found
+    return run(check_images(evaluators, defaults, chosen, held_out_only=True))
 
 
 def _sentence(goal: Goal, whose: str, found: tuple[ImageCheck, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from qtpy.QtWidgets import QPushButton, QSpinBox
 
@@ -21,6 +21,7 @@ from napari_samstar.widgets.panels.tune.held_out import HeldOutNote
 if TYPE_CHECKING:
     import napari
 
+    from napari_samstar.core.amg.config import Scope
     from napari_samstar.core.tuning.record import StudyRecord
 
 SCOPES = {
@@ -64,7 +65,7 @@ class TunePanel(Panel):
         self.column.addWidget(self.held_out)
         self.column.addStretch(1)
         events = self.controller.session.events
-        for event in (events.segmented, events.front, events.earlier):
+        for event in (events.result, events.front, events.earlier):
             self.listen(event, self._on_session_changed)
         for name in ("inserted", "removed", "renamed"):  # Continue may wait for an image
             self.listen(getattr(napari_viewer.layers.events, name), self._on_layers_changed)
@@ -120,11 +121,11 @@ class TunePanel(Panel):
 
     def run(self) -> None:
         """Start the search on the segmented plane."""
-        if self.controller.session.segmented is None:
+        if self.controller.session.result is None:
             return
         self._on_session_changed()
         try:
-            self.controller.searching.start(
+            self.controller.search.start(
                 self.goal_form.goal(), self._study_config(), self._inputs()
             )
         except UserError as error:
@@ -137,7 +138,7 @@ class TunePanel(Panel):
         if session.study_config is None and session.earlier is not None and session.earlier.inputs:
             self._enter(session.earlier.inputs)
         try:
-            self.controller.searching.go_on(self.budget_box.value(), self._inputs())
+            self.controller.search.resume(self.budget_box.value(), self._inputs())
         except UserError as error:
             self._on_jobs_failed(str(error))
         goal = self.controller.session.goal
@@ -147,27 +148,25 @@ class TunePanel(Panel):
     def _enter(self, inputs: dict[str, Any]) -> None:
         """Enter what an earlier search was told."""
         self.expectation_form.restore(Expectations.from_dict(inputs["expectations"]))
-        self.extra_images_form.restore(inputs["others"])
+        self.extra_images_form.restore(inputs["extra_images"])
 
     def _inputs(self) -> SearchInputs:
         expect, several = self.expectation_form, self.extra_images_form
         return SearchInputs(
-            expect.expectations(), expect.marks(), several.others(), several.minutes()
+            expect.expectations(), expect.marks(), several.extra_images(), several.minutes()
         )
 
     def _study_config(self) -> Any:
         from napari_samstar.core.tuning.config import StudyConfig
 
-        segmented = self.controller.session.segmented
-        assert segmented is not None
-        scope = cast(
-            "Literal['filters', 'grids', 'everything']", SCOPES[self.scope_box.currentText()]
-        )
+        result = self.controller.session.result
+        assert result is not None
+        scope = cast("Scope", SCOPES[self.scope_box.currentText()])
         return StudyConfig(
             scope=scope,
             trials=self.budget_box.value(),
             seed=self.seed_box.value(),
-            base=segmented.selection.config,
+            base=result.selection.config,
         )
 
     def _on_examples_changed(self) -> None:
@@ -199,7 +198,7 @@ class TunePanel(Panel):
 
     def _refresh(self, *_: Any) -> None:
         session = self.controller.session
-        ready = session.segmented is not None
+        ready = session.result is not None
         self.run_button.setEnabled(ready)
         earlier = session.earlier if not session.trials else None
         idle = not self.controller.jobs.busy
@@ -224,18 +223,18 @@ class TunePanel(Panel):
     def _mistake(self) -> str:
         """Return what is wrong with the planes as they are typed, empty where nothing is."""
         try:
-            self.extra_images_form.others()
+            self.extra_images_form.extra_images()
         except UserError as error:
             return str(error)
         return ""
 
     def _estimate(self) -> str:
-        from napari_samstar.core.tuning import joint
+        from napari_samstar.core.tuning.cost import seconds_to_decode
 
-        segmented = self.controller.session.segmented
-        assert segmented is not None
-        others = len(self.extra_images_form.others())
-        seconds = joint.seconds(segmented.bank, self._study_config(), others)
+        result = self.controller.session.result
+        assert result is not None
+        others = len(self.extra_images_form.extra_images())
+        seconds = seconds_to_decode(result.bank, self._study_config(), others)
         if not seconds:
             return "Ready: SAM has proposed all it needs to, so this takes seconds."
         span = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
@@ -252,7 +251,7 @@ class TunePanel(Panel):
 
 
 def _others(run: StudyRecord) -> list[dict[str, Any]]:
-    return list(run.inputs.get("others", ()))
+    return list(run.inputs.get("extra_images", ()))
 
 
 def _about_earlier(run: StudyRecord, waits_for: list[str]) -> str:
