@@ -12,7 +12,7 @@ from optics import (
     offsets,
     relabel,
     scatter,
-    shot,
+    shot_noise,
     smooth_noise,
     to_uint8,
     window,
@@ -24,7 +24,7 @@ from scipy.spatial.transform import Rotation
 
 
 def nanocrystals(rng: Rng) -> Micrograph:
-    """Cuboid nanocrystals on carbon film, lying on each other: their contrast adds up."""
+    """Cuboid nanocrystals on carbon film; where they overlap their contrast adds up."""
     shape = (640, 640)
     edges = rng.normal(37, 5, (230, 1)).clip(24, 52) * rng.normal(1, 0.09, (230, 3))
     centres = scatter(rng, shape, edges.mean(axis=1) / 2, gap=0.94)
@@ -43,7 +43,7 @@ def nanocrystals(rng: Rng) -> Micrograph:
     wave = np.exp(-ndimage.gaussian_filter(absorbed, 0.8) + film)
     image = _fresnel(wave)
     return Micrograph(
-        to_uint8(shot(rng, image, 330), 0.2, 1.22),
+        to_uint8(shot_noise(rng, image, 330), 0.2, 1.22),
         relabel(labels),
         (0.32, 0.32),
         "nm",
@@ -52,10 +52,10 @@ def nanocrystals(rng: Rng) -> Micrograph:
 
 
 def _cuboid(rng: Rng, edge: NDArray[np.float64], at: list[Image]) -> Image:
-    """Return the path of vertical rays through a cuboid that lies nearly flat.
+    """Return the path length (px) of vertical rays through a cuboid that lies nearly flat.
 
-    A ray enters the box where it has entered all three pairs of faces, and leaves it at the first
-    face that it leaves.
+    A ray is inside the cuboid from the last of the three pairs of faces that it enters to the first
+    pair that it leaves.
     """
     tilt = rng.normal(0, 5, 2) if rng.random() < 0.92 else rng.normal(0, 16, 2)
     turn = Rotation.from_euler("zyx", [rng.uniform(0, 90), *tilt], degrees=True).as_matrix()
@@ -71,7 +71,7 @@ def _cuboid(rng: Rng, edge: NDArray[np.float64], at: list[Image]) -> Image:
 
 
 def _fresnel(wave: Image) -> Image:
-    """Return the image slightly under focus: a bright fringe outside, a dark one inside edges."""
+    """Return the image slightly under focus: edges have a bright fringe outside, dark inside."""
     return wave - 0.9 * (ndimage.gaussian_laplace(wave, 1.4))
 
 
@@ -79,7 +79,7 @@ def _fresnel(wave: Image) -> Image:
 
 
 def facets(rng: Rng) -> Micrograph:
-    """Polyhedral oxide particles whose facets and texture look like borders but are none."""
+    """Polyhedral oxide particles whose facet edges and texture resemble particle borders."""
     shape = (640, 640)
     radii = np.sort(rng.normal(35, 10, 300).clip(17, 58))[::-1]
     centres = scatter(rng, shape, radii, gap=0.72)
@@ -87,7 +87,7 @@ def facets(rng: Rng) -> Micrograph:
     solids = [_planes(rng, radius) for radius in radii]
     lift = rng.uniform(-45, 35, len(radii))
     keep = np.ones(len(radii), bool)
-    for _ in range(3):  # what is nearly buried leaves the scene, and lays bare what is below
+    for _ in range(3):  # remove particles that are mostly hidden, which uncovers others
         height, labels, shown = _pile(shape, centres, solids, lift, keep)
         keep &= shown > 0.4
     height, labels, _ = _pile(shape, centres, solids, lift, keep)
@@ -109,7 +109,7 @@ def _pile(
     lift: NDArray[np.float64],
     keep: NDArray[np.bool_],
 ) -> tuple[Image, NDArray[np.int64], NDArray[np.float64]]:
-    """Return the height seen from above, whose it is, and the visible share of each particle."""
+    """Return the height map seen from above, its labels, and the visible share of each particle."""
     height, labels = np.full(shape, -70.0), np.zeros(shape, int)
     area = np.zeros(len(centres))
     for k in np.flatnonzero(keep):
@@ -124,7 +124,7 @@ def _pile(
 
 
 def _top(normals: NDArray[np.float64], distances: NDArray[np.float64], at: list[Image]) -> Image:
-    """Return the upper surface of a polyhedron, -inf beside it."""
+    """Return the height of the upper surface of a polyhedron, -inf outside of it."""
     top, bottom = np.full(at[0].shape, np.inf), np.full(at[0].shape, -np.inf)
     for (row, col, up), distance in zip(normals, distances, strict=True):
         plane = (distance - row * at[0] - col * at[1]) / up
@@ -135,7 +135,7 @@ def _top(normals: NDArray[np.float64], distances: NDArray[np.float64], at: list[
 
 
 def _secondary_electrons(rng: Rng, height: Image, labels: NDArray[np.int64]) -> Image:
-    """Return the yield: more from steep faces and edges, less from hollows."""
+    """Return the electron yield: higher from steep faces and edges, lower from hollows."""
     surface = ndimage.gaussian_filter(height, 1.0)
     down, right = np.gradient(surface)
     slope = np.hypot(down, right)
@@ -143,7 +143,7 @@ def _secondary_electrons(rng: Rng, height: Image, labels: NDArray[np.int64]) -> 
     toward = (0.35 * right - 0.5 * down) / np.sqrt(1 + slope**2)  # the detector is up and right
     yield_ = 0.36 + 0.10 * (1 / np.maximum(tilt, 0.25) - 1) + 0.17 * toward
     hollow = np.clip((ndimage.gaussian_filter(height, 14) - height) / 40, 0, 1.3)
-    above = ndimage.maximum_filter(surface, 9) - surface  # a neighbour hides the detector
+    above = ndimage.maximum_filter(surface, 9) - surface  # a higher neighbour shadows the detector
     contact = ndimage.gaussian_filter(np.clip(above / 26 - 0.35, 0, 1), 1.2)
     edge = np.clip(surface - ndimage.gaussian_filter(height, 5), 0, 6) / 6
     texture = 0.035 * smooth_noise(rng, height.shape, 1.6) + 0.02 * smooth_noise(
@@ -152,7 +152,7 @@ def _secondary_electrons(rng: Rng, height: Image, labels: NDArray[np.int64]) -> 
     image = (yield_ + 0.10 * edge + texture) * (1 - 0.5 * hollow) * (1 - 0.45 * contact)
     image = np.where(labels > 0, image, 0.10 + 0.25 * image)
     image = ndimage.gaussian_filter(image, 0.8) * (1 + 0.05 * cloud(rng, height.shape, (150,)))
-    return shot(rng, image, 260)
+    return shot_noise(rng, image, 260)
 
 
 # --- aggregates: STEM HAADF ---------------------------------------------------------------------
@@ -169,21 +169,21 @@ def aggregates(rng: Rng) -> Micrograph:
         if np.isnan(centre).any():
             continue
         n += 1
-        lump = _aggregate if radius > 20 else _particle
-        part, thickness, inside = lump(rng, centre, radius, shape)
+        make = _aggregate if radius > 20 else _particle
+        part, thickness, inside = make(rng, centre, radius, shape)
         mass[part] += thickness
         labels[part][inside] = n
     film = 9 + 1.2 * cloud(rng, shape, (30, 120)) + 0.7 * smooth_noise(rng, shape, 1.2)
     signal = 300 * (1 - np.exp(-mass / 95)) + film
     signal = ndimage.gaussian_filter(signal, 0.8)
-    image = _scan(rng, shot(rng, signal, 0.9))
+    image = _scan(rng, shot_noise(rng, signal, 0.9))
     return Micrograph(to_uint8(image, 0, 215), relabel(labels), (0.9, 0.9), "nm", n)
 
 
 def _particle(
     rng: Rng, centre: NDArray[np.float64], radius: float, shape: tuple[int, int]
 ) -> tuple[tuple[slice, ...], Image, NDArray[np.bool_]]:
-    """Return (part of the image, thickness, outline) of one small, slightly oblong sphere."""
+    """Return (window, thickness, mask) of one small, slightly elongated sphere."""
     part = window(centre, 1.6 * radius, shape)
     row, col = offsets(part, centre)
     turn, stretch = rng.uniform(0, np.pi), rng.uniform(1, 1.15)
@@ -196,7 +196,7 @@ def _particle(
 def _aggregate(
     rng: Rng, centre: NDArray[np.float64], radius: float, shape: tuple[int, int]
 ) -> tuple[tuple[slice, ...], Image, NDArray[np.bool_]]:
-    """Return the same for a lump grown of 90 spheres, one connected piece."""
+    """Return (window, thickness, mask) of one connected aggregate of 90 spheres."""
     part = window(centre, 1.3 * radius, shape)
     at = offsets(part, centre)
     places, sizes = [np.zeros(2)], [0.4 * radius]
@@ -218,7 +218,7 @@ def _aggregate(
 
 
 def _scan(rng: Rng, image: Image) -> Image:
-    """Return the image with the small sideways jumps and gain changes of a scanned beam."""
+    """Return the image with the small horizontal shifts and gain changes of scan lines."""
     rows, cols = np.indices(image.shape, dtype=float)
     cols += rng.normal(0, 0.22, (len(image), 1))
     gain = 1 + rng.normal(0, 0.008, (len(image), 1))

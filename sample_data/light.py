@@ -1,4 +1,4 @@
-"""Three light micrographs: nuclei in fluorescence, the same in depth, cells in phase contrast."""
+"""Three light micrographs: nuclei in fluorescence, a stack of nuclei, cells in phase contrast."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from optics import (
     Micrograph,
     Rng,
     cloud,
+    irregular_radius,
     offsets,
     relabel,
     scatter,
-    shot,
+    shot_noise,
     smooth_noise,
     to_uint16,
     window,
-    wobble,
 )
 from scipy import ndimage
 
@@ -29,7 +29,7 @@ def nuclei(rng: Rng) -> Micrograph:
     radii = rng.normal(20, 3, 135).clip(12, 29)
     centres = scatter(rng, shape, radii, gap=0.93, margin=-8)
     stain, labels = np.zeros(shape), np.zeros(shape, int)
-    closeness = np.zeros(shape)
+    closeness = np.zeros(shape)  # to the centre of the nucleus that has the pixel, 1 there
     for k, (centre, radius) in enumerate(zip(centres, radii, strict=True), start=1):
         if np.isnan(centre).any():
             continue
@@ -43,16 +43,16 @@ def nuclei(rng: Rng) -> Micrograph:
     blurred = ndimage.gaussian_filter(stain, 1.3)
     haze = 0.10 * ndimage.gaussian_filter(stain, 12) + 0.10 * ndimage.gaussian_filter(stain, 45)
     light = (blurred + haze + 0.03) * _vignette(shape)
-    counts = 100 + 2600 * shot(rng, light, 240) + rng.normal(0, 12, shape)
+    counts = 100 + 2600 * shot_noise(rng, light, 240) + rng.normal(0, 12, shape)
     return Micrograph(to_uint16(counts), relabel(labels), (0.325, 0.325), "µm", _count(labels))
 
 
 def _ovoid(rng: Rng, radius: float, at: list[Image]) -> Image:
-    """Return the distance from the centre in units of the outline's, 1 on the outline."""
+    """Return the distance from the centre, relative to that of the outline: 1 on the outline."""
     turn, stretch = rng.uniform(0, np.pi), np.sqrt(rng.uniform(1, 1.55))
     along = (np.cos(turn) * at[-1] + np.sin(turn) * at[-2]) / stretch
     across = (np.cos(turn) * at[-2] - np.sin(turn) * at[-1]) * stretch
-    outline = radius * wobble(rng, np.arctan2(across, along), 0.035)
+    outline = radius * irregular_radius(rng, np.arctan2(across, along), 0.035)
     return np.asarray(np.hypot(along, across) / outline)
 
 
@@ -69,7 +69,7 @@ def _vignette(shape: tuple[int, ...]) -> Image:
 
 
 def _largest_piece(labels: NDArray[np.integer]) -> NDArray[np.integer]:
-    """Keep of every object its largest connected piece, and nothing of objects below 30 px."""
+    """Keep the largest connected piece of every object, if it has at least 30 px."""
     out = np.zeros_like(labels)
     for k, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is None:
@@ -85,7 +85,7 @@ def _count(labels: NDArray[np.integer]) -> int:
     return len(np.unique(labels[labels > 0]))
 
 
-# --- nuclei_stack: the same in depth -------------------------------------------------------------
+# --- nuclei_stack: nuclei in three dimensions -----------------------------------------------------
 
 DEPTH_RATIO = 1.0 / 0.325  # a slice is 1 µm thick, a pixel 0.325 µm wide
 
@@ -111,7 +111,7 @@ def nuclei_stack(rng: Rng) -> Micrograph:
     light = 0.8 * ndimage.gaussian_filter(stain, (0.7, 1.2, 1.2))
     light += 0.2 * ndimage.gaussian_filter(stain, (2.2, 9, 9)) + 0.03
     light *= np.exp(-0.045 * np.arange(shape[0]))[:, None, None]
-    counts = 100 + 1800 * shot(rng, light, 130) + rng.normal(0, 10, shape)
+    counts = 100 + 1800 * shot_noise(rng, light, 130) + rng.normal(0, 10, shape)
     sizes = (1.0, 0.325, 0.325)
     return Micrograph(to_uint16(counts), relabel(labels), sizes, "µm", _count(labels))
 
@@ -141,7 +141,7 @@ def phase_cells(rng: Rng) -> Micrograph:
 
 
 def _spread_cell(rng: Rng, radius: float, at: list[Image]) -> Image:
-    """Return the optical path of a flat, elongated cell with protrusions, 0 beside it."""
+    """Return the optical path (rad) of a flat, elongated cell with protrusions, 0 outside."""
     turn, stretch = rng.uniform(0, np.pi), np.sqrt(rng.uniform(1.2, 3.0))
     along = (np.cos(turn) * at[1] + np.sin(turn) * at[0]) / stretch
     across = (np.cos(turn) * at[0] - np.sin(turn) * at[1]) * stretch
@@ -161,8 +161,8 @@ def _spread_cell(rng: Rng, radius: float, at: list[Image]) -> Image:
 
 
 def _protrusions(rng: Rng, angle: Image) -> Image:
-    """Return the outline of a cell that pulls out in two to four directions."""
-    outline = 0.8 * wobble(rng, angle, 0.06)
+    """Return the relative radius of a cell with protrusions in two to four directions."""
+    outline = 0.8 * irregular_radius(rng, angle, 0.06)
     for direction in rng.uniform(-np.pi, np.pi, rng.integers(2, 5)):
         sharpness = rng.uniform(4, 14)
         outline += rng.uniform(0.2, 0.6) * np.exp(sharpness * (np.cos(angle - direction) - 1))
@@ -170,29 +170,29 @@ def _protrusions(rng: Rng, angle: Image) -> Image:
 
 
 def _round_cell(rng: Rng, radius: float, at: list[Image]) -> Image:
-    """Return the optical path of a cell rounded up for division: thick, hence bright."""
-    distance = np.hypot(*at) / (radius * wobble(rng, np.arctan2(*at), 0.03))
+    """Return the optical path (rad) of a round cell before division: thick, hence bright."""
+    distance = np.hypot(*at) / (radius * irregular_radius(rng, np.arctan2(*at), 0.03))
     ball = np.sqrt(np.clip(1 - distance**2, 0, None))
     grain = 1 + 0.10 * smooth_noise(rng, ball.shape, 2.2)
     return np.where(distance < 1, np.maximum(2.5 * ball**0.8 * grain, 0.05), 0)
 
 
-RING_LEAK = 0.6  # amplitude that the phase ring lets through
+RING_TRANSMISSION = 0.6  # of the amplitude, by the phase ring
 
 
 def _zernike(rng: Rng, phase: Image) -> Image:
-    """Return camera counts of an object of the given optical path (rad).
+    """Return camera counts in phase contrast of an object with the optical path `phase` (rad).
 
-    The ring that turns and dims the direct light also meets what is diffracted by little, so what
-    is smooth over many pixels counts as background. Hence the bright halo outside of a cell and
-    the shade-off towards its middle.
+    The ring that shifts and dims the direct light also acts on light diffracted by small angles,
+    so structures that are smooth over many pixels count as background. This causes the bright halo
+    around a cell and the shade-off towards its middle.
     """
     wave = np.exp(1j * ndimage.gaussian_filter(phase, 0.8))
     direct = 0.5 * _low_pass(wave, 7) + 0.5 * _low_pass(wave, 30)
-    intensity = np.abs(wave - direct - RING_LEAK * 1j * direct) ** 2 / RING_LEAK**2
+    intensity = np.abs(wave - direct - RING_TRANSMISSION * 1j * direct) ** 2 / RING_TRANSMISSION**2
     dirt = 1 + 0.015 * cloud(rng, phase.shape, (25, 120)) + 0.01 * smooth_noise(rng, phase.shape, 2)
     light = intensity * dirt * (1 - 0.15 * np.linspace(-1, 1, phase.shape[1]) ** 2)
-    return 5000 + 9000 * shot(rng, light, 1500)
+    return 5000 + 9000 * shot_noise(rng, light, 1500)
 
 
 def _low_pass(wave: NDArray[np.complex128], sigma: float) -> NDArray[np.complex128]:

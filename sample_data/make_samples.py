@@ -1,8 +1,8 @@
 """Make the sample micrographs: ``python sample_data/make_samples.py [--out FOLDER] [NAME ...]``.
 
 Every micrograph is computed from a scene of known objects, so its labels are exact. The images
-are compressed TIFF files with ImageJ metadata (pixel size and unit); `samples.json` says what they
-are. The same seed gives the same files. Licence of the outcome: CC0.
+are compressed TIFF files with ImageJ metadata (pixel size and unit), described in `samples.json`.
+Equal seeds give equal files. Licence of the files: CC0.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Entry:
-    """What `samples.json` says of a sample before it is made."""
+    """The function that makes a sample, and its description."""
 
     make: Callable[[Rng], Micrograph]
     title: str
@@ -76,7 +76,7 @@ ENTRIES = {
 
 
 def write(path: Path, array: np.ndarray[Any, Any], made: Micrograph) -> None:
-    """Write a compressed TIFF file whose pixel size ImageJ and napari readers find."""
+    """Write a compressed TIFF file with the pixel size in ImageJ metadata."""
     *depth, row, col = made.pixel_size
     metadata: dict[str, Any] = {
         "axes": "ZYX" if depth else "YX",
@@ -95,8 +95,8 @@ def write(path: Path, array: np.ndarray[Any, Any], made: Micrograph) -> None:
     )
 
 
-def facts(entry: Entry, made: Micrograph) -> dict[str, Any]:
-    """Return what is known of a sample, ready for JSON."""
+def description(entry: Entry, made: Micrograph) -> dict[str, Any]:
+    """Return the entry of a sample in `samples.json`."""
     return {
         "title": entry.title,
         "description": entry.description,
@@ -112,7 +112,7 @@ def facts(entry: Entry, made: Micrograph) -> dict[str, Any]:
 
 
 def make(names: list[str], out: Path) -> None:
-    """Make the named samples in `out`; the entries of others in its `samples.json` stay."""
+    """Make the named samples in `out`; entries of others in its `samples.json` are kept."""
     index = out / "samples.json"
     known = json.loads(index.read_text(encoding="utf-8")) if index.exists() else {}
     for name in names:
@@ -120,7 +120,7 @@ def make(names: list[str], out: Path) -> None:
         made = entry.make(np.random.default_rng(entry.seed))
         write(out / f"{name}.tif", made.image, made)
         write(out / f"{name}_labels.tif", made.labels, made)
-        known[name] = facts(entry, made)
+        known[name] = description(entry, made)
         print(f"{name}: {known[name]['n_objects']} objects, {made.image.dtype} {made.image.shape}")
     ordered = {name: known[name] for name in ENTRIES if name in known}
     index.write_text(json.dumps(ordered, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
-"""What the synthetic micrographs share: shapes, smooth noise, and cameras.
+"""Common parts of the synthetic micrographs: shapes, smooth noise, and cameras.
 
-All lengths are in pixels, all images float64 until the camera turns them into counts.
+Lengths are in pixels; images are float64 until the camera converts them to counts.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Micrograph:
     image : ndarray of shape (H, W) or (Z, H, W)
         Camera counts, uint8 or uint16.
     labels : uint16 ndarray of the same shape
-        0 is background; object k is k. Where objects cover each other the upper one has the pixel.
+        0 is background. Where objects overlap, the pixel belongs to the upper one.
     pixel_size : tuple of float
         One per axis, in `unit`.
     unit : str
         "nm" or "µm".
     n_true : int
-        Objects in the scene, the ones included that nothing of can be seen.
+        Number of objects in the scene, including completely hidden ones.
     """
 
     image: NDArray[np.uint8] | NDArray[np.uint16]
@@ -48,20 +48,20 @@ def smooth_noise(rng: Rng, shape: tuple[int, ...], sigma: float | tuple[float, .
 
 
 def cloud(rng: Rng, shape: tuple[int, ...], sigmas: tuple[float, ...]) -> Image:
-    """Return noise with structure on several scales, the coarser ones stronger; deviation 1."""
+    """Return noise of standard deviation 1 with several scales (px), coarser ones stronger."""
     total = sum(sigma**0.5 * smooth_noise(rng, shape, sigma) for sigma in sigmas)
     return np.asarray(total / np.std(total))
 
 
 def window(centre: NDArray[np.float64], reach: float, shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """Return the part of an image of `shape` within `reach` of `centre`; it may be empty."""
+    """Return slices of the box within `reach` px of `centre` in an image; it may be empty."""
     low = np.clip(np.floor(centre - reach), 0, shape).astype(int)
     high = np.clip(np.ceil(centre + reach) + 1, 0, shape).astype(int)
     return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
 
 
 def offsets(part: tuple[slice, ...], centre: NDArray[np.float64]) -> list[Image]:
-    """Return the distance of every pixel of `part` from `centre`, one array per axis."""
+    """Return the signed distance of every pixel of a window from `centre`, one array per axis."""
     grids = np.meshgrid(*(np.arange(s.start, s.stop, dtype=float) for s in part), indexing="ij")
     return [grid - c for grid, c in zip(grids, centre, strict=True)]
 
@@ -69,25 +69,25 @@ def offsets(part: tuple[slice, ...], centre: NDArray[np.float64]) -> list[Image]
 def scatter(
     rng: Rng, shape: tuple[int, ...], radii: NDArray[np.float64], gap: float, margin: float = 0.0
 ) -> NDArray[np.float64]:
-    """Return centres, one row per radius; those that found no room in 400 tries are NaN.
+    """Return random centres (n, ndim), one per radius; NaN where none fits after 400 tries.
 
-    Two discs keep a distance of `gap` times the sum of their radii, so `gap` < 1 overlaps.
-    Centres lie at least `margin` px inside the image.
+    The distance of two centres is at least `gap` times the sum of their radii, so `gap` < 1
+    allows overlaps. Centres are at least `margin` px inside the image.
     """
     span = np.asarray(shape, float)
     centres = np.full((len(radii), len(shape)), np.nan)
     for k, radius in enumerate(radii):
         for _ in range(400):
-            trial = margin + rng.random(len(shape)) * (span - 2 * margin)
-            apart = np.linalg.norm(centres[:k] - trial, axis=1)
-            if not np.any(apart < gap * (radii[:k] + radius)):
-                centres[k] = trial
+            candidate = margin + rng.random(len(shape)) * (span - 2 * margin)
+            distance = np.linalg.norm(centres[:k] - candidate, axis=1)
+            if not np.any(distance < gap * (radii[:k] + radius)):
+                centres[k] = candidate
                 break
     return centres
 
 
-def wobble(rng: Rng, angle: Image, amplitude: float, orders: int = 5) -> Image:
-    """Return 1 plus a random smooth function of the angle: the outline of something grown."""
+def irregular_radius(rng: Rng, angle: Image, amplitude: float, orders: int = 5) -> Image:
+    """Return 1 plus a random smooth function of the angle (rad), for an irregular outline."""
     radius = np.ones_like(angle)
     for order in range(2, 2 + orders):
         phase = rng.uniform(0, 2 * np.pi)
@@ -96,7 +96,7 @@ def wobble(rng: Rng, angle: Image, amplitude: float, orders: int = 5) -> Image:
 
 
 def relabel(labels: NDArray[np.integer]) -> Labels:
-    """Return the labels numbered 1, 2, ... without gaps."""
+    """Return the labels renumbered 1, 2, ... without gaps."""
     present = np.unique(labels)
     present = present[present > 0]
     table = np.zeros(int(labels.max()) + 1, np.uint16)
@@ -104,16 +104,16 @@ def relabel(labels: NDArray[np.integer]) -> Labels:
     return table[labels]
 
 
-def shot(rng: Rng, signal: Image, per_unit: float) -> Image:
-    """Return `signal` counted with `per_unit` quanta per unit of signal."""
+def shot_noise(rng: Rng, signal: Image, per_unit: float) -> Image:
+    """Return `signal` with shot noise, for `per_unit` quanta per unit of signal."""
     return rng.poisson(np.maximum(signal, 0) * per_unit) / per_unit
 
 
 def to_uint8(image: Image, low: float, high: float) -> NDArray[np.uint8]:
-    """Return 0 for `low` and 255 for `high`."""
+    """Map `low` to 0 and `high` to 255."""
     return np.clip(np.rint((image - low) / (high - low) * 255), 0, 255).astype(np.uint8)
 
 
 def to_uint16(image: Image) -> NDArray[np.uint16]:
-    """Return counts rounded and clipped to what the camera can store."""
+    """Round and clip counts to the range of uint16."""
     return np.clip(np.rint(image), 0, 65535).astype(np.uint16)

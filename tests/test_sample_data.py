@@ -29,16 +29,16 @@ def test_there_are_six_samples_below_five_megabytes(repository):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_facts_agree_with_the_pixels(name):
+def test_the_metadata_agree_with_the_pixels(name):
     image, labels, info = sample_data.load(name)
     assert image.shape == labels.shape == info.shape
     assert image.dtype == info.dtype
     assert labels.dtype == np.uint16
-    # every number up to the highest is used, so that it is the count
+    # ids are numbered without gaps
     assert set(np.unique(labels)) == set(range(info.n_objects + 1))
     assert info.n_true >= info.n_objects
     assert np.bincount(labels.ravel())[1:].min() >= 12
-    assert np.mean(image == np.iinfo(image.dtype).max) < 0.01  # hardly anything is saturated
+    assert np.mean(image == np.iinfo(image.dtype).max) < 0.01  # hardly any pixel is saturated
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,20 +53,20 @@ def test_readers_find_the_pixel_size(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_objects_differ_from_their_surroundings(name):
-    """The labels lie on the objects: inside and outside have different intensities."""
+    """Intensities inside and outside of the labels differ."""
     image, labels, _ = sample_data.load(name)
     inside, outside = image[labels > 0].astype(float), image[labels == 0].astype(float)
     spread = np.hypot(inside.std(), outside.std())
     assert abs(inside.mean() - outside.mean()) > 0.5 * spread
 
 
-def test_an_unknown_name_says_what_there_is():
+def test_the_error_for_an_unknown_name_lists_the_samples():
     with pytest.raises(UserError, match=r"no sample 'dust'.*nanocrystals"):
         sample_data.path("dust")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_napari_takes_the_layers(name):
+def test_napari_creates_the_layers(name):
     image, truth = (Layer.create(*data) for data in getattr(sample_data, f"open_{name}")())
     info = sample_data.info(name)
     assert isinstance(image, Image)
@@ -80,18 +80,20 @@ def test_napari_takes_the_layers(name):
 
 
 @pytest.mark.parametrize("name", ["aggregates", "nuclei"])
-def test_the_script_makes_the_same_again(name, repository, tmp_path):
+def test_the_script_reproduces_the_files(name, repository, tmp_path):
     script = repository / "sample_data" / "make_samples.py"
     subprocess.run([sys.executable, script, name, "--out", tmp_path], check=True)
     for file in (f"{name}.tif", f"{name}_labels.tif"):
-        again, kept = (tifffile.imread(f / file) for f in (tmp_path, repository / "sample_data"))
-        # another processor may round the last bit of a filter differently
-        assert np.mean(again != kept) < 1e-3
+        made, committed_pixels = (
+            tifffile.imread(f / file) for f in (tmp_path, repository / "sample_data")
+        )
+        # filters may round the last bit differently on other processors
+        assert np.mean(made != committed_pixels) < 1e-3
     committed = json.loads((repository / "sample_data" / "samples.json").read_text("utf-8"))
     assert json.loads((tmp_path / "samples.json").read_text("utf-8")) == {name: committed[name]}
 
 
-def test_the_installed_copy_is_fresh(repository):
-    """An editable install copies the folder; `make lint` installs again when it has changed."""
+def test_the_installed_copy_is_up_to_date(repository):
+    """An editable install copies the folder; `make lint` reinstalls after a change."""
     for file in (repository / "sample_data").glob("*.*"):
         assert (sample_data.path("nuclei").parent / file.name).read_bytes() == file.read_bytes()
