@@ -1,9 +1,9 @@
-"""Write the tables of rewards, goals and expectations into the docs, from the code.
+"""Write the tables of rewards, presets and expectations into the docs, from the code.
 
     python docs/fill_tables.py
 
-Each stands between two comments, `<!-- NAME -->` and `<!-- /NAME -->`; `tests/test_docs.py` fails
-where one is out of date.
+Each table is between two comments, `<!-- NAME -->` and `<!-- /NAME -->`. `tests/test_docs.py` fails
+if a table is out of date.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DOCS = Path(__file__).parent
 
 
 def formulas() -> str:
-    """Return the docstring of each reward under its label."""
+    """Return the docstring of each reward, with its label as heading."""
     parts = []
     for r in REWARDS.values():
         lines = (inspect.getdoc(r.compute) or "").splitlines()
@@ -69,7 +69,7 @@ TABLES = {
 
 
 def filled(name: str) -> str:
-    """Return the text of a page with its tables made anew."""
+    """Return the text of a page with up-to-date tables."""
     text = (DOCS / name).read_text(encoding="utf-8")
     for mark, make in TABLES[name].items():
         start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"

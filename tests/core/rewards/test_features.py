@@ -6,7 +6,7 @@ from scipy import ndimage as ndi
 
 from napari_samstar.core.cues.image_cues import image_cues
 from napari_samstar.core.masks.store import MaskStore
-from napari_samstar.core.rewards.features import REACH, Features
+from napari_samstar.core.rewards.features import CONTACT_DISTANCE, Features
 from tests.core.painted import add, disc, gray_of, rectangle
 
 SHAPE = (80, 150)
@@ -54,13 +54,13 @@ def test_pairs_are_those_of_dense_masks(scene):
     for (small, large), values in found.items():
         a, b = masks[small], masks[large]
         assert a.sum() <= b.sum()
-        wide = ndi.binary_dilation(b, CROSS, iterations=REACH)
+        wide = ndi.binary_dilation(b, CROSS, iterations=CONTACT_DISTANCE)
         contact = contour(a) & wide
         expected = ((a & b).sum(), contact.sum(), (contact & features.cues.edges).sum())
         assert values == expected
     for i in range(len(masks)):
         for j in range(i):
-            if (ndi.binary_dilation(masks[i], CROSS, iterations=REACH) & masks[j]).any():
+            if (ndi.binary_dilation(masks[i], CROSS, iterations=CONTACT_DISTANCE) & masks[j]).any():
                 assert (i, j) in found or (j, i) in found
 
 

@@ -311,7 +311,7 @@ def test_shape_prior_tells_rods_from_spheres_of_the_same_area():
     image = gray_of(RODS + SPHERES)
 
     def value(masks):
-        attainable = AttainableLevels(alike=len(RODS))
+        attainable = AttainableLevels(like_examples=len(RODS))
         return judged(image, masks, SIZES, Marks(examples=examples), attainable)["shape_prior"]
 
     rods_only = value(RODS)

@@ -1,4 +1,4 @@
-"""What the user knows about the objects beforehand, in the units of the image."""
+"""Properties of the objects that the user expects, in px or physical units."""
 
 from __future__ import annotations
 
@@ -20,7 +20,16 @@ Kind = Literal["length", "number", "ratio"]
 
 @dataclass(frozen=True)
 class Expected:
-    """What a form and the command line need to know about one expectation."""
+    """Description of one expectation, for forms and the command line.
+
+    Attributes
+    ----------
+    label, help : str
+        A few words; one sentence.
+    kind : {"length", "number", "ratio"}
+    low, high : float
+        Smallest and largest value.
+    """
 
     label: str
     help: str
@@ -35,7 +44,7 @@ def _expected(label: str, help: str, kind: Kind, low: float = 0.0, high: float =
 
 @dataclass(frozen=True)
 class Expectations:
-    """What is known about the objects; None where nothing is.
+    """Expected properties of the objects; None where not given.
 
     Lengths are in `unit`: "px", "nm" or "µm".
     """
@@ -59,7 +68,7 @@ class Expectations:
         "Circularity", "1 for a disc, 0.8 for a square, less for rods.", "ratio", 0.0, 1.0
     )
     solidity: float | None = _expected(
-        "Solidity", "1 for convex outlines, less where outlines have bays.", "ratio", 0.0, 1.0
+        "Solidity", "1 for convex outlines, less where parts are concave.", "ratio", 0.0, 1.0
     )
     aspect_ratio: float | None = _expected(
         "Aspect ratio", "Length over width: 1 for round objects, more for rods.", "ratio", 1.0, 1e3
@@ -80,57 +89,61 @@ class Expectations:
             raise UserError("'Small below' must not exceed 'Large above': swap the two sizes.")
 
     def in_px(self, pixel_size: tuple[float, float] | None, unit: str) -> Expectations:
-        """Return these expectations in px of an image.
+        """Return these expectations with lengths in px of an image.
 
         Parameters
         ----------
-        pixel_size : (row, col) in `unit`, or None where it is not known
+        pixel_size : (float, float) or None
+            (row, col), in `unit`; None if it is not known.
+        unit : str
+            Unit of `pixel_size`.
 
         Raises
         ------
         UserError
-            Where a length is given in nm or µm and the image has no pixel size.
+            If a length is given in nm or µm and the image has no pixel size.
         """
         if self.unit == "px":
             return self
-        size, known = (None, "px") if pixel_size is None else in_nm_or_um(*pixel_size, unit)
-        wanted, given = in_nm_or_um(1.0, 1.0, self.unit)
-        if wanted is None:
+        size, image_unit = (None, "px") if pixel_size is None else in_nm_or_um(*pixel_size, unit)
+        factor, given_unit = in_nm_or_um(1.0, 1.0, self.unit)
+        if factor is None:
             raise UserError(f"Sizes can be given in px, nm or µm, not in {self.unit!r}.")
-        inputs = {name: getattr(self, name) for name, e in EXPECTED.items() if e.kind == "length"}
-        if size is None and not any(value is not None for value in inputs.values()):
+        given = {
+            name: getattr(self, name)
+            for name, about in EXPECTED.items()
+            if about.kind == "length" and getattr(self, name) is not None
+        }
+        if size is None and not given:
             return replace(self, unit="px")
         if size is None:
             raise UserError(
                 f"Sizes are given in {self.unit}, but the image's pixel size is not known: "
                 "enter the pixel size, or give the sizes in px."
             )
-        per = {("nm", "µm"): 1e-3, ("µm", "nm"): 1e3}.get((given, known), 1.0) * wanted[0]
+        conversions = {("nm", "µm"): 1e-3, ("µm", "nm"): 1e3}
+        scale = conversions.get((given_unit, image_unit), 1.0) * factor[0]
         pixel = math.sqrt(size[0] * size[1])
-        lengths = {
-            name: getattr(self, name) * per / pixel
-            for name, about in EXPECTED.items()
-            if about.kind == "length" and getattr(self, name) is not None
-        }
+        lengths = {name: value * scale / pixel for name, value in given.items()}
         return replace(self, **lengths, unit="px")
 
     def completed(self, cues: ImageCues) -> Expectations:
-        """Return these, in px, with a guess from the image where d_S or d_L is not given.
+        """Return these expectations, which are in px, with estimates of `small` and `large`.
 
-        Small is below twice, large above four times the median diameter of the spots, or of the
-        foreground's regions where there are no spots.
+        Where not given, `small` is twice and `large` four times the median diameter of the blobs,
+        or of the foreground's regions if there are no blobs.
         """
         median = _typical_diameter(cues)
         small = self.small or min(2 * median, self.large or math.inf)
         return replace(self, small=small, large=self.large or max(4 * median, small))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what is given, JSON-ready."""
+        """Return the given expectations as a dictionary that JSON can hold."""
         return {k: v for k, v in asdict(self).items() if v is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Expectations:
-        """Undo `to_dict`."""
+        """Return the expectations of a dictionary made by `to_dict`."""
         unknown = values.keys() - {f.name for f in fields(cls)}
         if unknown:
             raise UserError(f"Unknown expectation {sorted(unknown)[0]!r}: remove it.")
@@ -140,7 +153,7 @@ class Expectations:
 EXPECTED: dict[str, Expected] = {
     f.name: f.metadata["expected"] for f in fields(Expectations) if "expected" in f.metadata
 }
-"""Every expectation by name."""
+"""All expectations by name."""
 
 
 def _typical_diameter(cues: ImageCues) -> float:

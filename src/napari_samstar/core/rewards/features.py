@@ -1,4 +1,4 @@
-"""Per-mask and pairwise measurements, each made once and kept."""
+"""Features of masks and of pairs of masks, each measured once and kept."""
 
 from __future__ import annotations
 
@@ -21,23 +21,32 @@ if TYPE_CHECKING:
 Ids = NDArray[np.int64]
 Column = NDArray[np.float64]
 
-REACH = 2
-"""Two masks touch where one, widened by this many px, meets the other's contour."""
+CONTACT_DISTANCE = 2
+"""A contour pixel of a mask touches another mask within this city-block distance, px."""
 
 REGION_INSIDE = 0.9
-"""Share of a foreground region inside a mask from which the mask takes it in."""
+"""Share of a foreground region inside a mask from which the mask contains the region."""
 
 REGION_SHARE = 0.1
-"""Share of the mask from which a region inside it is an object rather than a speck."""
+"""Least share of the mask's area that a region must have; smaller regions count as specks."""
 
-AT_ONCE = 256
-"""Larger masks compared with one smaller mask in one array operation; bounds the memory."""
+BATCH_SIZE = 256
+"""Number of larger masks compared with a smaller one at the same time; bounds the memory."""
 
 
 class Features:
-    """Measurements of the masks of a store against the facts of its image.
+    """Features of the masks of a store, and of pairs of them, on one image.
 
-    Every value is measured on first demand. Ids never change meaning, so nothing is ever stale.
+    Every value is measured when it is first needed and kept, which is safe because the mask of an
+    id never changes.
+
+    Parameters
+    ----------
+    store : MaskStore
+    cues : ImageCues
+        Of the same image.
+    shapes : ShapeTable, optional
+        Of the same store; a new one if not given.
     """
 
     def __init__(self, store: MaskStore, cues: ImageCues, shapes: ShapeTable | None = None) -> None:
@@ -50,51 +59,51 @@ class Features:
         self.image_variance = float(cues.gray.var())
         self._columns: dict[str, dict[int, float]] = {}
         self._contours: dict[int, BitWindow] = {}
-        self._widened: dict[int, BitWindow] = {}
+        self._dilated: dict[int, BitWindow] = {}
         self._pair_keys = np.empty(0, dtype=np.int64)
         self._pair_values = np.empty((0, 3), dtype=np.int64)
         self._large: dict[float, Words] = {}
 
     def large_foreground(self, diameter: float) -> Words:
-        """Return the foreground's components of at least this equivalent diameter, bit-packed."""
+        """Return the foreground components above an equivalent diameter, px, as a canvas."""
         if diameter not in self._large:
             least = np.pi * diameter**2 / 4
             labels = np.flatnonzero(self.cues.component_areas > least) + 1
             self._large[diameter] = canvas_of(np.isin(self.cues.components, labels))
         return self._large[diameter]
 
-    # --- one value per mask -------------------------------------------------------------------
+    # --- features of masks --------------------------------------------------------------------
 
     def area(self, ids: Ids) -> Column:
-        """Return areas, px."""
+        """Return areas, px, shape (k,)."""
         return self.store.areas(ids.tolist()).astype(np.float64)
 
     def diameter(self, ids: Ids) -> Column:
-        """Return equivalent diameters 2 sqrt(area / pi), px."""
+        """Return equivalent diameters 2 sqrt(area / pi), px, shape (k,)."""
         return np.asarray(2 * np.sqrt(self.area(ids) / np.pi))
 
     def contour_length(self, ids: Ids) -> Column:
-        """Return the number of contour pixels: in the mask, 4-adjacent to its outside."""
+        """Return the number of contour pixels, in the mask and 4-adjacent to its outside, (k,)."""
         return self._column("contour_length", ids, lambda i: self._contour(i).area)
 
     def on_edge(self, ids: Ids) -> Column:
-        """Return the share of contour pixels that lie on an intensity edge of the image."""
+        """Return the share of contour pixels that lie on an intensity edge, shape (k,)."""
         return self._column("on_edge", ids, self._on_edge)
 
     def regions(self, ids: Ids) -> Column:
-        """Return how many separate foreground regions each mask takes in.
+        """Return the number of foreground regions that each mask contains, shape (k,).
 
-        A region counts where at least `REGION_INSIDE` of it lies in the mask and it makes up at
+        A region counts if at least `REGION_INSIDE` of it lies in the mask and this part is at
         least `REGION_SHARE` of the mask.
         """
-        return self._column("regions", ids, self._regions)
+        return self._column("regions", ids, self._count_regions)
 
     def contrast(self, ids: Ids) -> Column:
-        """Return D / (D + S) against a ring around each mask; see the reward `contrast`."""
+        """Return D / (D + S), shape (k,); see the reward `contrast`."""
         return self._column("contrast", ids, self._contrast)
 
     def variance(self, ids: Ids) -> Column:
-        """Return the variance of the intensity (0 to 1) within each mask."""
+        """Return the variance of the intensity (0 to 1) within each mask, shape (k,)."""
         return self._column("variance", ids, self._variance)
 
     def shape(self, ids: Ids) -> Column:
@@ -105,25 +114,26 @@ class Features:
         """Return the likeness of each mask to `examples`, shape (k,); see `ShapeTable.likeness`."""
         return self._shapes.likeness(ids, examples)
 
-    # --- one value per pair -------------------------------------------------------------------
+    # --- features of pairs --------------------------------------------------------------------
 
     def pairs(self, ids: Ids) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the pairs of masks whose boxes meet, and what they share.
+        """Return the pairs of masks that may touch, by their boxes, and their common pixels.
 
         Returns
         -------
         index : ndarray of int64, shape (p, 2)
             Positions in `ids`; the first of each pair is the smaller mask.
         shared : ndarray of int64, shape (p, 3)
-            Pixels in both masks; contour pixels of the smaller one within `REACH` of the other;
-            how many of those lie on an intensity edge.
+            Number of pixels in both masks; of contour pixels of the smaller mask within
+            `CONTACT_DISTANCE` of the other; of those contour pixels on an intensity edge.
         """
-        index = _meeting(self.store.boxes(ids.tolist()), self.store.areas(ids.tolist()))
+        index = _neighbouring_pairs(self.store.boxes(ids.tolist()), self.store.areas(ids.tolist()))
         keys = (ids[index[:, 0]] << 32) | ids[index[:, 1]]
         self._measure_pairs(self._unknown_pairs(keys))
         return index, self._pair_values[np.searchsorted(self._pair_keys, keys)]
 
     def _unknown_pairs(self, keys: Ids) -> Ids:
+        """Return the keys that are not measured yet, ascending."""
         known = self._pair_keys
         if not len(known):
             return np.unique(keys)
@@ -131,31 +141,31 @@ class Features:
         return np.unique(keys[known[place] != keys])
 
     def _measure_pairs(self, keys: Ids) -> None:
-        """Measure pairs by their ascending keys, small << 32 | large, and remember them."""
+        """Measure and keep pairs, given as ascending keys: small id << 32 | large id."""
         if not len(keys):
             return
         small, first = np.unique(keys >> 32, return_index=True)
         large = np.split(keys & 0xFFFFFFFF, first[1:])
         new = [
-            self._shared(s, part)
+            self._count_shared(s, batch)
             for s, larges in zip(small.tolist(), large, strict=True)
-            for part in np.split(larges, range(AT_ONCE, len(larges), AT_ONCE))
+            for batch in np.split(larges, range(BATCH_SIZE, len(larges), BATCH_SIZE))
         ]
-        together = np.concatenate([self._pair_keys, keys])
-        order = np.argsort(together, kind="stable")
-        self._pair_keys = together[order]
+        all_keys = np.concatenate([self._pair_keys, keys])
+        order = np.argsort(all_keys, kind="stable")
+        self._pair_keys = all_keys[order]
         self._pair_values = np.concatenate([self._pair_values, *new])[order]
 
-    def _shared(self, small: int, large: Ids) -> NDArray[np.int64]:
-        """Return what one mask shares with each of n larger ones, shape (n, 3); see `pairs`."""
+    def _count_shared(self, small: int, large: Ids) -> NDArray[np.int64]:
+        """Return the common pixels of a mask and each of n larger ones, shape (n, 3)."""
         mask, contour = self.store[small].bit_window, self._contour(small)
-        both = _under(mask, [self.store[i].bit_window for i in large.tolist()]) & mask.bits
-        contact = _under(contour, [self._wide(i) for i in large.tolist()]) & contour.bits
+        both = _align(mask, [self.store[i].bit_window for i in large.tolist()]) & mask.bits
+        contact = _align(contour, [self._dilate(i) for i in large.tolist()]) & contour.bits
         parts = (both, contact, contact & contour.crop(self.edges))
         counts = [np.bitwise_count(p).sum(axis=(1, 2), dtype=np.int64) for p in parts]
         return np.stack(counts, axis=1)
 
-    # --- how they are measured ----------------------------------------------------------------
+    # --- measurement of one mask --------------------------------------------------------------
 
     def _column(self, name: str, ids: Ids, measure: Callable[[int], float]) -> Column:
         known = self._columns.setdefault(name, {})
@@ -170,7 +180,7 @@ class Features:
         contour = self._contour(mask_id)
         return contour.overlap_on(self.edges) / contour.area if contour.area else 0.0
 
-    def _regions(self, mask_id: int) -> float:
+    def _count_regions(self, mask_id: int) -> float:
         row, col, row1, col1 = self.store[mask_id].box
         inside = self.cues.components[row:row1, col:col1][self.store.window(mask_id)]
         shared = np.bincount(inside)[1:]
@@ -179,19 +189,20 @@ class Features:
 
     def _contrast(self, mask_id: int) -> float:
         width = int(np.clip(round(0.4 * np.sqrt(self.store[mask_id].area / np.pi)), 2, 8))
-        window, row, col = self._rimmed(mask_id, width + 1)
+        window, row, col = self._padded_window(mask_id, width + 1)
         if not window.any():
             return 0.0
-        near = _grown(window, 1)  # the outline itself is blurred, and says nothing
-        ring = _grown(near, width) & ~near
+        # The first pixel around the mask is left out, because it is blurred.
+        near = _dilate(window, 1)
+        ring = _dilate(near, width) & ~near
         if not ring.any():
             return 0.0
         h, w = window.shape
         gray = self.cues.gray[row : row + h, col : col + w]
-        inside, around = gray[window], gray[ring]
-        apart = abs(float(inside.mean()) - float(around.mean()))
-        pooled = float(np.sqrt((inside.var() + around.var()) / 2))
-        return apart / (apart + max(pooled, 0.01))
+        inside, outside = gray[window], gray[ring]
+        difference = abs(float(inside.mean()) - float(outside.mean()))
+        pooled = float(np.sqrt((inside.var() + outside.var()) / 2))
+        return difference / (difference + max(pooled, 0.01))
 
     def _variance(self, mask_id: int) -> float:
         row, col, row1, col1 = self.store[mask_id].box
@@ -200,35 +211,35 @@ class Features:
 
     def _contour(self, mask_id: int) -> BitWindow:
         if mask_id not in self._contours:
-            window, row, col = self._rimmed(mask_id, 1)
-            self._contours[mask_id] = pack_window(window & ~_eroded(window), row, col)
+            window, row, col = self._padded_window(mask_id, 1)
+            self._contours[mask_id] = pack_window(window & ~_erode(window), row, col)
         return self._contours[mask_id]
 
-    def _wide(self, mask_id: int) -> BitWindow:
-        if mask_id not in self._widened:
-            window, row, col = self._rimmed(mask_id, REACH)
-            self._widened[mask_id] = pack_window(_grown(window, REACH), row, col)
-        return self._widened[mask_id]
+    def _dilate(self, mask_id: int) -> BitWindow:
+        if mask_id not in self._dilated:
+            window, row, col = self._padded_window(mask_id, CONTACT_DISTANCE)
+            self._dilated[mask_id] = pack_window(_dilate(window, CONTACT_DISTANCE), row, col)
+        return self._dilated[mask_id]
 
-    def _rimmed(self, mask_id: int, rim: int) -> tuple[Bool, int, int]:
-        """Return the mask in its box with a rim, clipped to the image, and the box's corner.
+    def _padded_window(self, mask_id: int, margin: int) -> tuple[Bool, int, int]:
+        """Return the mask in its box with a margin, and the row and column of the upper left pixel.
 
-        Clipping makes the image's border count as inside: no contour runs along it.
+        The margin ends at the image's border, so that no contour runs along the border.
         """
         rows, cols = self.store.shape
         r0, c0, r1, c1 = self.store[mask_id].box
-        top, left = max(r0 - rim, 0), max(c0 - rim, 0)
-        window = np.zeros((min(r1 + rim, rows) - top, min(c1 + rim, cols) - left), dtype=bool)
+        top, left = max(r0 - margin, 0), max(c0 - margin, 0)
+        window = np.zeros((min(r1 + margin, rows) - top, min(c1 + margin, cols) - left), dtype=bool)
         window[r0 - top : r1 - top, c0 - left : c1 - left] = self.store.window(mask_id)
         return window, top, left
 
     def union(self, ids: Ids) -> Words:
-        """Return the bit-packed union of masks."""
+        """Return the union of masks as a canvas; see `MaskStore.union`."""
         return self.store.union(ids.tolist())
 
 
-def _eroded(window: Bool) -> Bool:
-    """Return the pixels whose 4 neighbours are set too; beyond the window counts as set."""
+def _erode(window: Bool) -> Bool:
+    """Return the pixels whose 4 neighbours are set too; outside of the window counts as set."""
     inner = window.copy()
     inner[1:] &= window[:-1]
     inner[:-1] &= window[1:]
@@ -237,26 +248,27 @@ def _eroded(window: Bool) -> Bool:
     return inner
 
 
-def _grown(window: Bool, by: int) -> Bool:
-    """Return the window widened by `by` px, city-block distance."""
-    if by > REACH:
-        return np.asarray(ndi.binary_dilation(window, iterations=by))
-    for _ in range(by):
-        window = ~_eroded(~window)
+def _dilate(window: Bool, distance: int) -> Bool:
+    """Return the window dilated by `distance` px, city-block."""
+    if distance > CONTACT_DISTANCE:
+        return np.asarray(ndi.binary_dilation(window, iterations=distance))
+    # Faster than scipy for small distances.
+    for _ in range(distance):
+        window = ~_erode(~window)
     return window
 
 
-def _meeting(boxes: NDArray[np.int64], areas: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return pairs (smaller, larger) of positions whose boxes lie within `REACH`, shape (p, 2)."""
+def _neighbouring_pairs(boxes: NDArray[np.int64], areas: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return pairs (smaller, larger) of positions of boxes within `CONTACT_DISTANCE`, (p, 2)."""
     r0, c0, r1, c1 = boxes.T
-    apart = (r0[:, None] >= r1 + REACH) | (c0[:, None] >= c1 + REACH)
+    apart = (r0[:, None] >= r1 + CONTACT_DISTANCE) | (c0[:, None] >= c1 + CONTACT_DISTANCE)
     first, second = np.nonzero(np.triu(~(apart | apart.T), k=1))
     swap = areas[first] > areas[second]
     return np.stack([np.where(swap, second, first), np.where(swap, first, second)], axis=1)
 
 
-def _under(bit_window: BitWindow, others: Sequence[BitWindow]) -> Words:
-    """Return the bits of n `others` in the window of `bit_window`, shape (n, rows, words)."""
+def _align(bit_window: BitWindow, others: Sequence[BitWindow]) -> Words:
+    """Return the bits of n `others` inside the window of `bit_window`, shape (n, rows, words)."""
     rows, words = bit_window.bits.shape
     found = np.zeros((len(others), rows, words), dtype=np.uint64)
     for k, other in enumerate(others):

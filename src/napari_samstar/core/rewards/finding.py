@@ -1,4 +1,4 @@
-"""Rewards for finding what is there."""
+"""Rewards for finding all objects."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
 
 @reward(
     label="Covers the foreground",
-    help="The masks cover what stands out from the background once, and nothing else.",
+    help="The masks cover the foreground once, and nothing else.",
     objective=0,
     weight=0.5,
 )
 def coverage(view: View) -> float:
     """2 |U and F| / (|U| + B + |F|).
 
-    B is the area of all masks that lie by 0.7 or more inside a larger one: the Dice overlap of
-    the masks and F, in which what is covered twice counts as wrong. Without B, piling up masks
-    would cost nothing. Ours.
+    The Dice overlap of the masks and F, in which area that is covered twice counts as wrong: B is
+    the area of all masks that lie by 0.7 or more inside a larger one. Without B, several masks of
+    the same object would score as well as one. Ours.
     """
     return view.coverage
 
 
 @reward(
     label="Likely objects",
-    help="As many masks as possible that SAM is sure of, and few that it doubts.",
+    help="Many masks with a high predicted IoU, and few with a low one.",
     objective=0,
     weight=3.0,
 )
 def likely_objects(view: View) -> float:
-    """P / (N + T): half the expected F1 at T true objects.
+    """P / (N + T): half the expected F1 for T true objects.
 
-    P is the sum of q_i^10 over masks that repeat none, with q_i the predicted IoU: how many objects
-    are likely among them. T is the highest P that SAM's default thresholds and the sound starts of
-    a search reach without zoom, or the number of separate regions of F where that is higher. Where
-    `coverage` weighs objects by their area, each counts alike here. Ours, from the expected F
-    measure (Lipton et al., ECML 2014).
+    P is the expected number of objects among the masks: the sum of q_i^10 over masks that are no
+    duplicates, with q_i the predicted IoU. T is the highest P that SAM's default thresholds and the
+    warm starts of a search reach without zoom, or the number of connected regions of F if that is
+    higher. `coverage` weighs objects by their area; here each object counts the same. Ours, from
+    the expected F measure (Lipton et al., ECML 2014).
     """
     return view.objects / (len(view.ids) + view.attainable.objects)
 
@@ -56,23 +56,23 @@ def _has_small_spots(view: View) -> bool:
 
 @reward(
     label="Small objects",
-    help="Small objects are found, one mask for each spot that stands out.",
+    help="Small objects are found, with one mask for each small spot.",
     objective=0,
-    weight=0.0,  # texture has spots too: for images whose small objects are known to matter
+    weight=0.0,  # texture has blobs too, so this is only for images with known small objects
     applies=_has_small_spots,
 )
 def small_objects(view: View) -> float:
     """F1 of small masks (d < d_S) against small blobs of a multi-scale Laplacian of Gaussian.
 
-    A blob is found by the nearest unused small mask whose centre lies within half the blob's
-    diameter. Left out where the image has no small blob. Ours; independent blob counts as a
-    reward: arXiv 2404.14146.
+    A blob is matched with the nearest unused small mask whose centre is within half the blob's
+    diameter. Left out if the image has no small blob. Ours; independent blob counts as a reward:
+    arXiv 2404.14146.
     """
     limit = view.expectations.small or 0.0
     blobs = view.cues.blobs
     blobs = blobs[blobs[:, 2] < limit]
     small = view.diameters < limit
-    found = _matches(blobs, view.centres[small])
+    found = _count_matches(blobs, view.centres[small])
     return 2 * found / (len(blobs) + int(small.sum()))
 
 
@@ -91,12 +91,12 @@ def large_objects(view: View) -> float:
     """Dice of large masks (d > d_L) and large foreground regions L: 2 |U and L| / (|U| + B + |L|).
 
     U is the union of large masks, B the area of those that lie by 0.7 or more inside a larger one.
-    Left out where no region of the foreground is large. Ours.
+    Left out if no region of the foreground is large. Ours.
     """
     large = view.diameters > (view.expectations.large or 0.0)
     truth = view.features.large_foreground(view.expectations.large or 0.0)
     union = view.features.union(view.ids[large])
-    twice = float(view.areas[large & view.buried].sum())
+    twice = float(view.areas[large & view.mostly_inside].sum())
     return 2 * pixels(union & truth) / (pixels(union) + twice + pixels(truth))
 
 
@@ -114,8 +114,8 @@ def count(view: View) -> float:
     return view.paired(float(np.exp(-abs(np.log(len(view.ids) / expected)))))
 
 
-def _matches(blobs: NDArray[np.float64], centres: NDArray[np.float64]) -> int:
-    """Return how many blobs pair off with a centre, each used once, nearest first."""
+def _count_matches(blobs: NDArray[np.float64], centres: NDArray[np.float64]) -> int:
+    """Return the number of one-to-one matches of blobs and centres, made from the nearest on."""
     if not len(centres):
         return 0
     radius = blobs[:, 2] / 2
@@ -123,9 +123,9 @@ def _matches(blobs: NDArray[np.float64], centres: NDArray[np.float64]) -> int:
     near = tree.query_ball_point(blobs[:, :2], radius)
     blob = np.repeat(np.arange(len(blobs)), [len(n) for n in near])
     centre = np.array([c for n in near for c in n], dtype=np.int64)
-    gap = np.linalg.norm(blobs[blob, :2] - centres[centre], axis=1)
+    distance = np.linalg.norm(blobs[blob, :2] - centres[centre], axis=1)
     free_blob, free_centre = np.ones(len(blobs), bool), np.ones(len(centres), bool)
-    for k in np.argsort(gap, kind="stable"):
+    for k in np.argsort(distance, kind="stable"):
         if free_blob[blob[k]] and free_centre[centre[k]]:
             free_blob[blob[k]] = free_centre[centre[k]] = False
     return int((~free_blob).sum())

@@ -1,4 +1,4 @@
-"""What the user wants: weights on rewards, grouped into up to three objectives."""
+"""The goal of a search: weights of rewards, grouped into up to three objectives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_samstar.core.errors import UserError
 from napari_samstar.core.rewards.registry import REWARDS
 
 OBJECTIVES = ("Find everything", "Clean objects", "Right shapes")
-"""Names of the objectives a reward can belong to."""
+"""Names of the objectives."""
 
 
 def _default_weights() -> dict[str, float]:
@@ -26,11 +26,17 @@ def _default_objectives() -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Goal:
-    """Weights w >= 0 on rewards, and the objective, 0 to 2, that each reward belongs to.
+    """Weights of rewards, and the objective that each reward belongs to.
 
-    An objective is the weighted mean of its rewards, so it lies in [0, 1] too; an objective
-    without any weight is left out. Rewards that are not named weigh nothing, nor do those that do
-    not apply to an image.
+    An objective is the weighted mean of its rewards, so it lies in [0, 1]; an objective without
+    weight is left out. Rewards that are not named, or do not apply to an image, do not count.
+
+    Attributes
+    ----------
+    weights : dict of str to float
+        0 or more, by the name of the reward.
+    objectives : dict of str to int
+        0 to 2, by the name of the reward; `Reward.objective` where not given.
     """
 
     weights: Mapping[str, float] = field(default_factory=_default_weights)
@@ -53,16 +59,16 @@ class Goal:
 
     @property
     def used(self) -> tuple[int, ...]:
-        """The objectives that carry any weight, ascending."""
+        """The objectives with weight, ascending."""
         return tuple(sorted({self._objective(n) for n, w in self.weights.items() if w > 0}))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the used objectives."""
+        """Names of the objectives with weight."""
         return tuple(OBJECTIVES[k] for k in self.used)
 
     def values(self, rewards: Mapping[str, float]) -> NDArray[np.float64]:
-        """Return the used objectives of one evaluation's raw `rewards`, shape (n_used,)."""
+        """Return the objectives with weight of a trial's raw `rewards`, shape (n_used,)."""
         sums = np.zeros((2, len(OBJECTIVES)))
         for name, weight in self.weights.items():
             if name in rewards:
@@ -76,11 +82,11 @@ class Goal:
         return sum(w * r for w, r in present) / max(sum(w for w, _ in present), 1e-12)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON-ready values."""
+        """Return a dictionary that JSON can hold."""
         return {"weights": dict(self.weights), "objectives": dict(self.objectives)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Goal:
-        """Undo `to_dict`."""
+        """Return the goal of a dictionary made by `to_dict`."""
         objectives = {k: int(v) for k, v in values.get("objectives", {}).items()}
         return cls({k: float(v) for k, v in values["weights"].items()}, objectives)

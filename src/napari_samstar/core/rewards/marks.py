@@ -1,4 +1,4 @@
-"""What the user has marked on the image: good examples, and places whose truth is known."""
+"""Marks of the user on an image: examples of good objects, and annotated objects or points."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from napari_samstar.core.masks.shape import Shapes, shapes_in
 
 @dataclass(frozen=True, eq=False)
 class Marks:
-    """Marks on one plane of H x W px; None where there are none.
+    """Marks on one plane of H x W px; None where not given.
 
     Attributes
     ----------
     examples : ndarray of int, shape (H, W), optional
-        Good objects, one id each, 0 elsewhere: masks should look like these.
+        Labels of good objects, 0 elsewhere: the masks should have shapes like these.
     annotations : ndarray of int, shape (H, W), optional
-        True objects, one id each: masks should be these.
+        Labels of true objects, 0 elsewhere: the masks should be these objects.
     points : ndarray of float, shape (n, 2), optional
-        (row, col), px: each lies in an object of its own.
+        (row, col), px: one point in each of n objects.
     region : ndarray of bool, shape (H, W), optional
-        Where `annotations` or `points` are complete. Without it only masks that lie mostly on
-        annotated objects are judged.
+        Where all objects are annotated. Without it only masks that lie mostly on annotated objects
+        are compared.
     elsewhere : tuple of (float, float, float, float)
         Shapes of examples on other images, see `AmgConfig.examples`.
     """
@@ -45,7 +45,7 @@ class Marks:
         return dataclasses.replace(self, **changes)
 
     def check(self, shape: tuple[int, int]) -> None:
-        """Raise UserError where a mark does not fit an image of `shape`, or examples are empty."""
+        """Raise UserError if a mark does not fit an image of `shape`, or the examples are empty."""
         for name in ("examples", "annotations", "region"):
             array = getattr(self, name)
             if array is not None and array.shape != shape:
@@ -53,26 +53,26 @@ class Marks:
                     f"The {name} have shape {array.shape} and the image {shape}: "
                     "choose a layer that was drawn on this image."
                 )
-        _ = self.shapes  # an empty layer is refused now, not in the middle of a search
+        _ = self.shapes  # raises UserError for empty examples
 
     @cached_property
     def shapes(self) -> Shapes:
-        """The shapes of all examples; UserError where `examples` hold no object."""
+        """Shapes of all examples; UserError if `examples` has no object."""
         here = () if self.examples is None else shapes_in(self.examples)
         return (*here, *self.elsewhere)
 
     def digest(self) -> str:
-        """Return a hash of all marks; empty where there are none."""
+        """Return the SHA-256 of all marks; an empty string if there are none."""
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         given["elsewhere"] = np.array(self.elsewhere) if self.elsewhere else None
         arrays = {name: array for name, array in given.items() if array is not None}
         if not arrays:
             return ""
-        found = sha256()
+        digest = sha256()
         for name, array in arrays.items():
-            found.update(f"{name} {array.shape} {array.dtype}".encode())
-            found.update(np.ascontiguousarray(array).tobytes())
-        return found.hexdigest()
+            digest.update(f"{name} {array.shape} {array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
 
 NO_MARKS = Marks()

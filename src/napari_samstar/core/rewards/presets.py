@@ -1,23 +1,25 @@
-"""Goals in words: which rewards count for what one is after."""
+"""Presets: named goals for common aims."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from napari_samstar.core.errors import UserError
 from napari_samstar.core.rewards.goal import Goal
 from napari_samstar.core.rewards.registry import REWARDS
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A goal in words.
+    """A named goal.
 
     Attributes
     ----------
     name, label, help : str
-        Identifier; a few words; one plain sentence.
+        Identifier; a few words; one sentence.
     weights : dict of str to float
-        Weight of each reward that counts; all others weigh nothing.
+        Weights of rewards; all others are 0.
     """
 
     name: str
@@ -27,7 +29,7 @@ class Preset:
 
     @property
     def goal(self) -> Goal:
-        """Return the goal, with each reward in its usual objective."""
+        """The goal, with each reward in its default objective."""
         return Goal(dict.fromkeys(REWARDS, 0.0) | self.weights)
 
 
@@ -38,11 +40,11 @@ def _balanced() -> dict[str, float]:
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset("balanced", "Balanced", "All that can be judged without being told.", _balanced()),
+        Preset("balanced", "Balanced", "Objects of any kind; needs no further input.", _balanced()),
         Preset(
             "small_particles",
             "Small particles",
-            "Finds small particles and does not mind what becomes of large regions.",
+            "Finds small particles; large regions do not matter.",
             {
                 "likely_objects": 2,
                 "small_objects": 2,
@@ -56,7 +58,7 @@ PRESETS: dict[str, Preset] = {
         Preset(
             "large_aggregates",
             "Large aggregates",
-            "Keeps aggregates and large objects whole, and leaves specks out.",
+            "Keeps aggregates and large objects whole; leaves out specks.",
             {
                 "likely_objects": 2,
                 "large_objects": 2,
@@ -69,7 +71,7 @@ PRESETS: dict[str, Preset] = {
         Preset(
             "touching_particles",
             "Separate touching particles",
-            "One mask for each particle of a dense or overlapping pile.",
+            "One mask for each of many touching or overlapping particles.",
             {
                 "likely_objects": 3,
                 "coverage": 1,
@@ -83,7 +85,7 @@ PRESETS: dict[str, Preset] = {
         Preset(
             "nuclei",
             "Nuclei",
-            "Round, convex objects on a background, whole and once each.",
+            "Round, convex objects on a background, each whole and found once.",
             {
                 "likely_objects": 3,
                 "coverage": 1,
@@ -111,10 +113,23 @@ PRESETS: dict[str, Preset] = {
         Preset(
             "like_examples",
             "Objects like my examples",
-            "Only objects of the shape and size of a few good ones that you marked.",
-            # What covers the rest of the foreground would be punished by all other rewards.
+            "Only objects with the shape and size of a few that you marked.",
+            # All other rewards would be low, since most of the foreground is not covered.
             {"shape_prior": 3, "overlap_fidelity": 0.3, "no_oversegmentation": 0.3},
         ),
     )
 }
 """Every preset by name; the first is the default."""
+
+
+def goal_of(preset: str = "balanced", weights: Mapping[str, float] | None = None) -> Goal:
+    """Return the goal of a preset, with some weights changed.
+
+    Raises
+    ------
+    UserError
+        Where there is no such preset or reward.
+    """
+    if preset not in PRESETS:
+        raise UserError(f"There is no preset {preset!r}: choose one of {', '.join(PRESETS)}.")
+    return Goal({**PRESETS[preset].goal.weights, **(weights or {})})

@@ -1,4 +1,4 @@
-"""What a reward is, and the one table of all of them."""
+"""The registry of rewards."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from napari_samstar.core.errors import UserError
 log = logging.getLogger("napari_samstar")
 
 GROUP = "napari_samstar.rewards"
-"""Entry points of this group name modules that register rewards; see docs/methods.md."""
+"""Entry points of this group name modules that register rewards; see docs/development.md."""
 
 FORMULAS = 2
-"""Raised when what a reward means changes: rewards in older journals are then measured anew."""
+"""Version of the formulas, raised when one changes: rewards of older journals are not reused."""
 
 # Both take a `View`; its module is not imported here, so that goals do not depend on it.
 Compute = Callable[[Any], float]
@@ -31,18 +31,18 @@ class Reward:
     Attributes
     ----------
     name, label, help : str
-        Identifier; a few words; one plain sentence.
+        Identifier; a few words; one sentence.
     objective : int
-        The objective, 0 to 2, that it belongs to unless the user says otherwise.
+        Default objective, 0 to 2.
     weight : float
-        Its weight unless the user says otherwise; 0 where it needs to be told something first.
+        Default weight; 0 where the reward needs input from the user.
     compute : callable
         From a non-empty `View` to a number in [0, 1].
     applies : callable
-        Whether the image, the expectations and the marks of a `View` say enough to judge by. It
-        must not look at the selection, so that it is the same for every configuration.
+        Whether the image, the expectations and the marks of a `View` hold all that the reward
+        needs. It must not depend on the selection, so that it is equal for all configurations.
     needs : str
-        What the user must give for it, in words; empty where nothing.
+        Input that the user must give, in words; empty if none.
     """
 
     name: str
@@ -62,10 +62,11 @@ class Reward:
 
 
 REWARDS: dict[str, Reward] = {}
+"""All rewards by name; the order is that of the rows in panels and tables."""
 
 
 def always(view: Any) -> bool:
-    """Apply everywhere."""
+    """Return True: the default of `Reward.applies`."""
     return True
 
 
@@ -79,7 +80,15 @@ def reward(
     needs: str = "",
     name: str = "",
 ) -> Callable[[Compute], Compute]:
-    """Register the decorated function as a reward, under its own name unless `name` is given."""
+    """Return a decorator that registers a function as a reward; see `Reward`.
+
+    The name of the reward is that of the function unless `name` is given.
+
+    Raises
+    ------
+    UserError
+        If another module has registered a reward of this name.
+    """
 
     def register(compute: Compute) -> Compute:
         key = name or compute.__name__
@@ -93,12 +102,12 @@ def reward(
 
 @cache
 def load_user_rewards() -> tuple[str, ...]:
-    """Import what other packages offer under `GROUP`; returns a sentence for each that failed."""
+    """Import the modules of the entry points of `GROUP`; return a sentence for each failure."""
     failures = []
     for entry in metadata.entry_points(group=GROUP):
         try:
             entry.load()
-        except Exception as error:  # somebody else's code must not stop the program
+        except Exception as error:  # an error in another package must not stop this one
             log.warning("rewards %s do not load", entry.value, exc_info=error)
             failures.append(f"The rewards of {entry.value} do not load: {error}.")
     return tuple(failures)

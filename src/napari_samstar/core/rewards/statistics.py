@@ -1,4 +1,4 @@
-"""Rewards for what is expected of all objects together."""
+"""Rewards for expected statistics of all objects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @reward(
     label="Expected sizes",
-    help="The diameters are spread as expected.",
+    help="The diameters have the expected distribution.",
     objective=0,
     weight=0.0,
     applies=lambda view: view.expectations.diameter is not None,
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 def size_distribution(view: View) -> float:
     """1 - sup |F_N - F|, paired with coverage.
 
-    F_N is the distribution of the d_i and F the expected log-normal one, with the given median
-    and geometric standard deviation (1.3 unless given): one minus the Kolmogorov distance. Ours.
+    One minus the Kolmogorov distance: F_N is the distribution of the d_i and F the expected
+    log-normal one, with the given median and geometric standard deviation (1.3 unless given). Ours.
     """
-    wanted = view.expectations
+    expectations = view.expectations
     d = np.sort(view.diameters)
-    z = np.log(np.maximum(d, 1e-9) / (wanted.diameter or 1.0)) / np.log(wanted.spread or 1.3)
+    median, spread = expectations.diameter or 1.0, expectations.spread or 1.3
+    z = np.log(np.maximum(d, 1e-9) / median) / np.log(spread)
     expected = scipy.special.ndtr(z)
     n = len(d)
     above = np.arange(1, n + 1) / n - expected
@@ -39,7 +40,7 @@ def size_distribution(view: View) -> float:
 
 @reward(
     label="Least spacing",
-    help="Neighbours are not closer together than is physically possible.",
+    help="Neighbouring objects are not closer than the least spacing.",
     objective=1,
     weight=0.0,
     applies=lambda view: view.expectations.spacing is not None,
@@ -48,10 +49,10 @@ def size_distribution(view: View) -> float:
 def spacing(view: View) -> float:
     """Share of masks whose nearest neighbour's centre is at least d_min away, paired with coverage.
 
-    Centres are those of the boxes; a lone mask has no neighbour that is too near. After the
-    spacing reward of arXiv 2404.14146, which gives no formula.
+    Centres are those of the boxes; for a single mask the share is 1. After the spacing reward of
+    arXiv 2404.14146, which gives no formula.
     """
     if len(view.ids) < 2:
         return view.paired(1.0)
-    gaps, _ = scipy.spatial.KDTree(view.centres).query(view.centres, k=2)
-    return view.paired(float((gaps[:, 1] >= (view.expectations.spacing or 0.0)).mean()))
+    distances, _ = scipy.spatial.KDTree(view.centres).query(view.centres, k=2)
+    return view.paired(float((distances[:, 1] >= (view.expectations.spacing or 0.0)).mean()))

@@ -1,4 +1,4 @@
-"""One selection as the rewards see it."""
+"""The view of one selection that rewards are computed from."""
 
 from __future__ import annotations
 
@@ -20,56 +20,57 @@ if TYPE_CHECKING:
     from napari_samstar.core.rewards.features import Features
 
 DUPLICATE_IOU = 0.6
-"""Above this two masks show the same object; below, an occluded neighbour."""
+"""IoU from which two masks are the same object; below, one object may partly hide the other."""
 
-BURIED_SHARE = 0.7
-"""Share of the smaller mask inside the larger one from which its area is covered twice; of two
-discs of one size that hide each other the IoU is then 0.54."""
+MOSTLY_INSIDE_SHARE = 0.7
+"""Share of the smaller mask inside the larger one from which its area counts as covered twice. Two
+discs of equal size then have an IoU of 0.54."""
 
-NESTED_SHARE = 0.9
+INSIDE_SHARE = 0.9
 """Share of the smaller mask inside the larger one from which it counts as lying inside."""
 
 CONTACT_SHARE = 0.2
-"""Share of a mask's contour along a neighbour from which the two may be one cut object."""
+"""Share of a mask's contour along a neighbour from which both may be parts of one object."""
 
 EDGE_SHARE = 0.35
-"""Share of a contact on an intensity edge from which the contact is a real border."""
+"""Share of a contact on an intensity edge from which the contact is the border of two objects."""
 
-ENOUGH = 0.8
-"""Share of the coverage within reach from which throwing masks away is no reason for a reward."""
+ENOUGH_COVERAGE = 0.8
+"""Share of the attainable coverage from which rewards no longer depend on coverage."""
 
 CONTACT_ENDS = 6
-"""Contact pixels, px, that lie on the edge of the pair's own outline and so say nothing."""
+"""Contact pixels that are left out: both ends lie on the edge around the pair."""
 
-
-SURENESS = 10
-"""Power to which SAM's rating of a mask is raised to tell how likely it is an object: 0.28 at SAM's
-default threshold of 0.88. For F1 a mask is worth keeping where its chance exceeds half the F1 that
-is reached (Lipton, Elkan and Naryanaswamy, ECML 2014): at that threshold, where F1 is 0.56."""
+PROBABILITY_POWER = 10
+"""The probability that a mask is an object is taken as its predicted IoU to this power: 0.28 at
+SAM's default threshold of 0.88. Keeping a mask raises the expected F1 where its probability exceeds
+half the F1 (Lipton, Elkan and Naryanaswamy, ECML 2014); at that threshold, where F1 is 0.56."""
 
 
 @dataclass(frozen=True)
 class AttainableLevels:
-    """What SAM can be expected to find on an image; see `tuning.Evaluator.attainable`.
+    """The levels that some rewards of an image are relative to; see `Evaluator.attainable`.
+
+    Each is the highest that SAM's default thresholds and the warm starts of a search reach.
 
     Attributes
     ----------
     coverage : float
-        Above 0.
+        `View.coverage`; above 0.
     objects : float
-        Sum of the chances of all masks to be an object.
-    alike : float
-        Sum of their chances to be an object like the examples.
+        `View.objects`, the expected number of objects among the masks.
+    like_examples : float
+        `View.like_examples`, the expected number of objects like the examples.
     """
 
     coverage: float = 1.0
     objects: float = 0.0
-    alike: float = 0.0
+    like_examples: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One selection of k masks; shared quantities are computed once.
+    """A selection of k masks; quantities that several rewards need are computed once.
 
     Attributes
     ----------
@@ -94,7 +95,7 @@ class View:
 
     @property
     def cues(self) -> ImageCues:
-        """What is known of the image without SAM."""
+        """The estimates of foreground, edges and blobs of the image."""
         return self.features.cues
 
     @cached_property
@@ -109,16 +110,16 @@ class View:
 
     @cached_property
     def centres(self) -> NDArray[np.float64]:
-        """Return the centres (row, col) of the masks' boxes, px, shape (k, 2)."""
+        """Centres (row, col) of the masks' boxes, px, shape (k, 2)."""
         boxes = self.features.store.boxes(self.ids.tolist())
         return np.asarray((boxes[:, :2] + boxes[:, 2:] - 1) / 2)
 
     @cached_property
     def coverage(self) -> float:
-        """2 |U and F| / (|U| + B + |F|); see the reward."""
+        """2 |U and F| / (|U| + B + |F|); see the reward `coverage`."""
         union = self.features.union(self.ids)
         covered = count(union & self.features.foreground)
-        twice = float(self.areas[self.buried].sum())
+        twice = float(self.areas[self.mostly_inside].sum())
         total = count(union) + twice + count(self.features.foreground)
         return 2 * covered / total if total else 0.0
 
@@ -128,64 +129,69 @@ class View:
         return self.features.pairs(self.ids)
 
     @cached_property
-    def buried(self) -> NDArray[np.bool_]:
-        """Masks that lie mostly inside a larger one, shape (k,)."""
+    def mostly_inside(self) -> NDArray[np.bool_]:
+        """Whether each mask lies mostly inside a larger one, shape (k,)."""
         index, shared = self.pairs
         smaller = np.maximum(self.areas[index[:, 0]], 1)
-        return self._first_of(index[shared[:, 0] >= BURIED_SHARE * smaller])
+        return self._first_of(index[shared[:, 0] >= MOSTLY_INSIDE_SHARE * smaller])
 
     @cached_property
-    def repeats(self) -> NDArray[np.bool_]:
-        """Masks that repeat a larger one or lie inside it, shape (k,)."""
+    def duplicates(self) -> NDArray[np.bool_]:
+        """Whether each mask is a duplicate of a larger one or lies inside it, shape (k,)."""
         index, shared = self.pairs
         small, large = self.areas[index[:, 0]], self.areas[index[:, 1]]
         both = shared[:, 0]
         iou = both / np.maximum(small + large - both, 1)
-        same = (iou >= DUPLICATE_IOU) | (both >= NESTED_SHARE * np.maximum(small, 1))
+        same = (iou >= DUPLICATE_IOU) | (both >= INSIDE_SHARE * np.maximum(small, 1))
         return self._first_of(index[same])
 
     @cached_property
-    def chances(self) -> NDArray[np.float64]:
-        """q_i^10, q_i the predicted IoU in [0, 1], or 0 where i repeats another; shape (k,)."""
-        rated = np.clip(self.selection.predicted_iou.astype(np.float64), 0, 1)
-        return np.where(self.repeats, 0.0, rated**SURENESS)
+    def probabilities(self) -> NDArray[np.float64]:
+        """Probability of each mask to be an object, shape (k,).
+
+        q_i^10, q_i the predicted IoU clipped to [0, 1]; 0 for a duplicate.
+        """
+        predicted_iou = np.clip(self.selection.predicted_iou.astype(np.float64), 0, 1)
+        return np.where(self.duplicates, 0.0, predicted_iou**PROBABILITY_POWER)
 
     @property
     def objects(self) -> float:
-        """How many objects are likely among the masks: the sum of their chances."""
-        return float(self.chances.sum())
+        """Expected number of objects among the masks: the sum of their probabilities."""
+        return float(self.probabilities.sum())
 
     @cached_property
-    def alike(self) -> float:
-        """How many objects like the examples are likely among the masks; 0 without examples."""
+    def like_examples(self) -> float:
+        """Expected number of objects like the examples among the masks; 0 without examples."""
         if not self.marks.shapes:
             return 0.0
         likeness = self.features.likeness(self.ids, self.marks.shapes)
-        return float(self.chances @ np.where(self.fragments, 0.0, likeness))
+        return float(self.probabilities @ np.where(self.fragments, 0.0, likeness))
 
     @cached_property
     def fragments(self) -> NDArray[np.bool_]:
-        """Masks that lie inside a larger one or are cut from it without an edge, shape (k,)."""
+        """Whether each mask is inside a larger one or adjoins it without an edge, shape (k,)."""
         index, shared = self.pairs
         contour = self.features.contour_length(self.ids)
         both, contact, on_edge = shared.T
-        inside = both >= NESTED_SHARE * np.maximum(self.areas[index[:, 0]], 1)
+        inside = both >= INSIDE_SHARE * np.maximum(self.areas[index[:, 0]], 1)
+        # Part of one object: a long contact of which too little lies on an intensity edge.
         long = contact >= CONTACT_SHARE * np.maximum(contour[index[:, 0]], 1)
         ends = np.where(contact > CONTACT_ENDS, CONTACT_ENDS, 0)
         cut = long & (on_edge - ends < EDGE_SHARE * (contact - ends))
         return self._first_of(index[inside | cut])
 
-    def paired(self, share: float) -> float:
-        """Return the harmonic mean of `share` and c = min(1, coverage / (0.8 R)).
+    def paired(self, value: float) -> float:
+        """Return the harmonic mean of `value` and c = min(1, coverage / (0.8 R)).
 
-        R is the coverage within reach. Coverage itself cannot be 1 where the foreground estimate
-        is poor: paired with it, every reward would measure little else.
+        R is the attainable coverage. Coverage itself cannot be 1 where the foreground estimate is
+        poor, and a reward paired with it would depend on little else.
         """
-        enough = min(1.0, self.coverage / (ENOUGH * self.attainable.coverage))
-        total = share + enough
-        return 2 * share * enough / total if total > 0 else 0.0
+        enough = min(1.0, self.coverage / (ENOUGH_COVERAGE * self.attainable.coverage))
+        total = value + enough
+        return 2 * value * enough / total if total > 0 else 0.0
 
     def _first_of(self, index: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return whether each mask is the first of any pair in `index` (p, 2), shape (k,)."""
         chosen = np.zeros(len(self.ids), dtype=bool)
         chosen[index[:, 0]] = True
         return chosen
