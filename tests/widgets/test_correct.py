@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from napari_samstar.core.interactive import unfinished
 from napari_samstar.core.masks.outlines import rim
 from napari_samstar.widgets.jobs.task_queue import TaskQueue
-from napari_samstar.widgets.panels.correct.panel import NEW, CorrectPanel
+from napari_samstar.widgets.panels.correct.panel import NEW_LAYER, CorrectPanel
 from napari_samstar.widgets.viewer.autosave_tasks import EXECUTOR
 from napari_samstar.widgets.viewer.layer_writer import OUTLINE_NAME, OUTLINE_WIDTH
 from tests.widgets.conftest import discs, type_into_dialog, wait_until_idle
@@ -48,26 +48,26 @@ def hand(correct: CorrectPanel, qtbot: Any) -> Hand:
 
 def settle(panel: CorrectPanel, qtbot: Any) -> None:
     qtbot.waitUntil(
-        lambda: not panel.answers.busy and not panel.training_targets.busy, timeout=LONG
+        lambda: not panel.click_queue.busy and not panel.training_queue.busy, timeout=LONG
     )
 
 
 def test_a_click_shows_an_outline_that_undo_and_redo_follow(correct, hand, qtbot):
     hand.click(DISC)
-    mask = correct.correcting.mask
+    mask = correct.correction.mask
     assert mask[DISC]
     outline = correct.viewer().layers[OUTLINE_NAME]
     np.testing.assert_array_equal(outline.data, rim(mask, OUTLINE_WIDTH))
     hand.click((90, 40), RIGHT)
-    assert not correct.correcting.mask[90, 40]
-    assert [c.positive for c in correct.correcting.clicks] == [True, False]
+    assert not correct.correction.mask[90, 40]
+    assert [c.positive for c in correct.correction.clicks] == [True, False]
     correct.undo_button.click()
-    np.testing.assert_array_equal(correct.correcting.mask, mask)
+    np.testing.assert_array_equal(correct.correction.mask, mask)
     assert correct.redo_button.isEnabled()
     correct.redo_button.click()
-    assert not correct.correcting.mask[90, 40]
+    assert not correct.correction.mask[90, 40]
     correct.skip_button.click()
-    assert correct.correcting.state is None
+    assert correct.correction.state is None
     assert correct.controller.layers.visible_layer(OUTLINE_NAME) is None
 
 
@@ -77,19 +77,19 @@ def test_accepting_writes_a_layer_teaches_sam_and_can_be_undone_and_reset(correc
         hand.click(at)
         correct.accept_button.click()
         settle(correct, qtbot)
-    layer = correct.target()
+    layer = correct.target_layer()
     assert sorted(np.unique(layer.data)) == [0, 1, 2]
     assert (
         "2 objects" in correct.learn_form.state.text()
-        or "taken back" in correct.learn_form.state.text()
+        or "rolled back" in correct.learn_form.state.text()
     )
-    original = controller.session.segmented.model
-    if correct.correcting.adaptation.learned is not None:
-        assert correct.correcting.adaptation.model is not original
+    original = controller.session.result.model
+    if correct.correction.adaptation.delta is not None:
+        assert correct.correction.adaptation.model is not original
     controller.history.undo()
     assert sorted(np.unique(layer.data)) == [0, 1]
     correct.learn_form.reset_button.click()
-    assert correct.correcting.adaptation.model is original
+    assert correct.correction.adaptation.model is original
     assert "Nothing learned" in correct.learn_form.state.text()
 
 
@@ -103,8 +103,8 @@ def test_an_object_of_a_layer_is_picked_up_refined_and_its_neighbours_stay(corre
     correct.layer_box.setCurrentText(layer.name)
     correct.learn_form.learn_box.setChecked(False)
     hand.click((90, 40))
-    assert correct.correcting.label == 77
-    np.testing.assert_array_equal(correct.correcting.mask, before == 77)
+    assert correct.correction.label == 77
+    np.testing.assert_array_equal(correct.correction.mask, before == 77)
     hand.click((90, 60))
     correct.accept()
     assert (layer.data == 77).sum() != (before == 77).sum()
@@ -116,10 +116,10 @@ def test_an_object_of_a_layer_is_picked_up_refined_and_its_neighbours_stay(corre
 
 def test_a_box_and_control_click(correct, hand):
     hand.drag((70, 30), (110, 70), SHIFT)
-    assert correct.correcting.state.prompt.box.row1 == 110
-    assert correct.correcting.mask[DISC]
+    assert correct.correction.state.prompt.box.row1 == 110
+    assert correct.correction.mask[DISC]
     hand.click((90, 40), held=CONTROL)
-    assert not correct.correcting.clicks[0].positive
+    assert not correct.correction.clicks[0].positive
 
 
 def test_keys_on_the_canvas_work_whichever_layer_is_chosen(correct, hand, qtbot):
@@ -131,12 +131,12 @@ def test_keys_on_the_canvas_work_whichever_layer_is_chosen(correct, hand, qtbot)
     hand.click(DISC)
     hand.click((90, 40), RIGHT)
     hand.press(Qt.Key.Key_U)
-    assert len(correct.correcting.clicks) == 1
+    assert len(correct.correction.clicks) == 1
     hand.press(Qt.Key.Key_R)
-    assert len(correct.correcting.clicks) == 2
+    assert len(correct.correction.clicks) == 2
     hand.press(Qt.Key.Key_Return)
     settle(correct, qtbot)
-    made = correct.target()
+    made = correct.target_layer()
     assert set(np.unique(made.data)) == {0, 1}
     viewer.layers.selection.active = made  # Labels have uses of their own for Enter and Escape
     hand.click(OTHER)
@@ -144,12 +144,12 @@ def test_keys_on_the_canvas_work_whichever_layer_is_chosen(correct, hand, qtbot)
     settle(correct, qtbot)
     assert set(np.unique(made.data)) == {0, 1, 2}
     hand.click(DISC)
-    assert correct.correcting.label == 1
+    assert correct.correction.label == 1
     hand.press(Qt.Key.Key_Escape)
-    assert correct.correcting.state is None
+    assert correct.correction.state is None
     hand.press(Qt.Key.Key_N)
     settle(correct, qtbot)
-    assert correct.correcting.state is not None
+    assert correct.correction.state is not None
     assert not earlier
     correct.start_button.setChecked(False)
     hand.press(Qt.Key.Key_N)
@@ -162,17 +162,17 @@ def test_the_image_can_be_dragged_and_a_brush_paints_alone(correct, hand, qtbot)
     before = camera_of(viewer).center
     hand.drag((60, 40), (70, 80))
     qtbot.waitUntil(lambda: not np.allclose(camera_of(viewer).center, before), timeout=5_000)
-    assert correct.correcting.state is None
+    assert correct.correction.state is None
     viewer.reset_view()
     labels = correct.controller.apply()
     viewer.layers.selection.active = labels
     labels.mode, labels.selected_label = "paint", 50
     hand.click(DISC)
     assert labels.data[DISC] == 50
-    assert correct.correcting.state is None
+    assert correct.correction.state is None
     labels.mode = "pan_zoom"
     hand.click((60, 80))
-    assert correct.correcting.state is not None
+    assert correct.correction.state is not None
 
 
 def test_where_clicks_mean_nothing_it_says_so(panels, qtbot):
@@ -193,12 +193,12 @@ def test_where_clicks_mean_nothing_it_says_so(panels, qtbot):
     viewer.dims.ndisplay = 3
     hand.click((2, *DISC))
     assert "Switch the viewer to 2D" in panel.message.text()
-    assert panel.correcting.state is None
+    assert panel.correction.state is None
     viewer.dims.ndisplay = 2
     viewer.dims.set_current_step(0, 1)
     hand.click((1, *DISC))
     settle(panel, qtbot)
-    assert panel.correcting.mask[DISC]
+    assert panel.correction.mask[DISC]
 
 
 def test_what_was_learned_is_saved_and_loaded_and_says_so(correct, hand, qtbot, tmp_path):
@@ -207,7 +207,7 @@ def test_what_was_learned_is_saved_and_loaded_and_says_so(correct, hand, qtbot, 
     hand.press(Qt.Key.Key_Return)
     settle(correct, qtbot)
     assert form.state.text() == "Learned from 1 object."
-    learned = correct.correcting.adaptation.learned
+    learned = correct.correction.adaptation.delta
     type_into_dialog(tmp_path / "mine")
     form.save_button.click()
     assert "Saved as mine.safetensors" in form.state.text()
@@ -215,45 +215,45 @@ def test_what_was_learned_is_saved_and_loaded_and_says_so(correct, hand, qtbot, 
     form.adapted_box.setChecked(False)
     type_into_dialog(tmp_path / "mine.safetensors")
     form.load_button.click()
-    assert correct.correcting.adaptation.learned.digest() == learned.digest()
+    assert correct.correction.adaptation.delta.digest() == learned.digest()
     assert form.adapted_box.isChecked()
     assert form.state.text() == "Learned from 1 object earlier."
     (tmp_path / "other.safetensors").write_bytes(b"no tensors")
     type_into_dialog(tmp_path / "other.safetensors")
     form.load_button.click()
     assert "no readable adapter" in form.state.text()
-    assert correct.correcting.adaptation.learned.digest() == learned.digest()
+    assert correct.correction.adaptation.delta.digest() == learned.digest()
 
 
 def test_the_least_certain_object_comes_first(correct, qtbot):
-    selection = correct.correcting.segmented.selection
+    selection = correct.correction.result.selection
     doubt = selection.predicted_iou * selection.stability
     correct.next_button.click()
     settle(correct, qtbot)
-    mask = correct.correcting.segmented.bank.masks.dense(int(selection.ids[doubt.argmin()]))
-    np.testing.assert_array_equal(correct.correcting.mask, mask)
+    mask = correct.correction.result.bank.masks.dense(int(selection.ids[doubt.argmin()]))
+    np.testing.assert_array_equal(correct.correction.mask, mask)
 
 
 def test_all_objects_are_found_again_with_what_was_learned(
     correct, hand, qtbot, segmented, tmp_path
 ):
     controller = correct.controller
-    bank = controller.session.segmented.bank
+    bank = controller.session.result.bank
     hand.click(DISC)
     correct.accept()
     settle(correct, qtbot)
-    learned = correct.correcting.adaptation
+    learned = correct.correction.adaptation
     correct.learn_form.save(tmp_path / "learned.safetensors")
     correct.learn_form.find_all()
     wait_until_idle(segmented, qtbot)
-    again = controller.session.segmented
+    again = controller.session.result
     assert again.bank is not bank
     assert again.model is learned.model
-    assert correct.correcting.segmented is again
-    assert correct.correcting.adaptation is learned
+    assert correct.correction.result is again
+    assert correct.correction.adaptation is learned
     correct.learn_form.reset()
     correct.learn_form.load(tmp_path / "learned.safetensors")
-    assert correct.correcting.adaptation.learned.digest() == learned.learned.digest()
+    assert correct.correction.adaptation.delta.digest() == learned.delta.digest()
 
 
 def test_without_an_image_it_says_what_to_do(panels):
@@ -261,7 +261,7 @@ def test_without_an_image_it_says_what_to_do(panels):
     panels.viewer.window.add_dock_widget(panel)
     assert "Segment" in panel.message.text()
     assert not panel.start_button.isEnabled()
-    assert panel.layer_box.currentText() == NEW
+    assert panel.layer_box.currentText() == NEW_LAYER
 
 
 def test_a_lane_keeps_order_and_newer_tasks_replace_waiting_ones(qtbot):
@@ -280,22 +280,22 @@ def test_clicks_on_an_unfinished_object_survive_the_panel_and_the_session(
     monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path))
     hand.click(DISC)
     hand.click((90, 40), RIGHT)
-    mask, clicks = correct.correcting.mask, correct.correcting.clicks
-    correct.correcting.learning = False
+    mask, clicks = correct.correction.mask, correct.correction.clicks
+    correct.correction.learning = False
     correct.start_button.setChecked(False)  # as hiding the panel does
-    assert correct.correcting.state is None
-    assert "2 clicks" in correct.unfinished.text.text()
+    assert correct.correction.state is None
+    assert "2 clicks" in correct.unfinished_row.text.text()
     EXECUTOR.submit(int).result()
 
-    correct.correcting.open(None)  # as in a new session
-    correct.correcting.open(correct.controller.session.segmented)
-    assert not correct.unfinished.isHidden()
-    correct.unfinished.button.click()
+    correct.correction.open(None)  # as in a new session
+    correct.correction.open(correct.controller.session.result)
+    assert not correct.unfinished_row.isHidden()
+    correct.unfinished_row.button.click()
     settle(correct, qtbot)
-    assert correct.correcting.clicks == clicks
-    np.testing.assert_array_equal(correct.correcting.mask, mask)
-    assert correct.unfinished.isHidden()
+    assert correct.correction.clicks == clicks
+    np.testing.assert_array_equal(correct.correction.mask, mask)
+    assert correct.unfinished_row.isHidden()
     correct.skip()
     EXECUTOR.submit(int).result()
-    assert unfinished.find(correct.controller.session.segmented.image.key) is None
-    assert correct.unfinished.isHidden()
+    assert unfinished.load(correct.controller.session.result.image.key) is None
+    assert correct.unfinished_row.isHidden()

@@ -4,7 +4,7 @@ import pytest
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.interactive import unfinished
-from napari_samstar.core.interactive.unfinished import Unfinished, find, forget, keep
+from napari_samstar.core.interactive.unfinished import UnfinishedObject, delete, load, save
 
 PROMPTS = (
     (((3.0, 4.5, True),), None),
@@ -18,25 +18,25 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / unfinished.FOLDER
 
 
-def test_clicks_come_back_until_they_are_forgotten():
-    keep("k" * 64, Unfinished(PROMPTS, 7, "cells"))
-    found = find("k" * 64)
+def test_saved_clicks_are_loaded_until_they_are_deleted():
+    save("k" * 64, UnfinishedObject(PROMPTS, 7, "cells"))
+    found = load("k" * 64)
     assert found is not None
     assert (found.prompts, found.label, found.layer) == (PROMPTS, 7, "cells")
     assert found.when
-    assert find("other") is None
-    forget("k" * 64)
-    forget("k" * 64)
-    assert find("k" * 64) is None
+    assert load("other") is None
+    delete("k" * 64)
+    delete("k" * 64)
+    assert load("k" * 64) is None
 
 
-def test_damaged_clicks_are_none_and_an_unwritable_folder_is_one_sentence(folder):
-    keep("k" * 64, Unfinished(PROMPTS))
+def test_damaged_clicks_are_ignored_and_an_unwritable_folder_is_reported(folder):
+    save("k" * 64, UnfinishedObject(PROMPTS))
     next(folder.iterdir()).write_text('{"prompts": [[1]]}')
-    assert find("k" * 64) is None
+    assert load("k" * 64) is None
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
     folder.write_text("a file where the folder should be")
     with pytest.raises(UserError, match="Your clicks are not being saved"):
-        keep("k" * 64, Unfinished(PROMPTS))
+        save("k" * 64, UnfinishedObject(PROMPTS))

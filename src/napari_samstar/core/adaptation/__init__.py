@@ -1,1 +1,1 @@
-"""A mask decoder that learns from accepted objects."""
+"""Fine-tuning of the mask decoder on accepted objects."""

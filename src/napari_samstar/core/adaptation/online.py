@@ -1,9 +1,13 @@
-"""A decoder that learns from one's corrections, and takes back what makes it worse.
+"""Online adaptation of the mask decoder to accepted objects, with rollback and validation.
 
-After Schön et al., arXiv 2404.08421: pseudo-labels from clicks and from eroded accepted masks, only
-the mask decoder learns. Ours: replay with each object's own embedding, a pull to the original
-weights, a guard, and a proof: every accepted object is first a test of what the earlier ones
-taught, and only a decoder that passes answers first clicks. Later clicks are answered by both.
+After Schön et al., arXiv 2404.08421: only the mask decoder is trained, on pseudo-labels from clicks
+and from eroded accepted masks. New here:
+
+- replay of earlier objects, each with its own image's embedding;
+- a pull towards the original weights (L2-SP);
+- rollback of an update that makes earlier objects worse;
+- validation: each accepted object first tests the weights adapted so far. They predict first clicks
+  only while they do so better than the original. Later clicks use both decoders.
 """
 
 from __future__ import annotations
@@ -14,262 +18,287 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_samstar.core.adaptation.targets import AdaptSettings, Example, TrainingTargets
+from napari_samstar.core.adaptation.targets import AdaptSettings, Example, TargetBuilder
 from napari_samstar.core.adaptation.trainer import DecoderTrainer
-from napari_samstar.core.adaptation.weights import WeightDelta, adapted, start
+from napari_samstar.core.adaptation.weights import WeightDelta, adapted, initial_delta
 from napari_samstar.core.interactive.next_click import iou
 from napari_samstar.core.interactive.predict import predict
 from napari_samstar.core.progress import Progress
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_samstar.core.interactive.state import ClickState
     from napari_samstar.core.models.backend import Embedding, LoadedModel
+
+NEGLIGIBLE_GAIN = 0.005
+"""IoU; smaller gains are reported as none."""
 
 
 @dataclass(frozen=True)
 class UpdateResult:
-    """What became of an update.
+    """Outcome of one update of the decoder.
 
     Attributes
     ----------
     kept : bool
-        False where the guard took it back.
-    checked : int
+        False where the update was rolled back.
+    n_checked : int
         Earlier objects that were predicted again.
-    before, after : float
+    iou_before, iou_after : float
         Their mean IoU with the accepted masks; NaN without any.
-    worst : float
-        The largest loss of a single one.
+    max_loss : float
+        Largest loss of IoU of one of them.
     text : str
         One sentence for the user.
     """
 
     kept: bool
-    checked: int
-    before: float
-    after: float
-    worst: float
+    n_checked: int
+    iou_before: float
+    iou_after: float
+    max_loss: float
     text: str
 
 
 @dataclass(eq=False)
 class Adaptation:
-    """What is learned during a session, and the model that has learned it.
+    """The decoder's adaptation to the objects of one user.
 
-    The methods that learn are generators: they yield `Progress`, work on a private copy of the
-    decoder, and take effect at their end. They must not run at the same time as each other; a
-    prediction with any model handed out may run at any time.
+    `learn_clicks` and `learn_object` are generators that yield `Progress`. They train a private
+    copy of the decoder and take effect at their end. Run one at a time; predictions with any
+    returned model may run at the same time.
 
     Parameters
     ----------
     original : LoadedModel
         Never changed.
     settings : AdaptSettings
+    examples : tuple of Example
+        Objects of the updates that were kept.
+    n_rolled_back : int
+        Updates that were rolled back.
     """
 
     original: LoadedModel
     settings: AdaptSettings = field(default_factory=AdaptSettings)
     examples: tuple[Example, ...] = ()
-    taken_back: int = 0
+    n_rolled_back: int = 0
 
     def __post_init__(self) -> None:
         """Start from the original weights."""
-        self._learned: WeightDelta | None = None
-        self._current: WeightDelta | None = None
+        self._delta: WeightDelta | None = None
+        self._click_delta: WeightDelta | None = None  # of the current object alone
         self._model = self.original
-        self._chance = np.random.default_rng(self.settings.seed)
-        self._trials: tuple[float, ...] = ()
-        self._scores: dict[Example, float] = {}  # what the present model reaches
-        self._loaded = False
-        self._updates = 0
-        self._earlier = 0
+        self._rng = np.random.default_rng(self.settings.seed)
+        self._gains: tuple[float, ...] = ()
+        self._ious: dict[Example, float] = {}  # of the current model
+        self._restored = False
+        self._n_updates = 0
+        self._n_restored_objects = 0
 
     @property
     def model(self) -> LoadedModel:
-        """The model with what accepted objects have taught; the original before any."""
+        """The adapted model; the original before any update."""
         return self._model
 
     @property
-    def learned(self) -> WeightDelta | None:
-        """What accepted objects have taught; None before any."""
-        return self._learned
+    def delta(self) -> WeightDelta | None:
+        """The adapted weights; None before any update."""
+        return self._delta
 
     @property
     def gain(self) -> float:
-        """IoU by which the first answers on new objects beat the original's; NaN before any.
+        """IoU by which first clicks are predicted better than by the original; NaN if unknown.
 
-        The mean over the last `AdaptSettings.checked` accepted objects, each asked before it was
-        learned from.
+        The mean over the last `AdaptSettings.n_checked` accepted objects, each predicted before it
+        was trained on.
         """
-        recent = self._trials[-self.settings.checked :]
+        recent = self._gains[-self.settings.n_checked :]
         return float(np.mean(recent)) if recent else float("nan")
 
     @property
-    def proven(self) -> bool:
-        """Whether what was learned has shown to answer first clicks better than the original."""
-        known = self._trials or not self._loaded  # what was loaded counts as proven at first
-        return not self.settings.proof or (self.gain > 0 if known else True)
+    def validated(self) -> bool:
+        """Whether the adapted weights predict first clicks; always so if `validate` is off.
+
+        Restored weights count as validated until there is a gain.
+        """
+        if not self.settings.validate:
+            return True
+        return self.gain > 0 if self._gains else self._restored
 
     @property
-    def beside(self) -> LoadedModel | None:
-        """The model whose answers to corrections compete with those of the one from `begin`."""
-        if self._learned is None:
+    def first_click_model(self) -> LoadedModel:
+        """The model for first clicks: the adapted one if it is validated, else the original."""
+        return self._model if self.validated else self.original
+
+    @property
+    def competitor(self) -> LoadedModel | None:
+        """The other of the two models, for corrections; None before any update."""
+        if self._delta is None:
             return None
-        return self.original if self.proven else self._model
+        return self.original if self.validated else self._model
 
     @property
-    def objects(self) -> int:
-        """How many objects it has learned from, with those before it was loaded."""
-        return self._earlier + self._updates
+    def n_objects(self) -> int:
+        """Objects that the weights were trained on, those before a restore included."""
+        return self._n_restored_objects + self._n_updates
 
     @property
     def text(self) -> str:
-        """The state in one line."""
-        if self._learned is None and not self.taken_back:
+        """The state in one line, for the user."""
+        if self._delta is None and not self.n_rolled_back:
             return "Nothing learned yet: these are the original weights."
-        checked = max(0, min(self._updates - 1, self.settings.checked))
-        line = f"Learned from {_objects(self.objects)}"
-        if self._loaded:
-            line += f", {self._earlier} of them earlier" if self._updates else " earlier"
-        line += f", checked on {checked}." if checked else "."
-        if self._trials and self.settings.proof:
-            better = "better than" if self.proven else "no better than"
-            if abs(self.gain) < 0.005:
-                better = "as good as"
-            line += f" Its first answers were {better} the original's ({self.gain:+.2f} IoU)."
-        if self.taken_back:
-            line += f" What {_objects(self.taken_back)} taught was taken back."
+        n_checked = max(0, min(self._n_updates - 1, self.settings.n_checked))
+        line = f"Learned from {_count(self.n_objects, 'object')}"
+        if self._restored:
+            restored = self._n_restored_objects
+            line += f", {restored} of them earlier" if self._n_updates else " earlier"
+        line += f", checked on {n_checked}." if n_checked else "."
+        if self._gains and self.settings.validate:
+            line += f" {self._gain_text()}"
+        if self.n_rolled_back:
+            line += f" {_count(self.n_rolled_back, 'update')} rolled back."
         return line
 
     def reset(self) -> LoadedModel:
-        """Forget everything and return the original model, its weights bit for bit as loaded."""
-        self.examples, self.taken_back = (), 0
+        """Drop all adaptation and return the original model, unchanged bit for bit."""
+        self.examples, self.n_rolled_back = (), 0
         self.__post_init__()
         return self._model
 
-    def restore(self, learned: WeightDelta, objects: int = 0) -> LoadedModel:
-        """Take over what a file holds, and return the model with it.
+    def restore(self, delta: WeightDelta, n_objects: int = 0) -> LoadedModel:
+        """Take over weights from a file, and return the model with them.
 
         Parameters
         ----------
-        objects : int
-            How many objects it was learned from.
+        n_objects : int
+            Objects that they were trained on.
         """
         self.reset()
-        self._earlier = objects
-        self._learned, self._loaded = learned.detached(), True
-        self._model = adapted(self.original, self._learned)
+        self._n_restored_objects = n_objects
+        self._delta, self._restored = delta.detached(), True
+        self._model = adapted(self.original, self._delta)
         return self._model
 
-    def begin(self) -> LoadedModel:
-        """Start a new object and return the model for its first click.
-
-        What the last one's clicks taught is dropped.
-        """
-        self._current = None
-        return self._model if self.proven else self.original
+    def start_object(self) -> LoadedModel:
+        """Drop what was learned from the previous object's clicks; returns `first_click_model`."""
+        self._click_delta = None
+        return self.first_click_model
 
     def learn_clicks(
         self, embedding: Embedding, states: tuple[ClickState, ...]
     ) -> Generator[Progress, None, LoadedModel]:
-        """Learn from the clicks on the present object; returns a model for this object alone.
+        """Train on the clicks of the current object; returns a model for this object alone.
 
-        The lesson is the mask on show, which every click has corrected, with all clicks drawn in;
-        what lies between object and background teaches nothing.
+        The target is the current mask, with all clicks drawn in.
         """
         settings = self.settings
         if not settings.click_steps or not states or states[-1].prediction is None:
             return self._model
-        training_targets = self._training_targets.of_clicks(embedding, states)
-        trainer = DecoderTrainer(
-            self.original, self._current or self._start(), settings.click_rate, settings.pull
-        )
+        targets = self._target_builder().from_clicks(embedding, states)
+        start = self._click_delta or self._start_delta()
+        trainer = self._trainer(start, settings.click_learning_rate)
         for k in range(settings.click_steps):
             yield Progress(k, settings.click_steps, "Learning from the clicks")
-            trainer.step(training_targets)
-        self._current = trainer.learned()
-        return adapted(self.original, self._current)
+            trainer.step(targets)
+        self._click_delta = trainer.delta()
+        return adapted(self.original, self._click_delta)
 
-    def accept(self, example: Example) -> Generator[Progress, None, UpdateResult]:
-        """Learn from an accepted object, with replay, then check the earlier ones."""
+    def learn_object(self, example: Example) -> Generator[Progress, None, UpdateResult]:
+        """Train on an accepted object, with replay, then check the earlier objects."""
         settings = self.settings
-        self._current = None
-        self._try(example)
+        self._click_delta = None
+        self._measure_gain(example)
         if not settings.object_steps:
             self.examples = (*self.examples, example)
-            return UpdateResult(
-                True, 0, np.nan, np.nan, 0.0, "Noted; learning from objects is off."
-            )
-        trainer = DecoderTrainer(self.original, self._start(), settings.object_rate, settings.pull)
+            text = "Noted; learning from objects is off."
+            return UpdateResult(True, 0, np.nan, np.nan, 0.0, text)
+        trainer = self._trainer(self._start_delta(), settings.object_learning_rate)
         total = settings.object_steps + 1
         for k in range(settings.object_steps):
             yield Progress(k, total, "Learning from the accepted object")
-            trainer.step(self._training_targets.of_object(example, self.examples))
+            trainer.step(self._target_builder().from_object(example, self.examples))
         yield Progress(total - 1, total, "Checking earlier objects")
-        return self._judge(example, trainer.learned())
+        return self._keep_or_roll_back(example, trainer.delta())
 
     # --- private ------------------------------------------------------------------------------
 
-    @property
-    def _training_targets(self) -> TrainingTargets:
-        return TrainingTargets(self.original, self.settings, self._chance)
+    def _target_builder(self) -> TargetBuilder:
+        return TargetBuilder(self.original, self.settings, self._rng)
 
-    def _try(self, example: Example) -> None:
-        """Ask what was learned and the original for the first click of an object new to both."""
-        if self._learned is None or not example.states or not example.states[0].prompt:
+    def _trainer(self, start: WeightDelta, learning_rate: float) -> DecoderTrainer:
+        return DecoderTrainer(self.original, start, learning_rate, self.settings.l2_sp)
+
+    def _start_delta(self) -> WeightDelta:
+        if self._delta is not None:
+            return self._delta
+        settings, weights = self.settings, self.original.backend.decoder_weights()
+        return initial_delta(weights, settings.kind, settings.rank, settings.seed)
+
+    def _measure_gain(self, example: Example) -> None:
+        """Compare adapted and original model on the first click of a new object."""
+        if self._delta is None or not example.states or not example.states[0].prompt:
             return
         first = example.states[0]
-        found = [
-            iou(predict(m, example.embedding, first.prompt, first.previous).mask, example.mask)
+        ious = [
+            iou(predict(m, example.embedding, first.prompt, first.mask_prompt).mask, example.mask)
             for m in (self._model, self.original)
         ]
-        self._trials = (*self._trials, found[0] - found[1])
+        self._gains = (*self._gains, ious[0] - ious[1])
 
-    def _start(self) -> WeightDelta:
-        if self._learned is not None:
-            return self._learned
-        original = self.original.backend.decoder_weights()
-        return start(original, self.settings.kind, self.settings.rank, self.settings.seed)
-
-    def _judge(self, example: Example, learned: WeightDelta) -> UpdateResult:
-        """Keep an update, or take it back where earlier objects got worse."""
-        settings = self.settings
-        model = adapted(self.original, learned)
-        watched = self._watched()
-        known = self._scores
-        before = np.array([known[e] if e in known else _score(self._model, e) for e in watched])
-        after = np.array([_score(model, e) for e in watched])
+    def _keep_or_roll_back(self, example: Example, delta: WeightDelta) -> UpdateResult:
+        """Keep an update, or roll it back where earlier objects get worse."""
+        model = adapted(self.original, delta)
+        checked = self._examples_to_check()
+        known = self._ious
+        before = np.array([known[e] if e in known else _mean_iou(self._model, e) for e in checked])
+        after = np.array([_mean_iou(model, e) for e in checked])
+        losses = before - after
+        numbers = (len(checked), _mean(before), _mean(after), float(losses.max(initial=0.0)))
+        if self.settings.rollback and self._is_too_bad(losses):
+            self.n_rolled_back += 1
+            loss = f"{losses.mean():.2f} IoU on average"
+            text = f"Rolled back: earlier objects would have lost {loss}."
+            return UpdateResult(False, *numbers, text)
         self.examples = (*self.examples, example)
-        loss = before - after
-        worst = float(loss.max(initial=0.0))
-        bad = loss.size and (loss.mean() > settings.tolerance or worst > 3 * settings.tolerance)
-        means = [float(x.mean()) if x.size else float("nan") for x in (before, after)]
-        if settings.guard and bad:
-            self.taken_back += 1
-            self.examples = self.examples[:-1]
-            text = f"Taken back: earlier objects would have lost {loss.mean():.2f} IoU on average."
-            return UpdateResult(False, len(watched), means[0], means[1], worst, text)
-        self._learned, self._model = learned, model
-        self._scores = dict(zip(watched, after.tolist(), strict=True))
-        self._updates += 1
-        return UpdateResult(True, len(watched), means[0], means[1], worst, self.text)
+        self._delta, self._model = delta, model
+        self._ious = dict(zip(checked, after.tolist(), strict=True))
+        self._n_updates += 1
+        return UpdateResult(True, *numbers, self.text)
 
-    def _watched(self) -> list[Example]:
-        """Return the newest earlier objects and, where there are more, some of the others."""
-        count, known = self.settings.checked, self.examples
-        if not self.settings.guard or len(known) <= count:
-            return list(known) if self.settings.guard else []
+    def _is_too_bad(self, losses: NDArray[np.float64]) -> bool:
+        tolerance = self.settings.tolerance
+        return bool(losses.size and (losses.mean() > tolerance or losses.max() > 3 * tolerance))
+
+    def _examples_to_check(self) -> list[Example]:
+        """Return the newest earlier examples and, where there are more, random older ones."""
+        if not self.settings.rollback:
+            return []
+        count, known = self.settings.n_checked, self.examples
+        if len(known) <= count:
+            return list(known)
         newest, older = known[-count // 2 :], known[: -count // 2]
-        picks = self._chance.permutation(len(older))[: count - len(newest)]
+        picks = self._rng.permutation(len(older))[: count - len(newest)]
         return [older[k] for k in sorted(picks)] + list(newest)
 
+    def _gain_text(self) -> str:
+        comparison = "better than" if self.validated else "no better than"
+        if abs(self.gain) < NEGLIGIBLE_GAIN:
+            comparison = "as good as"
+        return f"On first clicks {comparison} the original ({self.gain:+.2f} IoU)."
 
-def _score(model: LoadedModel, example: Example) -> float:
-    """IoU of an accepted mask with the answers to its first click and to its last prompt, mean."""
-    prompts = [example.states[0], example.states[-1]] if len(example.states) > 1 else example.states
-    answers = [predict(model, example.embedding, s.prompt, s.previous) for s in prompts]
-    return float(np.mean([iou(a.mask, example.mask) for a in answers]))
+
+def _mean_iou(model: LoadedModel, example: Example) -> float:
+    """Return the mean IoU of the masks of an example's first and last prompt."""
+    states = [example.states[0], example.states[-1]] if len(example.states) > 1 else example.states
+    masks = [predict(model, example.embedding, s.prompt, s.mask_prompt).mask for s in states]
+    return float(np.mean([iou(mask, example.mask) for mask in masks]))
 
 
-def _objects(n: int) -> str:
-    return "1 object" if n == 1 else f"{n} objects"
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if values.size else float("nan")
+
+
+def _count(n: int, noun: str) -> str:
+    return f"1 {noun}" if n == 1 else f"{n} {noun}s"

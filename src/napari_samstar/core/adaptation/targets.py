@@ -1,4 +1,4 @@
-"""What the decoder is shown of clicks and of accepted objects."""
+"""Training targets made of clicks and accepted objects, and the settings of adaptation."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samstar.core.adaptation.target_masks import (
-    LowRes,
+    LowResFrame,
     TargetMask,
     click_target,
     mask_target,
 )
 from napari_samstar.core.adaptation.trainer import TrainingTarget
 from napari_samstar.core.interactive.clicks import Click, ClickPrompt
-from napari_samstar.core.interactive.next_click import depth
-from napari_samstar.core.interactive.prompt_encoding import encode_prompt, gives_several
+from napari_samstar.core.interactive.next_click import interior_distance, next_click
+from napari_samstar.core.interactive.prompt_encoding import encode_prompt, is_multimask
 from napari_samstar.core.interactive.state import ClickState
 
 if TYPE_CHECKING:
@@ -27,67 +27,69 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AdaptSettings:
-    """How the decoder learns; the defaults were chosen on data that is not reported.
+    """Settings of adaptation; the defaults were chosen on data that is not reported.
 
     Attributes
     ----------
     kind : {"decoder", "low-rank"}
-        All of the decoder's weights, or low-rank pairs in its attention.
+        Train all weights of the decoder, or low-rank pairs in its attention.
     rank : int
+        Of the low-rank pairs.
     click_steps, object_steps : int
-        After each click from the second on, and after each accepted object; 0 leaves it out.
-    click_rate, object_rate : float
-        Adam's learning rates.
+        Training steps after each click from the second on, and after each accepted object.
+    click_learning_rate, object_learning_rate : float
+        Of Adam.
     consistency : float
-        Weight of the lesson "without the newest click, answer what you answer with it".
-    radius : float
-        Of a click's disc, low-resolution pixels.
+        Weight of a second target after a click: the prompt without the newest click should give
+        the same mask. 0 leaves it out.
+    click_radius : float
+        Of a click's disc in the target mask, low-resolution px.
     erosion : int
-        Of object and background in an accepted mask, low-resolution pixels.
+        Of object and background in a target mask, low-resolution px.
     replay : int
-        Earlier objects in each step of a new one.
-    pull : float
+        Earlier objects that each step on a new one repeats.
+    l2_sp : float
         Share of the way back to the original weights after each step.
-    guard : bool
-        Whether earlier objects are checked after an update.
+    rollback : bool
+        Whether an update is undone where earlier objects get worse.
     tolerance : float
-        IoU that earlier objects may lose on average before an update is taken back; three times
-        that for a single one.
-    checked : int
-        Earlier objects the guard looks at, at most; the newest and some of the others.
-    proof : bool
-        Whether first clicks are answered by what was learned only once it has shown to be better.
+        IoU that earlier objects may lose on average; a single one may lose three times that.
+    n_checked : int
+        Earlier objects that are predicted again after an update, at most; also the number of
+        latest objects over which `Adaptation.gain` is averaged.
+    validate : bool
+        Whether adapted weights predict first clicks only while they do so better than the original.
     seed : int
     """
 
     kind: Kind = "decoder"
     rank: int = 4
     click_steps: int = 0
-    click_rate: float = 1e-4
+    click_learning_rate: float = 1e-4
     object_steps: int = 6
-    object_rate: float = 1e-4
+    object_learning_rate: float = 1e-4
     consistency: float = 0.0
-    radius: float = 2.0
+    click_radius: float = 2.0
     erosion: int = 1
     replay: int = 2
-    pull: float = 0.01
-    guard: bool = True
+    l2_sp: float = 0.01
+    rollback: bool = True
     tolerance: float = 0.02
-    checked: int = 8
-    proof: bool = True
+    n_checked: int = 8
+    validate: bool = True
     seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """An accepted object: its image, how it was clicked, and the mask one agreed to.
+    """An accepted object: its image, its clicks and its mask.
 
     Attributes
     ----------
     embedding : Embedding
         Of the object's own image.
     states : tuple of ClickState
-        The click session's states.
+        Of its click session.
     mask : ndarray of bool, shape (H, W)
     """
 
@@ -96,67 +98,67 @@ class Example:
     mask: NDArray[np.bool_]
 
     @classmethod
-    def found(cls, embedding: Embedding, mask: NDArray[np.bool_]) -> Example:
-        """Return an example from a mask alone, as if its deepest pixel had been clicked."""
-        from napari_samstar.core.interactive.next_click import next_click
-
+    def from_mask(cls, embedding: Embedding, mask: NDArray[np.bool_]) -> Example:
+        """Return an example without clicks, as if the mask's deepest pixel had been clicked."""
         click = next_click(mask)
         prompt = ClickPrompt(() if click is None else (click,))
         return cls(embedding, (ClickState(prompt),), mask)
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingTargets:
-    """Makes lessons for the decoder of `original`, drawing by `chance` where there is a choice."""
+class TargetBuilder:
+    """Makes training targets for the decoder of `original`; random choices come from `rng`."""
 
     original: LoadedModel
     settings: AdaptSettings
-    chance: np.random.Generator
+    rng: np.random.Generator
 
-    def of_clicks(
+    def from_clicks(
         self, embedding: Embedding, states: tuple[ClickState, ...]
     ) -> list[TrainingTarget]:
-        """Return what the clicks so far teach: the mask on show, with all clicks drawn in."""
+        """Return the targets of the clicks so far: the current mask with all clicks drawn in."""
         state, settings = states[-1], self.settings
         assert state.prediction is not None
-        frame = LowRes.of(self.original, embedding)
+        frame = LowResFrame.from_embedding(self.original, embedding)
         target = mask_target(state.prediction.mask, frame, settings.erosion)
-        discs = click_target(state.prompt.clicks, frame, settings.radius)
+        discs = click_target(state.prompt.clicks, frame, settings.click_radius)
         target[discs >= 0] = discs[discs >= 0]
         target = target.to(self.original.device)
-        found = [self._target(embedding, state, target)]
+        targets = [self._target(embedding, state, target)]
         if settings.consistency and len(states) > 1:
-            found.append(self._target(embedding, states[-2], target, settings.consistency))
-        return found
+            targets.append(self._target(embedding, states[-2], target, settings.consistency))
+        return targets
 
-    def of_object(self, example: Example, earlier: tuple[Example, ...]) -> list[TrainingTarget]:
-        """Return what an accepted object teaches, with replay of some of the `earlier` ones."""
+    def from_object(self, example: Example, earlier: tuple[Example, ...]) -> list[TrainingTarget]:
+        """Return the targets of an accepted object and of some `earlier` ones (replay)."""
         count = min(self.settings.replay, len(earlier))
-        picks = self.chance.permutation(len(earlier))[:count]
-        training_targets = self._targets_of(example)
+        picks = self.rng.permutation(len(earlier))[:count]
+        targets = self._from_example(example)
         for k in picks:
-            training_targets += self._targets_of(earlier[k])[:1]
-        return training_targets
+            targets += self._from_example(earlier[k])[:1]
+        return targets
 
-    def _targets_of(self, example: Example) -> list[TrainingTarget]:
-        """Return a first click anywhere inside, and a state of the session at random."""
-        frame = LowRes.of(self.original, example.embedding)
+    def _from_example(self, example: Example) -> list[TrainingTarget]:
+        """Return targets for a random first click and for a random later state of the session."""
+        frame = LowResFrame.from_embedding(self.original, example.embedding)
         target = mask_target(example.mask, frame, self.settings.erosion).to(self.original.device)
-        states = [ClickState(ClickPrompt((self._inside(example.mask),)))]
-        later = [s for s in example.states if not s.prompt.first or s.previous is not None]
+        states = [ClickState(ClickPrompt((self._random_click(example.mask),)))]
+        later = [s for s in example.states if not is_multimask(s.prompt, s.mask_prompt)]
         if later:
-            states.append(later[int(self.chance.integers(len(later)))])
+            states.append(later[int(self.rng.integers(len(later)))])
         return [self._target(example.embedding, s, target) for s in states]
 
     def _target(
         self, embedding: Embedding, state: ClickState, target: TargetMask, weight: float = 1.0
     ) -> TrainingTarget:
         encoded = encode_prompt(self.original, embedding, state)
-        return TrainingTarget(encoded, gives_several(state), target, weight)
+        return TrainingTarget(
+            encoded, is_multimask(state.prompt, state.mask_prompt), target, weight
+        )
 
-    def _inside(self, mask: NDArray[np.bool_]) -> Click:
-        """Draw a pixel in the inner half of a mask."""
-        inner = depth(mask)
-        rows, cols = np.nonzero(inner >= inner.max() / 2)
-        k = int(self.chance.integers(len(rows)))
+    def _random_click(self, mask: NDArray[np.bool_]) -> Click:
+        """Return a click on a random pixel of the inner half of a mask."""
+        depth = interior_distance(mask)
+        rows, cols = np.nonzero(depth >= depth.max() / 2)
+        k = int(self.rng.integers(len(rows)))
         return Click(int(rows[k]), int(cols[k]))

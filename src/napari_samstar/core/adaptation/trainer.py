@@ -1,4 +1,4 @@
-"""One learning step of the mask decoder, on a private copy that nobody predicts with."""
+"""Training steps of a private copy of the mask decoder."""
 
 from __future__ import annotations
 
@@ -19,96 +19,99 @@ if TYPE_CHECKING:
     from napari_samstar.core.models.backend import EncodedPrompt, LoadedModel
 
 SINGLE = slice(0, 1)
-SEVERAL = slice(1, None)
-"""Which of a decoder's four masks SAM uses for a prompt: the single one, or the three."""
+MULTIMASK = slice(1, None)
+"""Which of the decoder's four masks SAM uses: the first one, or the three others."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingTarget:
-    """A prompt, and what the decoder should have answered.
+    """A prompt, and the mask that the decoder should predict for it.
 
     Attributes
     ----------
     prompt : EncodedPrompt
-    several : bool
-        Whether SAM answers it with three masks.
+    multimask : bool
+        Whether SAM predicts three masks for this prompt.
     target : TargetMask
     weight : float
     """
 
     prompt: EncodedPrompt
-    several: bool
+    multimask: bool
     target: TargetMask
     weight: float = 1.0
 
 
 class DecoderTrainer:
-    """A decoder that learns, apart from those that predict.
+    """Trains a copy of the mask decoder; models in use are not affected.
 
     Parameters
     ----------
     model : LoadedModel
         The original; its weights are read, never written.
-    learned : WeightDelta
-        Where learning starts; copied.
-    rate : float
-        Adam's.
-    pull : float
-        After each step the weights go back this share of the way to the original ones (L2-SP,
-        decoupled from the gradient as in AdamW).
+    delta : WeightDelta
+        Where training starts; copied.
+    learning_rate : float
+        Of Adam.
+    l2_sp : float
+        Share of the way back to the original weights after each step (L2-SP, decoupled from the
+        gradient as in AdamW).
     """
 
-    def __init__(self, model: LoadedModel, learned: WeightDelta, rate: float, pull: float) -> None:
-        self._module = model.backend.copy_of_decoder()
+    def __init__(
+        self, model: LoadedModel, delta: WeightDelta, learning_rate: float, l2_sp: float
+    ) -> None:
+        self._decoder = model.backend.copy_of_decoder()
         self._original = model.backend.decoder_weights()
         self._logit_scale = model.backend.logit_scale
-        self._pull = pull
-        self._learned = learned.detached()
-        for tensor in self._learned.tensors.values():
+        self._l2_sp = l2_sp
+        self._delta = delta.detached()
+        for tensor in self._delta.tensors.values():
             tensor.requires_grad_(True)
         self._optimiser = torch.optim.Adam(
-            list(self._learned.tensors.values()), lr=rate, betas=(0.9, 0.99)
+            list(self._delta.tensors.values()), lr=learning_rate, betas=(0.9, 0.99)
         )
 
-    def learned(self) -> WeightDelta:
-        """Return a copy of what was learned so far."""
-        return self._learned.detached()
+    def delta(self) -> WeightDelta:
+        """Return a copy of the weights learned so far."""
+        return self._delta.detached()
 
-    def step(self, training_targets: Sequence[TrainingTarget]) -> float:
-        """Take one step on the mean loss of all lessons and return that loss."""
+    def step(self, targets: Sequence[TrainingTarget]) -> float:
+        """Take one step on the weighted mean loss of the targets and return that loss.
+
+        A loss that is not finite changes nothing.
+        """
         self._optimiser.zero_grad(set_to_none=True)
-        total, weight = 0.0, sum(training_target.weight for training_target in training_targets)
-        for training_target in training_targets:  # one after another: the memory of one prompt
-            loss = self._loss(training_target) * (training_target.weight / weight)
+        total, total_weight = 0.0, sum(t.weight for t in targets)
+        # One prompt after the other, to save memory
+        for target in targets:
+            loss = self._loss(target) * (target.weight / total_weight)
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         if not np.isfinite(total):
-            return total  # a step on it would destroy the weights
-        parameters = list(self._learned.tensors.values())
-        nn.utils.clip_grad_norm_(parameters, 1.0)
+            return total
+        nn.utils.clip_grad_norm_(list(self._delta.tensors.values()), 1.0)
         self._optimiser.step()
-        self._pull_back()
+        self._pull_towards_original()
         return total
 
-    def _loss(self, training_target: TrainingTarget) -> Tensor:
-        values = self._learned.applied(self._original)
-        named = {f"decoder.{name}": value for name, value in values.items()}
-        masks, quality = functional_call(self._module, named, (training_target.prompt,))
-        soft = masks / self._logit_scale
-        loss = mask_loss(soft[SINGLE], training_target.target)[0]
-        if training_target.several:
-            each = mask_loss(soft[SEVERAL], training_target.target)
-            loss = (
-                loss
-                + each.min()
-                + rank_loss(quality[SEVERAL], masks[SEVERAL], training_target.target)
-            )
-        return loss
+    def _loss(self, target: TrainingTarget) -> Tensor:
+        weights = self._delta.applied(self._original)
+        named = {f"decoder.{name}": value for name, value in weights.items()}
+        logits, predicted_iou = functional_call(self._decoder, named, (target.prompt,))
+        scaled = logits / self._logit_scale
+        loss = mask_loss(scaled[SINGLE], target.target)[0]
+        if not target.multimask:
+            return loss
+        # Only the best of the three masks is trained
+        best = mask_loss(scaled[MULTIMASK], target.target).min()
+        rank = rank_loss(predicted_iou[MULTIMASK], logits[MULTIMASK], target.target)
+        return loss + best + rank
 
     @torch.no_grad()
-    def _pull_back(self) -> None:
-        for name, tensor in self._learned.tensors.items():
-            if self._learned.kind == "decoder":
-                tensor.lerp_(self._original[name], self._pull)
-            elif name.endswith(".up"):  # the change is up @ down
-                tensor.mul_(1 - self._pull)
+    def _pull_towards_original(self) -> None:
+        for name, tensor in self._delta.tensors.items():
+            if self._delta.kind == "decoder":
+                tensor.lerp_(self._original[name], self._l2_sp)
+            elif name.endswith(".up"):  # the change of a weight is up @ down
+                tensor.mul_(1 - self._l2_sp)

@@ -1,4 +1,4 @@
-"""What a mask decoder learned: kept apart from the original weights, saved, loaded, compared."""
+"""Adapted weights of a mask decoder, apart from the original ones, and their files."""
 
 from __future__ import annotations
 
@@ -31,29 +31,30 @@ _DOWN, _UP = ".down", ".up"
 
 @dataclass(frozen=True, eq=False)
 class WeightDelta:
-    """A decoder's weights as far as they differ from the original's.
+    """The adapted weights of a decoder.
 
     Attributes
     ----------
     kind : {"decoder", "low-rank"}
-        "decoder" holds whole weights by their names; "low-rank" holds, for each attention matrix
-        W of shape (o, i), a pair `name.up` (o, r) and `name.down` (r, i), and means W + up @ down.
+        "decoder" holds whole weights by name. "low-rank" holds a pair `name.up` of shape (o, r)
+        and `name.down` of shape (r, i) for each attention matrix W of shape (o, i); the adapted
+        matrix is W + up @ down.
     tensors : dict of Tensor
-        Empty where nothing was learned.
+        Empty for the original weights.
     """
 
     kind: Kind
     tensors: dict[str, Tensor]
 
     def applied(self, original: Weights) -> dict[str, Tensor]:
-        """Return the decoder's changed weights by name; gradients reach `tensors`."""
+        """Return the adapted weights by name; gradients flow back to `tensors`."""
         if self.kind == "decoder":
             return dict(self.tensors)
         ups = {n.removesuffix(_UP): t for n, t in self.tensors.items() if n.endswith(_UP)}
         return {n: original[n] + up @ self.tensors[n + _DOWN] for n, up in ups.items()}
 
     def detached(self) -> WeightDelta:
-        """Return a copy that shares no memory and asks for no gradient."""
+        """Return a copy that shares no memory and requires no gradient."""
         return WeightDelta(self.kind, {n: t.detach().clone() for n, t in self.tensors.items()})
 
     def digest(self) -> str:
@@ -64,26 +65,32 @@ class WeightDelta:
         return digest.hexdigest()
 
 
-def start(original: Weights, kind: Kind = "decoder", rank: int = 4, seed: int = 0) -> WeightDelta:
-    """Return what is about to learn: copies of all weights, or low-rank pairs that change nothing.
+def initial_delta(
+    original: Weights, kind: Kind = "decoder", rank: int = 4, seed: int = 0
+) -> WeightDelta:
+    """Return the weights at the start of training, which change no prediction.
 
     Parameters
     ----------
     original : mapping of Tensor
-        The decoder's weights, `Backend.decoder_weights`.
+        `Backend.decoder_weights`.
+    kind : {"decoder", "low-rank"}
+        Copies of all weights, or low-rank pairs.
     rank : int
-        Of the low-rank pairs; `down` starts random, `up` at zero (Hu et al., arXiv 2106.09685).
+        Of the pairs; `down` starts random, `up` at zero (Hu et al., arXiv 2106.09685).
+    seed : int
+        Of `down`.
     """
     if kind == "decoder":
         return WeightDelta(kind, {n: p.detach().clone() for n, p in original.items()})
     if kind not in get_args(Kind):
         raise UserError(f"The decoder adapts as 'decoder' or 'low-rank', not as {kind!r}.")
-    chance = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     tensors = {}
     for name, weight in original.items():
         if name.endswith(ATTENTION):
             rows, cols = weight.shape
-            down = torch.randn(rank, cols, generator=chance) / cols**0.5
+            down = torch.randn(rank, cols, generator=generator) / cols**0.5
             tensors[name + _DOWN] = down.to(weight)
             tensors[name + _UP] = weight.new_zeros(rows, rank)
     if not tensors:
@@ -91,51 +98,51 @@ def start(original: Weights, kind: Kind = "decoder", rank: int = 4, seed: int = 
     return WeightDelta(kind, tensors)
 
 
-def adapted(model: LoadedModel, learned: WeightDelta | None) -> LoadedModel:
-    """Return the model with a decoder of its own; encoder and prompt encoder are shared.
+def adapted(model: LoadedModel, delta: WeightDelta | None) -> LoadedModel:
+    """Return the model with an adapted decoder; it shares the image and prompt encoders.
 
-    `model` itself is left alone, so that who predicts with it meanwhile is not disturbed. With
-    nothing learned it is `model` again.
+    `model` does not change, so it can be used on other threads meanwhile. Without adapted weights
+    `model` itself is returned.
     """
-    if learned is None or not learned.tensors:
+    if delta is None or not delta.tensors:
         return model
-    weights = learned.applied(model.backend.decoder_weights())
-    return model.with_decoder(weights, learned.digest())
+    weights = delta.applied(model.backend.decoder_weights())
+    return model.with_decoder(weights, delta.digest())
 
 
 def save(
-    learned: WeightDelta, model: LoadedModel, path: str | Path, about: Mapping[str, str]
+    delta: WeightDelta, model: LoadedModel, path: str | Path, extra: Mapping[str, str]
 ) -> Path:
-    """Write what was learned as safetensors, with the digest of the weights it belongs to.
+    """Write adapted weights as a safetensors file, with the digest of the original weights.
 
     Parameters
     ----------
     model : LoadedModel
         The original.
-    about : mapping of str
-        Further words for the file's metadata, such as how many objects it learned from.
+    extra : mapping of str
+        More metadata, such as the number of objects that it was trained on.
     """
     metadata = {
-        **about,
+        **extra,
         "format": FORMAT,
         "version": VERSION,
-        "kind": learned.kind,
+        "kind": delta.kind,
         "base": model.name,
         "base_sha256": model.sha256,
     }
-    tensors = {n: t.detach().cpu().contiguous() for n, t in learned.tensors.items()}
+    tensors = {n: t.detach().cpu().contiguous() for n, t in delta.tensors.items()}
     with write_atomic(path) as part:
         save_file(tensors, part, metadata)
     return Path(path)
 
 
 def load(path: str | Path, model: LoadedModel) -> tuple[WeightDelta, dict[str, str]]:
-    """Read an adapter file for `model`; returns what was learned and the file's metadata.
+    """Read an adapter file for `model`; returns the adapted weights and the file's metadata.
 
     Raises
     ------
     UserError
-        Where the file is missing, of another kind, damaged, or belongs to other weights.
+        Where the file is missing, damaged, no adapter, or belongs to other weights.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -154,15 +161,15 @@ def load(path: str | Path, model: LoadedModel) -> tuple[WeightDelta, dict[str, s
             f"{model.name} as loaded here: load that model first."
         )
     kind = metadata.get("kind")
-    learned = WeightDelta(cast("Kind", kind), {n: t.to(model.device) for n, t in tensors.items()})
-    if kind not in get_args(Kind) or not _fits(learned, model.backend.decoder_weights()):
+    delta = WeightDelta(cast("Kind", kind), {n: t.to(model.device) for n, t in tensors.items()})
+    if kind not in get_args(Kind) or not _fits_decoder(delta, model.backend.decoder_weights()):
         raise UserError(f"{path.name} does not fit {model.name}'s decoder: save it again.")
-    return learned, metadata
+    return delta, metadata
 
 
-def _fits(learned: WeightDelta, original: Weights) -> bool:
+def _fits_decoder(delta: WeightDelta, original: Weights) -> bool:
     try:
-        values = learned.applied(original)
+        values = delta.applied(original)
     except (KeyError, RuntimeError):
         return False
     return all(

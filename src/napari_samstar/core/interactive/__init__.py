@@ -1,1 +1,1 @@
-"""Clicks on one object, and the mask that agrees with them."""
+"""Interactive segmentation of one object by clicks and boxes."""

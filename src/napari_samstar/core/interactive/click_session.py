@@ -1,4 +1,4 @@
-"""One object being clicked: every state is kept, with exact undo and redo."""
+"""Segmentation of one object by clicks, with exact undo and redo."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_samstar.core.interactive.clicks import Click, ClickPrompt, Prediction, pixel
+from napari_samstar.core.interactive.clicks import Click, ClickPrompt, Prediction, clicked_pixel
 from napari_samstar.core.interactive.corrections import (
-    corrected,
-    memory_of_mask,
-    with_candidates,
-    with_click,
+    add_candidates,
+    add_click,
+    context_from_mask,
+    correct_mask,
 )
-from napari_samstar.core.interactive.predict import answers, choose
-from napari_samstar.core.interactive.state import ClickState
+from napari_samstar.core.interactive.predict import choose_mask, predict_masks
+from napari_samstar.core.interactive.state import ClickState, CorrectionContext
 
 if TYPE_CHECKING:
     from napari_samstar.core.models.backend import Embedding, LoadedModel
 
 
 class ClickSession:
-    """One object being clicked on one image.
+    """Segmentation of one object of one image by clicks.
 
-    Every state is kept, so undo and redo bring back the very same mask without asking the model.
+    All states are kept, so undo and redo restore identical masks without running the model.
 
     Parameters
     ----------
     model : LoadedModel
-        May be replaced between clicks: an adapted decoder answers from then on.
+        May be replaced between clicks, for example by an adapted model.
     embedding : Embedding
     start : ndarray of bool, shape (H, W), optional
         A mask to refine; the first click is then a correction.
-    fitted : bool
-        Whether a correction fits the outline to all clicks (`corrections`). Without it the masks
-        are `SamPredictor`'s, as the first click's always is.
-    beside : LoadedModel, optional
-        Its answers to corrections compete with `model`'s; may be replaced, too.
+    fit_contour : bool
+        Whether a correction fits the contour to all clicks (`corrections`). If not, the masks are
+        `SamPredictor`'s, as the first click's always is.
+    competitor : LoadedModel, optional
+        A second model whose masks are also candidates of corrections; may be replaced, too.
     """
 
     def __init__(
@@ -46,127 +46,138 @@ class ClickSession:
         embedding: Embedding,
         start: NDArray[np.bool_] | None = None,
         *,
-        fitted: bool = True,
-        beside: LoadedModel | None = None,
+        fit_contour: bool = True,
+        competitor: LoadedModel | None = None,
     ) -> None:
         self.model = model
-        self.beside = beside
+        self.competitor = competitor
         self.embedding = embedding
-        self.fitted = fitted
+        self.fit_contour = fit_contour
         first = ClickState()
         if start is not None:
             mask = start.astype(bool)
-            shown = Prediction(mask, logits_of(mask, model, embedding), float("nan"))
-            first = ClickState(prediction=shown, memory=memory_of_mask(mask))
+            prediction = Prediction(mask, mask_to_logits(mask, model, embedding), float("nan"))
+            first = ClickState(prediction=prediction, context=context_from_mask(mask))
         self._states: list[ClickState] = [first]
         self._undone: list[ClickState] = []
 
     @property
     def state(self) -> ClickState:
-        """The present state."""
+        """The current state."""
         return self._states[-1]
 
     @property
     def states(self) -> tuple[ClickState, ...]:
-        """All states that were asked for, oldest first."""
+        """All states after a click or a box, oldest first."""
         return tuple(self._states[1:])
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is a state before this one."""
+        """Whether there is an earlier state."""
         return len(self._states) > 1
 
     @property
     def can_redo(self) -> bool:
-        """Whether a state was undone and nothing new was clicked since."""
+        """Whether a state was undone and no new one was added since."""
         return bool(self._undone)
 
     def add(self, click: Click) -> Prediction:
         """Add a click and return the new mask."""
-        return self._ask(self.state.prompt.add(click))
+        state = self.compute(self.state.prompt.add(click))
+        self.push(state)
+        assert state.prediction is not None
+        return state.prediction
 
-    def answer(self, prompt: ClickPrompt) -> ClickState:
-        """Answer a prompt from the present state, without taking it over."""
-        return self._answer(self.state, prompt)
+    def compute(self, prompt: ClickPrompt) -> ClickState:
+        """Return the state that `prompt` leads to from the current one; nothing changes."""
+        return self._next_state(self.state, prompt)
 
-    def take(self, state: ClickState) -> None:
-        """Take over a state that `answer` made."""
+    def push(self, state: ClickState) -> None:
+        """Make a state from `compute` the current one."""
         self._states.append(state)
         self._undone.clear()
 
-    def again(self) -> ClickState:
-        """Answer the present prompt anew, after `model` was replaced, without taking it over."""
-        return self._answer(self._states[-2], self.state.prompt) if self.can_undo else self.state
+    def recompute(self) -> ClickState:
+        """Return the current state computed again, after `model` changed; nothing changes."""
+        if not self.can_undo:
+            return self.state
+        return self._next_state(self._states[-2], self.state.prompt)
 
-    def put(self, state: ClickState) -> None:
-        """Replace the present state by one that `again` made; no new undo state."""
+    def replace(self, state: ClickState) -> None:
+        """Replace the current state by one from `recompute`; this is no step of undo."""
         self._states[-1] = state
 
     def refresh(self) -> Prediction | None:
-        """Ask the present prompt again and take the answer over."""
-        self.put(self.again())
+        """Recompute and replace the current state, and return its mask."""
+        self.replace(self.recompute())
         return self.state.prediction
 
     def undo(self) -> ClickState:
-        """Go back one state and return it; the first one is the empty prompt."""
+        """Go back one state and return it; the first one has no prompt."""
         if self.can_undo:
             self._undone.append(self._states.pop())
         return self.state
 
     def redo(self) -> ClickState:
-        """Undo the last undo and return the state."""
+        """Restore the last undone state and return it."""
         if self._undone:
             self._states.append(self._undone.pop())
         return self.state
 
-    def _ask(self, prompt: ClickPrompt) -> Prediction:
-        state = self.answer(prompt)
-        self.take(state)
-        assert state.prediction is not None
-        return state.prediction
+    # --- private ------------------------------------------------------------------------------
 
-    def _answer(self, before: ClickState, prompt: ClickPrompt) -> ClickState:
-        added = len(prompt.clicks) > len(before.prompt.clicks)
-        if self.fitted and added and before.prediction is not None:
+    def _next_state(self, before: ClickState, prompt: ClickPrompt) -> ClickState:
+        has_new_click = len(prompt.clicks) > len(before.prompt.clicks)
+        if self.fit_contour and has_new_click and before.prediction is not None:
             return self._correct(before, before.prediction, prompt)
-        previous = None if before.prediction is None else before.prediction.low_res
-        masks, scores, low_res = answers(self.model, self.embedding, prompt, previous)
-        k = choose(masks, scores, prompt.clicks[0]) if len(masks) > 1 else 0
-        prediction = Prediction(masks[k], low_res[k], float(scores[k]))
-        memory = before.memory
-        if self.fitted:
-            memory = with_candidates(memory, list(masks), scores.tolist())
-            if added:
-                memory = with_click(memory, prompt.clicks[-1], self.embedding.original_size)
-        return ClickState(prompt, prediction, previous, memory)
+        return self._predict(before, prompt, has_new_click)
 
-    def _correct(self, before: ClickState, shown: Prediction, prompt: ClickPrompt) -> ClickState:
-        click, size = prompt.clicks[-1], self.embedding.original_size
-        # A mask prompt that says just what is on show worked better than SAM's own logits.
-        previous = logits_of(shown.mask, self.model, self.embedding)
-        if bool(shown.mask[pixel(click, size)]) == click.positive:  # it asks for no change
-            return ClickState(prompt, shown, previous, with_click(before.memory, click, size))
-        beside = [] if self.beside in (None, self.model) else [self.beside]
-        found = corrected(
-            [self.model, *(m for m in beside if m is not None)],
-            self.embedding,
-            prompt,
-            previous,
-            shown.mask,
-            before.memory,
+    def _predict(self, before: ClickState, prompt: ClickPrompt, has_new_click: bool) -> ClickState:
+        """Return the model's own mask for a prompt."""
+        previous = before.prediction
+        mask_prompt = None if previous is None else previous.low_res_logits
+        masks, scores, logits = predict_masks(self.model, self.embedding, prompt, mask_prompt)
+        k = choose_mask(masks, scores, prompt.clicks[0]) if len(masks) > 1 else 0
+        prediction = Prediction(masks[k], logits[k], float(scores[k]))
+        context = before.context
+        if self.fit_contour:
+            context = add_candidates(context, list(masks), scores.tolist())
+            if has_new_click:
+                context = self._with_click(context, prompt.clicks[-1])
+        return ClickState(prompt, prediction, mask_prompt, context)
+
+    def _correct(self, before: ClickState, current: Prediction, prompt: ClickPrompt) -> ClickState:
+        """Return the current mask corrected by the newest click."""
+        click = prompt.clicks[-1]
+        # Logits made from the current mask work better as a mask prompt than the model's own.
+        mask_prompt = mask_to_logits(current.mask, self.model, self.embedding)
+        pixel = clicked_pixel(click, self.embedding.original_size)
+        if bool(current.mask[pixel]) == click.positive:  # nothing to correct
+            context = self._with_click(before.context, click)
+            return ClickState(prompt, current, mask_prompt, context)
+        correction = correct_mask(
+            self._models(), self.embedding, prompt, mask_prompt, current.mask, before.context
         )
-        logits = logits_of(found.mask, self.model, self.embedding)
-        prediction = Prediction(found.mask, logits, found.quality)
-        return ClickState(prompt, prediction, previous, found.memory)
+        logits = mask_to_logits(correction.mask, self.model, self.embedding)
+        prediction = Prediction(correction.mask, logits, correction.predicted_iou)
+        return ClickState(prompt, prediction, mask_prompt, correction.context)
+
+    def _with_click(self, context: CorrectionContext, click: Click) -> CorrectionContext:
+        return add_click(context, click, self.embedding.original_size)
+
+    def _models(self) -> list[LoadedModel]:
+        if self.competitor is None or self.competitor is self.model:
+            return [self.model]
+        return [self.model, self.competitor]
 
 
-def logits_of(
+def mask_to_logits(
     mask: NDArray[np.bool_], model: LoadedModel, embedding: Embedding
 ) -> NDArray[np.float32]:
-    """Turn a mask, bool of shape (H, W), into logits that a click can refine.
+    """Return a mask, bool of shape (H, W), as low-resolution logits for a mask prompt.
 
-    Its share of each low-resolution pixel becomes a logit of at most 10 either way, for pocket of
-    its own softness; padding is background.
+    The covered share s of each low-resolution pixel becomes level * (2 s - 1), with the backend's
+    `mask_prompt_level`. Padding is background.
     """
     import torch
     from torch.nn import functional as F

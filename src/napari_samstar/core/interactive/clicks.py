@@ -1,4 +1,4 @@
-"""Clicks and a box on one image -> the mask SAM makes of them."""
+"""Prompts of one object (clicks, a box) and the mask predicted from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_samstar.core.errors import UserError
 
 @dataclass(frozen=True)
 class Click:
-    """One click, px of the image: inside the object, or outside of it."""
+    """One click, in px of the image; positive inside the object, negative outside."""
 
     row: float
     col: float
@@ -22,7 +22,7 @@ class Click:
 
 @dataclass(frozen=True)
 class BoxPrompt:
-    """A box around the object, px of the image, edges included."""
+    """A box around the object, in px of the image, edges included."""
 
     row0: float
     col0: float
@@ -37,7 +37,7 @@ class BoxPrompt:
 
 @dataclass(frozen=True)
 class ClickPrompt:
-    """What was pointed at so far."""
+    """All clicks on an object so far, and its box if there is one."""
 
     clicks: tuple[Click, ...] = ()
     box: BoxPrompt | None = None
@@ -50,34 +50,34 @@ class ClickPrompt:
         return replace(self, clicks=(*self.clicks, click))
 
     @property
-    def first(self) -> bool:
-        """Whether it is one click alone, which SAM answers with three masks."""
+    def is_single_click(self) -> bool:
+        """Whether the prompt is one click and no box."""
         return len(self.clicks) == 1 and self.box is None
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A mask for a prompt.
+    """A mask predicted for a prompt.
 
     Attributes
     ----------
     mask : ndarray of bool, shape (H, W)
         In the image's frame.
-    low_res : ndarray of float32, shape (h, w)
-        Logits in the model's low-resolution frame, padding included: the next mask prompt.
+    low_res_logits : ndarray of float32, shape (h, w)
+        In the model's low-resolution frame, padding included: the next mask prompt.
     predicted_iou : float
     """
 
     mask: NDArray[np.bool_]
-    low_res: NDArray[np.float32]
+    low_res_logits: NDArray[np.float32]
     predicted_iou: float
 
 
-MOST_COVERED = 0.5
-"""A mask above this share of the image is no candidate while there is another."""
+MAX_COVERAGE = 0.5
+"""Masks above this share of the image are chosen only if there is no other."""
 
 
-def pixel(click: Click, shape: Sequence[int]) -> tuple[int, int]:
-    """Return the pixel (row, col) that a click hits; outside of the image the nearest one."""
+def clicked_pixel(click: Click, shape: Sequence[int]) -> tuple[int, int]:
+    """Return the pixel (row, col) under a click; the nearest one for a click outside the image."""
     row = int(np.clip(round(click.row), 0, shape[0] - 1))
     return row, int(np.clip(round(click.col), 0, shape[1] - 1))

@@ -1,4 +1,7 @@
-"""A correcting click -> the mask that agrees with all clicks, from all of SAM's answers."""
+"""Correction of a mask by a click: the mask that agrees with all clicks so far.
+
+Outlines are fitted in a frame of at most `FIT_SIDE` px, the *fit frame*.
+"""
 
 from __future__ import annotations
 
@@ -12,207 +15,263 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_samstar.core.interactive.clicks import MOST_COVERED, pixel
+from napari_samstar.core.interactive.clicks import MAX_COVERAGE, clicked_pixel
 from napari_samstar.core.interactive.contour_fit import (
     Candidate,
     ClickConstraint,
-    best,
-    tidy,
+    best_candidate,
+    clean_mask,
     warp_contour,
 )
 from napari_samstar.core.interactive.prompt_encoding import prompt_arrays
-from napari_samstar.core.interactive.state import Memory
+from napari_samstar.core.interactive.state import CorrectionContext
 
 if TYPE_CHECKING:
     from napari_samstar.core.interactive.clicks import Click, ClickPrompt
     from napari_samstar.core.models.backend import Embedding, LoadedModel
 
-LONG_SIDE = 1024
-"""px; outlines of larger images are fitted on a frame of this long side."""
+FIT_SIDE = 1024
+"""Long side of the fit frame, px; smaller images are not resized."""
 
-MOST_KNOWN = 24
-"""So many earlier answers stay in the choice, besides the first three."""
+N_FIRST_CANDIDATES, MAX_LATER_CANDIDATES = 3, 24
+"""The first masks always stay candidates; of the later ones the newest."""
 
-MOST_PARTS, LEAST_PART = 5, 0.1
-"""Of a mask to refine so many parts are meant, each at least this share of it."""
+MAX_IMPLIED_PARTS, MIN_PART_SHARE = 5, 0.1
+"""A mask to refine implies a positive point in each of its largest parts of at least this share."""
 
 
 @dataclass(frozen=True, eq=False)
-class Corrected:
-    """The corrected mask (H, W), what it was made from, and what is known now."""
+class Correction:
+    """A corrected mask.
+
+    Attributes
+    ----------
+    mask : ndarray of bool, shape (H, W)
+    predicted_iou : float
+        Of the candidate that it was made from.
+    context : CorrectionContext
+        For the next correction.
+    """
 
     mask: NDArray[np.bool_]
-    quality: float
-    memory: Memory
+    predicted_iou: float
+    context: CorrectionContext
 
 
-def frame_shape(embedding: Embedding) -> tuple[int, int]:
-    """Rows and columns of the frame in which outlines are fitted."""
+def fit_frame_shape(embedding: Embedding) -> tuple[int, int]:
+    """Return rows and columns of the fit frame."""
     rows, cols = embedding.original_size
-    scale = min(1.0, LONG_SIDE / max(rows, cols))
+    scale = min(1.0, FIT_SIDE / max(rows, cols))
     return max(1, round(rows * scale)), max(1, round(cols * scale))
 
 
-def with_candidates(
-    memory: Memory, masks: Sequence[NDArray[np.bool_]], qualities: Sequence[float]
-) -> Memory:
-    """Return the memory with further masks, each (H, W) of the image, as candidates."""
+def add_candidates(
+    context: CorrectionContext,
+    masks: Sequence[NDArray[np.bool_]],
+    predicted_ious: Sequence[float],
+) -> CorrectionContext:
+    """Return the context with more candidates, masks of shape (H, W) of the image."""
     made = (
-        Candidate.of(_to_frame(mask), float(quality))
-        for mask, quality in zip(masks, qualities, strict=True)
+        Candidate.from_mask(_to_fit_frame(mask), float(value))
+        for mask, value in zip(masks, predicted_ious, strict=True)
     )
-    return Memory(memory.constraints, (*memory.candidates, *(c for c in made if c is not None)))
+    candidates = (*context.candidates, *(c for c in made if c is not None))
+    return CorrectionContext(context.constraints, candidates)
 
 
-def memory_of_mask(mask: NDArray[np.bool_]) -> Memory:
-    """Return what a mask to refine, (H, W), says before any click: its larger parts are meant."""
-    memory = with_candidates(Memory(), [mask], [1.0])
-    frame = _to_frame(mask)
-    parts, count = ndimage.label(frame)
+def context_from_mask(mask: NDArray[np.bool_]) -> CorrectionContext:
+    """Return the context of a mask to refine, (H, W), before any click.
+
+    The centres of its larger parts become positive points.
+    """
+    context = add_candidates(CorrectionContext(), [mask], [1.0])
+    parts, count = ndimage.label(_to_fit_frame(mask))
     sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
-    constraints = []
-    for k in [k for k in np.argsort(-sizes)[:MOST_PARTS] if sizes[k] >= LEAST_PART * sizes.sum()]:
-        inner = cv2.distanceTransform(
-            np.pad(parts == k + 1, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5
-        )
-        row, col = np.unravel_index(int(inner.argmax()), inner.shape)
-        constraints.append(
-            ClickConstraint(int(row) - 1, int(col) - 1, 1.0, exact=False, implied=True)
-        )
-    return Memory(tuple(constraints), memory.candidates)
+    largest = np.argsort(-sizes)[:MAX_IMPLIED_PARTS]
+    constraints = tuple(
+        _centre_constraint(parts == k + 1)
+        for k in largest
+        if sizes[k] >= MIN_PART_SHARE * sizes.sum()
+    )
+    return CorrectionContext(constraints, context.candidates)
 
 
-def with_click(memory: Memory, click: Click, shape: tuple[int, int]) -> Memory:
-    """Return the memory with a click of which only the side is known.
+def add_click(
+    context: CorrectionContext, click: Click, shape: tuple[int, int]
+) -> CorrectionContext:
+    """Return the context with a click that says only whether its pixel is inside.
 
     Parameters
     ----------
     shape : (int, int)
-        The image's.
+        Of the image.
     """
-    row, col = _in_frame(click, shape)
-    constraint = ClickConstraint(row, col, 1.0 if click.positive else -1.0, exact=False)
-    return Memory((*memory.constraints, constraint), memory.candidates)
+    row, col = _click_in_fit_frame(click, shape)
+    constraint = ClickConstraint(row, col, 1.0 if click.positive else -1.0, sign_only=True)
+    return CorrectionContext((*context.constraints, constraint), context.candidates)
 
 
-def corrected(
+def correct_mask(
     models: Sequence[LoadedModel],
     embedding: Embedding,
     prompt: ClickPrompt,
-    previous: NDArray[np.float32],
-    shown: NDArray[np.bool_],
-    memory: Memory,
-) -> Corrected:
-    """Answer the newest click of `prompt`, which contradicts the mask on show.
+    mask_prompt: NDArray[np.float32],
+    current: NDArray[np.bool_],
+    context: CorrectionContext,
+) -> Correction:
+    """Correct the current mask by the newest click of `prompt`, which contradicts it.
 
-    Every model answers the prompt with its four masks. Of these and all earlier ones the one that
-    agrees best with all clicks is taken, and its outline bent until it agrees with them.
+    Each model predicts its four masks. Of these and all earlier ones, the candidate that agrees
+    best with all clicks is taken, and its contour is warped until it agrees with them.
 
     Parameters
     ----------
-    previous : ndarray of float32, shape (h, w)
-        The mask prompt.
-    shown : ndarray of bool, shape (H, W)
+    models : sequence of LoadedModel
+    prompt : ClickPrompt
+    mask_prompt : ndarray of float32, shape (h, w)
+        Low-resolution logits.
+    current : ndarray of bool, shape (H, W)
+    context : CorrectionContext
+        Before the newest click.
     """
     click = prompt.clicks[-1]
-    constraint = _constraint_of(click, shown)
-    constraints = (*(r for r in memory.constraints if not _refutes(constraint, r)), constraint)
-    new = [c for m in models for c in _answers(m, embedding, prompt, previous)]
-    known = (*memory.candidates[:3], *memory.candidates[3:][-MOST_KNOWN:], *new)
-    rows, cols = frame_shape(embedding)
-    sensible = [c for c in known if c.area <= MOST_COVERED * rows * cols]
-    start = Candidate.of(_to_frame(shown), 1e-3)
-    pool = sensible or known or ((start,) if start is not None else ())
+    newest = _constraint_from_click(click, current)
+    kept = (c for c in context.constraints if not _contradicts(newest, c))
+    constraints = (*kept, newest)
+    first = context.candidates[:N_FIRST_CANDIDATES]
+    later = context.candidates[N_FIRST_CANDIDATES:][-MAX_LATER_CANDIDATES:]
+    new = [c for m in models for c in _predict_candidates(m, embedding, prompt, mask_prompt)]
+    candidates = (*first, *later, *new)
+    pool = _plausible_candidates(candidates, current, fit_frame_shape(embedding))
     if not pool:
-        return _alone(constraints, embedding)
-    taken = best(pool, constraints)
-    mask = _drawn(taken, constraints, embedding.original_size)
-    row, col = pixel(click, mask.shape)
+        return _mask_of_clicked_pixels(constraints, embedding)
+    chosen = best_candidate(pool, constraints)
+    mask = _warped_mask(chosen, constraints, embedding.original_size)
+    row, col = clicked_pixel(click, mask.shape)
     mask[row, col] = click.positive
-    return Corrected(mask, taken.quality, Memory(constraints, known))
+    return Correction(mask, chosen.predicted_iou, CorrectionContext(constraints, candidates))
+
+
+# --- candidates -------------------------------------------------------------------------------
 
 
 @torch.no_grad()
-def _answers(
-    model: LoadedModel, embedding: Embedding, prompt: ClickPrompt, previous: NDArray[np.float32]
+def _predict_candidates(
+    model: LoadedModel, embedding: Embedding, prompt: ClickPrompt, mask_prompt: NDArray[np.float32]
 ) -> Iterator[Candidate]:
-    """All four masks of one run of the decoder, the empty ones left out."""
+    """Yield all four masks of one run of the decoder, without the empty ones."""
     backend = model.backend
-    encoded = backend.encode_prompt(embedding, prompt_arrays(prompt, previous))
-    low, quality = backend.decode_all(encoded)
-    logits = backend.upscale(low[None], embedding, frame_shape(embedding))
+    encoded = backend.encode_prompt(embedding, prompt_arrays(prompt, mask_prompt))
+    low_res_logits, predicted_iou = backend.decode_all(encoded)
+    logits = backend.upscale(low_res_logits[None], embedding, fit_frame_shape(embedding))
     masks = (logits[0] > backend.mask_threshold).cpu().numpy()
-    for mask, value in zip(masks, quality.tolist(), strict=True):
-        candidate = Candidate.of(mask, value)
+    for mask, value in zip(masks, predicted_iou.tolist(), strict=True):
+        candidate = Candidate.from_mask(mask, value)
         if candidate is not None:
             yield candidate
 
 
-def _constraint_of(click: Click, shown: NDArray[np.bool_]) -> ClickConstraint:
-    """Read a click on the mask on show: as far to the other side as it lies on this one."""
-    row, col = _in_frame(click, shown.shape)
-    candidate = Candidate.of(_to_frame(shown), 1.0)
-    side = 1.0 if click.positive else -1.0
+def _plausible_candidates(
+    candidates: tuple[Candidate, ...], current: NDArray[np.bool_], shape: tuple[int, int]
+) -> Sequence[Candidate]:
+    """Return the candidates below `MAX_COVERAGE`; else all of them; else the current mask."""
+    rows, cols = shape
+    plausible = [c for c in candidates if c.area <= MAX_COVERAGE * rows * cols]
+    if plausible or candidates:
+        return plausible or candidates
+    start = Candidate.from_mask(_to_fit_frame(current), 1e-3)
+    return () if start is None else (start,)
+
+
+# --- constraints ------------------------------------------------------------------------------
+
+
+def _centre_constraint(part: NDArray[np.bool_]) -> ClickConstraint:
+    """Return an implied positive point at the deepest pixel of a part of a mask."""
+    padded = np.pad(part, 1).astype(np.uint8)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_5)
+    row, col = np.unravel_index(int(depth.argmax()), depth.shape)
+    return ClickConstraint(int(row) - 1, int(col) - 1, 1.0, sign_only=True, implied=True)
+
+
+def _constraint_from_click(click: Click, current: NDArray[np.bool_]) -> ClickConstraint:
+    """Return a click on the current mask as a measurement of the true signed distance.
+
+    The true contour is as far from the click as the current one, on the other side.
+    """
+    row, col = _click_in_fit_frame(click, current.shape)
+    candidate = Candidate.from_mask(_to_fit_frame(current), 1.0)
+    sign = 1.0 if click.positive else -1.0
     if candidate is None:
-        return ClickConstraint(row, col, side, exact=False)
-    distance = float(candidate.at(np.array([row]), np.array([col]))[0])
-    return ClickConstraint(row, col, side * max(abs(distance), 0.5), shown=candidate)
+        return ClickConstraint(row, col, sign, sign_only=True)
+    distance = float(candidate.distance_at(np.array([row]), np.array([col]))[0])
+    return ClickConstraint(row, col, sign * max(abs(distance), 0.5), clicked_mask=candidate)
 
 
-def _refutes(new: ClickConstraint, old: ClickConstraint) -> bool:
-    """Whether a removing click says that what a mask to refine implied was wrong."""
-    apart = float(np.hypot(new.row - old.row, new.col - old.col))
-    return old.implied and new.distance < 0 and apart < max(-new.distance, 1.5)
+def _contradicts(new: ClickConstraint, old: ClickConstraint) -> bool:
+    """Return whether a negative click is so close to an implied point that it replaces it."""
+    offset = float(np.hypot(new.row - old.row, new.col - old.col))
+    return old.implied and new.distance < 0 and offset < max(-new.distance, 1.5)
 
 
-def _drawn(
+def _shift_constraints(
+    constraints: Sequence[ClickConstraint], origin: tuple[int, int]
+) -> list[ClickConstraint]:
+    """Return the constraints in a frame whose first pixel is `origin`."""
+    row, col = origin
+    return [replace(c, row=c.row - row, col=c.col - col) for c in constraints]
+
+
+# --- masks ------------------------------------------------------------------------------------
+
+
+def _warped_mask(
     candidate: Candidate, constraints: Sequence[ClickConstraint], shape: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """Return the bent and tidied mask in the image's frame."""
-    distance, window = warp_contour(candidate, constraints)
-    part = tidy(np.pad(distance > 0, 1), _shifted(constraints, window))[1:-1, 1:-1]
-    if candidate.shape == shape:
+    """Return the warped and cleaned mask of a candidate in the image's frame, of `shape`."""
+    level_set, window = warp_contour(candidate, constraints)
+    # Clean with a border of one pixel of background around the window
+    origin = (window[0].start - 1, window[1].start - 1)
+    padded = np.pad(level_set > 0, 1)
+    part = clean_mask(padded, _shift_constraints(constraints, origin))[1:-1, 1:-1]
+    if candidate.frame_shape == shape:
         mask = np.zeros(shape, dtype=bool)
         mask[window] = part
         return mask
-    canvas = np.full(candidate.shape, -1, np.float32)
-    canvas[window] = np.where(part == (distance > 0), distance, np.where(part, 0.5, -0.5))
-    big = cv2.resize(canvas, shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(big > 0)
+    # Resize the level set, not the mask: its zero crossing stays smooth
+    canvas = np.full(candidate.frame_shape, -1, np.float32)
+    unchanged = part == (level_set > 0)
+    canvas[window] = np.where(unchanged, level_set, np.where(part, 0.5, -0.5))
+    resized = cv2.resize(canvas, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized > 0)
 
 
-def _shifted(
-    constraints: Sequence[ClickConstraint], window: tuple[slice, slice]
-) -> list[ClickConstraint]:
-    """Return readings in the frame of the window with a border of one pixel."""
-    row, col = window[0].start - 1, window[1].start - 1
-    return [replace(r, row=r.row - row, col=r.col - col) for r in constraints]
-
-
-def _alone(constraints: tuple[ClickConstraint, ...], embedding: Embedding) -> Corrected:
-    """Where SAM answers with nothing at all: the clicked pixels."""
-    mask = np.zeros(frame_shape(embedding), dtype=bool)
-    for r in constraints:
-        mask[r.row, r.col] = r.distance > 0
+def _mask_of_clicked_pixels(
+    constraints: tuple[ClickConstraint, ...], embedding: Embedding
+) -> Correction:
+    """Return the positive pixels alone, where the model predicts no mask at all."""
+    mask = np.zeros(fit_frame_shape(embedding), dtype=bool)
+    for c in constraints:
+        mask[c.row, c.col] = c.distance > 0
     rows, cols = embedding.original_size
-    big = cv2.resize(mask.astype(np.uint8), (cols, rows), interpolation=cv2.INTER_NEAREST)
-    return Corrected(big > 0, 0.0, Memory(constraints))
+    resized = cv2.resize(mask.astype(np.uint8), (cols, rows), interpolation=cv2.INTER_NEAREST)
+    return Correction(resized > 0, 0.0, CorrectionContext(constraints))
 
 
-def _to_frame(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _to_fit_frame(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     rows, cols = mask.shape
-    if max(rows, cols) <= LONG_SIDE:
+    if max(rows, cols) <= FIT_SIDE:
         return mask
-    scale = LONG_SIDE / max(rows, cols)
+    scale = FIT_SIDE / max(rows, cols)
     size = (max(1, round(cols * scale)), max(1, round(rows * scale)))
     return np.asarray(
         cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.5
     )
 
 
-def _in_frame(click: Click, shape: Sequence[int]) -> tuple[int, int]:
-    row, col = pixel(click, shape)
-    scale = min(1.0, LONG_SIDE / max(shape))
+def _click_in_fit_frame(click: Click, shape: Sequence[int]) -> tuple[int, int]:
+    row, col = clicked_pixel(click, shape)
+    scale = min(1.0, FIT_SIDE / max(shape))
     return (
         min(int((row + 0.5) * scale), max(1, round(shape[0] * scale)) - 1),
         min(int((col + 0.5) * scale), max(1, round(shape[1] * scale)) - 1),

@@ -1,4 +1,4 @@
-"""Clicks and a box on one image -> the mask SAM makes of them."""
+"""Prediction of one mask from clicks and a box."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.interactive.clicks import (
-    MOST_COVERED,
+    MAX_COVERAGE,
     Click,
     ClickPrompt,
     Prediction,
-    pixel,
+    clicked_pixel,
 )
-from napari_samstar.core.interactive.prompt_encoding import prompt_arrays
+from napari_samstar.core.interactive.prompt_encoding import is_multimask, prompt_arrays
 
 if TYPE_CHECKING:
     from napari_samstar.core.models.backend import Embedding, LoadedModel
@@ -25,49 +25,58 @@ def predict(
     model: LoadedModel,
     embedding: Embedding,
     prompt: ClickPrompt,
-    previous: NDArray[np.float32] | None = None,
+    mask_prompt: NDArray[np.float32] | None = None,
 ) -> Prediction:
-    """Answer a prompt as `segment_anything.SamPredictor` does, bit for bit.
+    """Return the mask of a prompt, equal bit for bit to `segment_anything.SamPredictor`'s.
 
-    One click alone, without `previous` logits, asks for three masks, of which `choose` takes one;
-    anything else asks for the single mask.
+    For a single click without a mask prompt, `choose_mask` picks one of three masks; any other
+    prompt gives one mask.
 
     Parameters
     ----------
-    previous : ndarray of float32, shape (h, w), optional
-        `Prediction.low_res` of the prompt before.
+    mask_prompt : ndarray of float32, shape (h, w), optional
+        `Prediction.low_res_logits` of the previous prompt.
     """
-    masks, scores, low_res = answers(model, embedding, prompt, previous)
-    k = choose(masks, scores, prompt.clicks[0]) if len(masks) > 1 else 0
-    return Prediction(masks[k], low_res[k], float(scores[k]))
+    masks, scores, logits = predict_masks(model, embedding, prompt, mask_prompt)
+    k = choose_mask(masks, scores, prompt.clicks[0]) if len(masks) > 1 else 0
+    return Prediction(masks[k], logits[k], float(scores[k]))
 
 
-def answers(
+def predict_masks(
     model: LoadedModel,
     embedding: Embedding,
     prompt: ClickPrompt,
-    previous: NDArray[np.float32] | None,
+    mask_prompt: NDArray[np.float32] | None,
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
-    """Return SAM's masks (n, H, W), their predicted IoU and their logits (n, h, w)."""
+    """Return masks (n, H, W), their predicted IoU (n,) and their low-resolution logits (n, h, w).
+
+    n is 3 for a single click without a mask prompt, else 1.
+    """
     if not prompt:
         raise UserError("There is nothing to predict from: click on an object or draw a box.")
     return model.backend.predict(
         embedding,
-        prompt_arrays(prompt, previous),
-        multimask=prompt.first and previous is None,
+        prompt_arrays(prompt, mask_prompt),
+        multimask=is_multimask(prompt, mask_prompt),
     )
 
 
-def choose(masks: NDArray[np.bool_], scores: NDArray[np.floating], click: Click) -> int:
-    """Return which of several masks (n, H, W) a first click means.
+def choose_mask(masks: NDArray[np.bool_], scores: NDArray[np.floating], click: Click) -> int:
+    """Return the index of the mask that a first click most likely refers to.
 
-    The one of the highest predicted IoU among those that hold the click and cover at most
-    `MOST_COVERED` of the image; among all that are not empty where there is no such mask.
+    Of the masks that contain the click and cover at most `MAX_COVERAGE` of the image, the one of
+    highest predicted IoU. If there is none, of all masks that are not empty.
+
+    Parameters
+    ----------
+    masks : ndarray of bool, shape (n, H, W)
+    scores : ndarray of float, shape (n,)
+        Predicted IoU.
     """
-    shares = masks.mean(axis=(1, 2))
-    row, col = pixel(click, masks.shape[1:])
-    sensible = masks[:, row, col] & (shares <= MOST_COVERED)
-    allowed = sensible if sensible.any() else shares > 0
+    coverages = masks.mean(axis=(1, 2))
+    row, col = clicked_pixel(click, masks.shape[1:])
+    plausible = masks[:, row, col] & (coverages <= MAX_COVERAGE)
+    allowed = plausible if plausible.any() else coverages > 0
     if not allowed.any():
         return int(scores.argmax())
     return int(np.where(allowed, scores, -np.inf).argmax())

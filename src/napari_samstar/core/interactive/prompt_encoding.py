@@ -1,4 +1,4 @@
-"""The prompt of a click session in the form that a model takes."""
+"""Conversion of a click session's prompt to the inputs of a model."""
 
 from __future__ import annotations
 
@@ -16,22 +16,30 @@ if TYPE_CHECKING:
     from napari_samstar.core.models.backend import Embedding, LoadedModel
 
 
-def prompt_arrays(prompt: ClickPrompt, previous: NDArray[np.float32] | None = None) -> PromptArrays:
-    """Return a prompt in (x, y), with the logits of the answer before it if there was one."""
+def prompt_arrays(
+    prompt: ClickPrompt, mask_prompt: NDArray[np.float32] | None = None
+) -> PromptArrays:
+    """Return a prompt as arrays in (x, y) order.
+
+    Parameters
+    ----------
+    mask_prompt : ndarray of float32, shape (h, w), optional
+        Low-resolution logits.
+    """
     box, clicks = prompt.box, prompt.clicks
     return PromptArrays(
         points=np.array([(c.col, c.row) for c in clicks], float) if clicks else None,
         labels=np.array([int(c.positive) for c in clicks]) if clicks else None,
         box=None if box is None else np.array([box.col0, box.row0, box.col1, box.row1], float),
-        mask=previous,
+        mask=mask_prompt,
     )
 
 
 def encode_prompt(model: LoadedModel, embedding: Embedding, state: ClickState) -> EncodedPrompt:
     """Encode the prompt of a click session's state as `SamPredictor` does."""
-    return model.backend.encode_prompt(embedding, prompt_arrays(state.prompt, state.previous))
+    return model.backend.encode_prompt(embedding, prompt_arrays(state.prompt, state.mask_prompt))
 
 
-def gives_several(state: ClickState) -> bool:
-    """Return whether SAM answers a state's prompt with three masks."""
-    return state.prompt.first and state.previous is None
+def is_multimask(prompt: ClickPrompt, mask_prompt: NDArray[np.float32] | None) -> bool:
+    """Return whether three masks are predicted: for a single click without a mask prompt."""
+    return prompt.is_single_click and mask_prompt is None

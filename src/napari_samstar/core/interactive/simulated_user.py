@@ -1,7 +1,7 @@
-"""The standard simulated user of interactive segmentation, and what is counted.
+"""The standard simulated user of interactive segmentation, and its metrics.
 
-Each click goes to the centre of the largest error region. Success on the last allowed click counts
-as success: an object that reaches the target on click 20 has NoC 20 and has not failed.
+Each click goes to the centre of the largest error region. Reaching the target on the last allowed
+click counts as success: an object that reaches it on click 20 has NoC 20 and is no failure.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_samstar.core.interactive.next_click import Bool, careless_click, iou, next_click
+from napari_samstar.core.interactive.next_click import BoolArray, careless_click, iou, next_click
 
 if TYPE_CHECKING:
     from napari_samstar.core.interactive.click_session import ClickSession
@@ -20,56 +20,57 @@ if TYPE_CHECKING:
 
 def simulate(
     session: ClickSession,
-    truth: Bool,
-    most: int = 20,
+    truth: BoolArray,
+    max_clicks: int = 20,
     target: float = 0.85,
     after_click: Callable[[ClickSession], None] | None = None,
-    careless: np.random.Generator | None = None,
+    careless_rng: np.random.Generator | None = None,
 ) -> Iterator[float]:
-    """Click on `truth` until its IoU reaches `target`; yields the IoU after each click.
+    """Click on `truth` until the IoU reaches `target`; yields the IoU after each click.
 
     Parameters
     ----------
+    truth : ndarray of bool, shape (H, W)
     after_click : callable, optional
-        May adapt the session's model and refresh its mask before that mask is judged.
-    careless : Generator, optional
-        Clicks are drawn by `careless_click` instead of `next_click`.
+        Called before the IoU is measured; it may adapt the session's model and refresh its mask.
+    careless_rng : Generator, optional
+        If given, clicks come from `careless_click` instead of `next_click`.
     """
-    choose = next_click if careless is None else partial(careless_click, chance=careless)
-    for _ in range(most):
-        now = session.state.prediction
-        mask = None if now is None else now.mask
+    choose = next_click if careless_rng is None else partial(careless_click, rng=careless_rng)
+    for _ in range(max_clicks):
+        current = session.state.prediction
+        mask = None if current is None else current.mask
         click = choose(truth, mask, session.state.prompt.clicks)
         if click is None:
             return
         session.add(click)
         if after_click is not None:
             after_click(session)
-        reached = _session_iou(session, truth)
-        yield reached
-        if reached >= target:
+        value = _session_iou(session, truth)
+        yield value
+        if value >= target:
             return
 
 
-def _session_iou(session: ClickSession, truth: Bool) -> float:
+def noc(ious: Sequence[float], target: float, max_clicks: int) -> int:
+    """Return the number of clicks until `target`; `max_clicks` where it is not reached."""
+    for count, value in enumerate(ious[:max_clicks], start=1):
+        if value >= target:
+            return count
+    return max_clicks
+
+
+def failed(ious: Sequence[float], target: float, max_clicks: int) -> bool:
+    """Return whether `target` is not reached within `max_clicks` clicks, the last one included."""
+    return not any(value >= target for value in ious[:max_clicks])
+
+
+def iou_at(ious: Sequence[float], n_clicks: int) -> float:
+    """Return the IoU after `n_clicks` clicks, or after the last one where fewer were made."""
+    return ious[min(n_clicks, len(ious)) - 1]
+
+
+def _session_iou(session: ClickSession, truth: BoolArray) -> float:
     prediction = session.state.prediction
     assert prediction is not None
     return iou(prediction.mask, truth)
-
-
-def noc(ious: Sequence[float], target: float, most: int) -> int:
-    """Return the number of clicks until `target`, `most` where it is not reached within them."""
-    for count, value in enumerate(ious[:most], start=1):
-        if value >= target:
-            return count
-    return most
-
-
-def failed(ious: Sequence[float], target: float, most: int) -> bool:
-    """Return whether `target` is not reached within `most` clicks, the last one included."""
-    return not any(value >= target for value in ious[:most])
-
-
-def iou_at(ious: Sequence[float], clicks: int) -> float:
-    """Return the IoU after so many clicks, or after the last one where fewer were made."""
-    return ious[min(clicks, len(ious)) - 1]

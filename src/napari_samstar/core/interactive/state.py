@@ -1,4 +1,4 @@
-"""One state of a click session, and what it remembers."""
+"""One state of a click session."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Memory:
-    """What a click session knows besides its mask.
+class CorrectionContext:
+    """What the next correction takes into account besides the current mask.
 
     Attributes
     ----------
     constraints : tuple of ClickConstraint
-        One per click, after those that a mask to refine implies.
+        Those implied by the mask to refine, then one for each click.
     candidates : tuple of Candidate
-        All masks that SAM answered so far.
+        All masks that the model predicted so far.
     """
 
     constraints: tuple[ClickConstraint, ...] = ()
@@ -38,14 +38,13 @@ class ClickState:
     ----------
     prompt : ClickPrompt
     prediction : Prediction, optional
-        None before anything was asked.
-    previous : ndarray of float32, shape (h, w), optional
-        The mask prompt that went in.
-    memory : Memory
-        What later corrections go by.
+        None before the first prompt.
+    mask_prompt : ndarray of float32, shape (h, w), optional
+        Low-resolution logits that the model got beside the prompt.
+    context : CorrectionContext
     """
 
     prompt: ClickPrompt = field(default_factory=ClickPrompt)
     prediction: Prediction | None = None
-    previous: NDArray[np.float32] | None = None
-    memory: Memory = field(default_factory=Memory)
+    mask_prompt: NDArray[np.float32] | None = None
+    context: CorrectionContext = field(default_factory=CorrectionContext)

@@ -1,4 +1,4 @@
-"""The clicks on an object that is not accepted yet, kept in the user's cache."""
+"""Clicks on an object that is not accepted yet, saved in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -17,70 +17,73 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_samstar.core.interactive.click_session import ClickSession
+    from napari_samstar.core.interactive.clicks import BoxPrompt
     from napari_samstar.core.interactive.state import ClickState
 
 FOLDER, SUFFIX = "clicks", ".json"
-MOST_FILES, MOST_BYTES = 50, 10 * 2**20
+MAX_FILES, MAX_BYTES = 50, 10 * 2**20
 
-Pointed = tuple[tuple[tuple[float, float, bool], ...], tuple[float, float, float, float] | None]
-"""Clicks (row, col, inside) in px of the image, and a box (row, col, row, col) or None."""
+Corners = tuple[float, float, float, float]
+PromptRecord = tuple[tuple[tuple[float, float, bool], ...], Corners | None]
+"""Clicks (row, col, positive), and a box (row0, col0, row1, col1) or None; px of the image."""
 
 
 @dataclass(frozen=True)
-class Unfinished:
-    """An object in hand.
+class UnfinishedObject:
+    """The clicks on an object that is neither accepted nor skipped.
 
     Attributes
     ----------
-    prompts : tuple of Pointed
-        What was pointed at after each click, oldest first.
+    prompts : tuple of PromptRecord
+        The prompt of each state of the click session, oldest first.
     label : int
         Of the object that is refined; 0 for a new one.
     layer : str
         The Labels layer that holds it; empty for a new object.
     when : str
-        Time, ISO 8601 with the offset from UTC.
+        Time of saving, ISO 8601 with the offset from UTC.
     """
 
-    prompts: tuple[Pointed, ...]
+    prompts: tuple[PromptRecord, ...]
     label: int = 0
     layer: str = ""
     when: str = ""
 
     @classmethod
-    def of(cls, states: Sequence[ClickState], label: int = 0, layer: str = "") -> Unfinished:
-        """Return what was pointed at in the states of a `ClickSession`."""
+    def from_states(
+        cls, states: Sequence[ClickState], label: int = 0, layer: str = ""
+    ) -> UnfinishedObject:
+        """Return the prompts of a click session's states."""
         prompts = []
         for prompt in (state.prompt for state in states):
-            box = None if prompt.box is None else _corners(prompt.box)
-            prompts.append((tuple((c.row, c.col, c.positive) for c in prompt.clicks), box))
+            clicks = tuple((c.row, c.col, c.positive) for c in prompt.clicks)
+            prompts.append((clicks, None if prompt.box is None else _corners(prompt.box)))
         return cls(tuple(prompts), label, layer)
 
     @property
-    def clicks(self) -> int:
+    def n_clicks(self) -> int:
         """The number of clicks."""
         return len(self.prompts[-1][0]) if self.prompts else 0
 
     def replay(self, session: ClickSession) -> None:
-        """Ask everything again, in order; each state can be undone as before."""
+        """Compute all states again, in order; each can be undone as before."""
         from napari_samstar.core.interactive.clicks import BoxPrompt, Click, ClickPrompt
 
-        for clicks, box in self.prompts:
-            made = tuple(Click(*click) for click in clicks)
-            session.take(
-                session.answer(ClickPrompt(made, None if box is None else BoxPrompt(*box)))
-            )
+        for clicks, corners in self.prompts:
+            box = None if corners is None else BoxPrompt(*corners)
+            prompt = ClickPrompt(tuple(Click(*click) for click in clicks), box)
+            session.push(session.compute(prompt))
 
 
-def keep(image: str, unfinished: Unfinished) -> None:
-    """Write the clicks on `image` (`Micrograph.key`), replacing those before.
+def save(image_key: str, unfinished: UnfinishedObject) -> None:
+    """Write the clicks on an image (`Micrograph.key`), replacing earlier ones.
 
     Raises
     ------
     UserError
         Where they cannot be written.
     """
-    path = _path(image)
+    path = _path(image_key)
     values = vars(unfinished) | {"when": datetime.now(UTC).isoformat(timespec="seconds")}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,36 +91,38 @@ def keep(image: str, unfinished: Unfinished) -> None:
             part.write_text(json.dumps(values), encoding="utf-8")
     except (OSError, UserError) as error:
         raise UserError(f"Your clicks are not being saved in the background: {error}") from error
-    keep_newest(path.parent, f"*{SUFFIX}", files=MOST_FILES, n_bytes=MOST_BYTES)
+    keep_newest(path.parent, f"*{SUFFIX}", files=MAX_FILES, n_bytes=MAX_BYTES)
 
 
-def find(image: str) -> Unfinished | None:
-    """Return the clicks that were left on `image`; None where there are none, or damaged ones."""
+def load(image_key: str) -> UnfinishedObject | None:
+    """Return the saved clicks on an image; None where the file is missing or damaged."""
     try:
-        values = json.loads(_path(image).read_text(encoding="utf-8"))
-        prompts = tuple(_pointed(*p) for p in values["prompts"])
-        return Unfinished(prompts, int(values["label"]), str(values["layer"]), str(values["when"]))
+        values = json.loads(_path(image_key).read_text(encoding="utf-8"))
+        prompts = tuple(_parse_prompt(*p) for p in values["prompts"])
+        return UnfinishedObject(
+            prompts, int(values["label"]), str(values["layer"]), str(values["when"])
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def forget(image: str) -> None:
-    """Remove the clicks on `image`: the object was accepted or put away."""
+def delete(image_key: str) -> None:
+    """Delete the saved clicks on an image."""
     with contextlib.suppress(OSError):
-        _path(image).unlink(missing_ok=True)
+        _path(image_key).unlink(missing_ok=True)
 
 
-def _corners(box: Any) -> tuple[float, float, float, float]:
+def _path(image_key: str) -> Path:
+    return cache_folder(FOLDER) / f"{image_key[:32]}{SUFFIX}"
+
+
+def _corners(box: BoxPrompt) -> Corners:
     return box.row0, box.col0, box.row1, box.col1
 
 
-def _path(image: str) -> Path:
-    return cache_folder(FOLDER) / f"{image[:32]}{SUFFIX}"
-
-
-def _pointed(clicks: Any, box: Any) -> Pointed:
-    made = tuple((float(row), float(col), bool(inside)) for row, col, inside in clicks)
+def _parse_prompt(clicks: Any, box: Any) -> PromptRecord:
+    parsed = tuple((float(row), float(col), bool(positive)) for row, col, positive in clicks)
     if box is None:
-        return made, None
-    top, left, bottom, right = (float(x) for x in box)
-    return made, (top, left, bottom, right)
+        return parsed, None
+    row0, col0, row1, col1 = (float(x) for x in box)
+    return parsed, (row0, col0, row1, col1)

@@ -1,4 +1,4 @@
-"""Clicks and boxes on the canvas, told apart from dragging the image about."""
+"""Clicks and boxes on the canvas, as distinct from moving the image."""
 
 from __future__ import annotations
 
@@ -17,47 +17,59 @@ if TYPE_CHECKING:
 LEFT, RIGHT = 1, 2
 
 
-class CorrectingMouse(MouseListener):
-    """Calls `click(position, positive)` and `box(from, to)`, in world coordinates, while it is on.
+class CorrectionMouse(MouseListener):
+    """Turns mouse events of the canvas into clicks and boxes, while it is enabled.
 
-    `say(sentence)` tells why a click did nothing.
+    Left click: positive. Right click, or left click with Ctrl or Alt: negative. Shift and drag: a
+    box.
 
-    Left adds; right, or left with Ctrl or Alt, removes; dragging with Shift draws a box.
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    on_click : callable
+        Called with the position in world coordinates, and whether the click is positive.
+    on_box : callable
+        Called with two opposite corners in world coordinates.
+    on_error : callable
+        Called with a sentence for the user where a click cannot be used.
     """
 
     def __init__(
         self,
         viewer: napari.Viewer,
-        click: Callable[[Any, bool], None],
-        box: Callable[[Any, Any], None],
-        say: Callable[[str], None],
+        on_click: Callable[[Any, bool], None],
+        on_box: Callable[[Any, Any], None],
+        on_error: Callable[[str], None],
     ) -> None:
         super().__init__(viewer)
-        self._click, self._box, self._say = (call_if_alive(call) for call in (click, box, say))
+        self._on_click, self._on_box, self._on_error = (
+            call_if_alive(method) for method in (on_click, on_box, on_error)
+        )
 
-    def _holds_a_tool(self) -> bool:
-        """Return whether the user took up a brush or the like meanwhile: then it is theirs."""
+    def _layer_tool_is_active(self) -> bool:
+        """Return whether a brush or another tool of the active layer needs the mouse."""
         viewer = self._viewer()
         active = None if viewer is None else viewer.layers.selection.active
         return getattr(active, "mode", "pan_zoom") != "pan_zoom"
 
     def _on_press(self, _: Any, event: Any) -> Generator[None, None, None]:
-        if event.button not in (LEFT, RIGHT) or self._holds_a_tool():
+        if event.button not in (LEFT, RIGHT) or self._layer_tool_is_active():
             return
         if len(event.dims_displayed) != 2:
-            self._say("Switch the viewer to 2D to click on objects.")
+            self._on_error("Switch the viewer to 2D to click on objects.")
             return
         keys = {str(getattr(key, "name", key)) for key in event.modifiers}
-        start, at = np.array(event.pos, dtype=float), np.array(event.position, dtype=float)
-        boxing = event.button == LEFT and "Shift" in keys
-        event.handled = boxing  # the image must not move under the box
+        start_pos = np.array(event.pos, dtype=float)
+        start = np.array(event.position, dtype=float)
+        is_box = event.button == LEFT and "Shift" in keys
+        event.handled = is_box  # the image must not move while the box is drawn
         yield
         while event.type == "mouse_move":
-            event.handled = boxing
+            event.handled = is_box
             yield
-        still = np.abs(np.array(event.pos, dtype=float) - start).max() <= MAX_CLICK_MOVE
-        if still:
-            removes = event.button == RIGHT or bool(keys & {"Control", "Alt"})
-            self._click(at, not removes)
-        elif boxing:
-            self._box(at, np.array(event.position, dtype=float))
+        moved = np.abs(np.array(event.pos, dtype=float) - start_pos).max()
+        if moved <= MAX_CLICK_MOVE:
+            negative = event.button == RIGHT or bool(keys & {"Control", "Alt"})
+            self._on_click(start, not negative)
+        elif is_box:
+            self._on_box(start, np.array(event.position, dtype=float))

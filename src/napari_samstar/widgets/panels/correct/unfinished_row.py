@@ -1,4 +1,4 @@
-"""The clicks on the object in hand: written while one clicks, offered when one comes back."""
+"""A row that saves the clicks on the current object and offers them after a restart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.interactive import unfinished
-from napari_samstar.core.interactive.unfinished import Unfinished
+from napari_samstar.core.interactive.unfinished import UnfinishedObject
 from napari_samstar.widgets.forms.buttons import button
 from napari_samstar.widgets.forms.shared import note
 from napari_samstar.widgets.viewer.autosave_tasks import EXECUTOR, BackgroundTasks
@@ -19,97 +19,98 @@ from napari_samstar.widgets.viewer.autosave_tasks import EXECUTOR, BackgroundTas
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_samstar.app.correcting import Correcting
+    from napari_samstar.app.correcting import CorrectionController
     from napari_samstar.widgets.panel import Panel
 
 
 class UnfinishedRow(QWidget):
-    """Offers to go on with an object that was neither accepted nor put away.
+    """Offers to continue an object that was neither accepted nor skipped.
 
     Parameters
     ----------
     panel : Panel
-    correcting : Correcting
+    correction : CorrectionController
     layer_name : callable
-        Returns the name of the layer that holds the object in hand.
-    go_on : callable
-        Is given the `Unfinished` to go on with.
+        Returns the name of the layer that holds the current object.
+    on_resume : callable
+        Called with the `UnfinishedObject` to continue.
     """
 
     def __init__(
         self,
         panel: Panel,
-        correcting: Correcting,
+        correction: CorrectionController,
         layer_name: Callable[[], str],
-        go_on: Callable[[Unfinished], None],
+        on_resume: Callable[[UnfinishedObject], None],
     ) -> None:
         super().__init__()
-        self._correcting, self._layer_name, self._take_up = correcting, layer_name, go_on
+        self._correction, self._layer_name, self._on_resume = correction, layer_name, on_resume
         self._background = BackgroundTasks()
-        self._left: Unfinished | None = None
-        self._of = ""
-        self._said = ""
+        self._unfinished: UnfinishedObject | None = None
+        self._image_key = ""
+        self._last_warning = ""
         self.text = note()
-        self.button = button("Go on with it", "Click again what was clicked.", self.go_on)
+        self.button = button("Continue it", "Restore its clicks.", self.resume)
         line = QHBoxLayout(self)
         line.setContentsMargins(0, 0, 0, 0)
         line.addWidget(self.text, 1)
         line.addWidget(self.button)
-        panel.listen(correcting.changed, self.refresh)
+        panel.listen(correction.changed, self.refresh)
         self.refresh()
 
-    def forget(self) -> None:
-        """Forget the clicks: the object was accepted or put away."""
-        if self._of:
-            EXECUTOR.submit(unfinished.forget, self._of)
-        self._left = None
+    def delete(self) -> None:
+        """Delete the saved clicks: the object was accepted or skipped."""
+        if self._image_key:
+            EXECUTOR.submit(unfinished.delete, self._image_key)
+        self._unfinished = None
         self.refresh()
 
-    def go_on(self) -> None:
-        """Take the object up again."""
-        if self._left is not None:
-            self._take_up(self._left)
+    def resume(self) -> None:
+        """Continue the saved object."""
+        if self._unfinished is not None:
+            self._on_resume(self._unfinished)
 
     def refresh(self, *_: Any) -> None:
-        """Write the clicks in hand; where nothing is in hand, offer those that were left."""
-        segmented = self._correcting.segmented
-        image = "" if segmented is None else segmented.image.key
-        if image != self._of:
-            self._of = image
-            self._left = unfinished.find(image) if image else None
-        self._note_steps()
-        idle = self._correcting.state is None
-        self.setVisible(self._left is not None and idle)
-        if self._left is not None and idle:
-            self.text.setText(_sentence(self._left))
+        """Save the clicks on the current object; without one, offer the saved clicks."""
+        result = self._correction.result
+        image_key = "" if result is None else result.image.key
+        if image_key != self._image_key:
+            self._image_key = image_key
+            self._unfinished = unfinished.load(image_key) if image_key else None
+        self._save_changes()
+        idle = self._correction.state is None
+        self.setVisible(self._unfinished is not None and idle)
+        if self._unfinished is not None and idle:
+            self.text.setText(_description(self._unfinished))
 
-    def _note_steps(self) -> None:
-        states, before = self._correcting.states, self._left
+    def _save_changes(self) -> None:
+        states, before = self._correction.states, self._unfinished
         if not states:
             return
-        now = Unfinished.of(states, self._correcting.label, self._layer_name())
+        now = UnfinishedObject.from_states(states, self._correction.label, self._layer_name())
         if before is None or now.prompts != before.prompts or now.label != before.label:
-            self._left = now
-            self._background.submit(partial(_keep, self._of, now), self._on_kept)
+            self._unfinished = now
+            self._background.submit(partial(_save, self._image_key, now), self._on_saved)
 
-    def _on_kept(self, problem: str) -> None:
-        if problem and problem != self._said:
+    def _on_saved(self, problem: str) -> None:
+        if problem and problem != self._last_warning:
             show_warning(problem)
-        self._said = problem
+        self._last_warning = problem
 
 
-def _sentence(left: Unfinished) -> str:
-    what = f"object {left.label} of <i>{left.layer}</i>" if left.label else "a new object"
-    noun = "click" if left.clicks == 1 else "clicks"
+def _description(saved: UnfinishedObject) -> str:
+    what = f"object {saved.label} of <i>{saved.layer}</i>" if saved.label else "a new object"
+    noun = "click" if saved.n_clicks == 1 else "clicks"
     when = ""
-    if left.when:
-        when = f", {datetime.fromisoformat(left.when).astimezone():%d %b %Y, %H:%M}"
-    return f"You had begun {what}: {left.clicks} {noun}{when}."
+    if saved.when:
+        when = f", {datetime.fromisoformat(saved.when).astimezone():%d %b %Y, %H:%M}"
+    return f"Unfinished: {what}, {saved.n_clicks} {noun}{when}."
 
 
-def _keep(key: str, now: Unfinished) -> str:
+def _save(image_key: str, saved: UnfinishedObject) -> str:
+    """Write the clicks; returns a message for the user, empty if all went well."""
     try:
-        unfinished.keep(key, now)
+        unfinished.save(image_key, saved)
     except UserError as error:
         return str(error)
     return ""

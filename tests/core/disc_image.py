@@ -1,4 +1,4 @@
-"""What the tests of clicks and adaptation share: models, an image of discs, their embedding."""
+"""Models and an image of three discs, shared by the tests of clicks and adaptation."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from napari_samstar.core.models.loading import load
 from napari_samstar.core.models.sam_backend import SamBackend
 
 SHAPE = (120, 200)
-DISCS = ((40, 40, 16), (60, 100, 20), (80, 165, 14))
+DISCS = ((40, 40, 16), (60, 100, 20), (80, 165, 14))  # row, column, radius
 
 
 @lru_cache
 def pocket() -> LoadedModel:
+    """The bundled model."""
     return load("pocket", "cpu")
 
 
@@ -53,20 +54,22 @@ def small_sam() -> LoadedModel:
     )
 
 
-def truth(k: int) -> np.ndarray:
+def disc(k: int) -> np.ndarray:
+    """Return the true mask of one disc."""
     row, col, radius = DISCS[k]
     rows, cols = np.indices(SHAPE)
     return (rows - row) ** 2 + (cols - col) ** 2 <= radius**2
 
 
 def image() -> np.ndarray:
-    """Bright discs on a noisy ground, uint8 RGB."""
+    """Return bright discs on a noisy background, uint8 RGB."""
     grey = np.random.default_rng(0).normal(50, 8, SHAPE)
     for k in range(len(DISCS)):
-        grey[truth(k)] += 120
+        grey[disc(k)] += 120
     return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, 2)
 
 
 @lru_cache
-def embedded(name: str = "pocket") -> Embedding:
+def embedding(name: str = "pocket") -> Embedding:
+    """Return the embedding of the image by `pocket` or `small_sam`."""
     return encode(pocket() if name == "pocket" else small_sam(), image())
