@@ -156,7 +156,7 @@ def test_apply_refuses_other_weights(tmp_path, segmented, image):
 
 def test_apply_takes_what_was_learned_from_its_file(tmp_path, segmented, image, model):
     original = load(model, "cpu")
-    learned = weights.start(original.backend.decoder_weights())
+    learned = weights.initial_delta(original.backend.decoder_weights())
     learned.tensors["iou_prediction_head.layers.2.bias"][:] += 0.1
     saved = weights.save(learned, original, tmp_path / "learned.safetensors", {})
     recipe = json.loads((segmented[0] / "recipe.samstar.json").read_text())
