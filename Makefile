@@ -9,12 +9,13 @@ LIBRARIES := $(VENV)/.system-libraries
 # cost many times what they save.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test lint bench screenshots clean
+.PHONY: help demo test lint docs bench screenshots clean
 
 help:
 	@echo "make demo         install into $(VENV) and run the demonstration (no display needed)"
 	@echo "make test         all checks: format, lint, types, layering, tests"
 	@echo "make lint         the checks that run nothing"
+	@echo "make docs         the documentation site, into site/"
 	@echo "make bench        the figures that the documentation claims"
 	@echo "make screenshots  the pictures in docs/"
 	@echo "make clean        remove what these commands made"
@@ -30,6 +31,11 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema -q --builtin-schema vendor.citation-file-format CITATION.cff
+
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(INSTALLED)
 	$(THREADS) $(BIN)/python -m benchmarks.bank exactness
@@ -53,6 +59,6 @@ $(BIN)/python:
 	tools/make_venv.sh $(PYTHON) $(VENV)
 
 clean:
-	rm -rf $(VENV) build dist demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) build dist site demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis \
 		.import_linter_cache
 	find src tests training benchmarks sample_data docs -name __pycache__ -prune -exec rm -rf {} +
