@@ -1,1 +1,1 @@
-"""The panel that says why an object is missing."""
+"""The panel that explains why an object is missing."""

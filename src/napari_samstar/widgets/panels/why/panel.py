@@ -1,4 +1,4 @@
-"""The panel that says why an object is missing, and can keep it."""
+"""The panel that explains why an object is missing, and can keep it."""
 
 from __future__ import annotations
 
@@ -9,47 +9,50 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton
 
+from napari_samstar.widgets.forms.buttons import button
 from napari_samstar.widgets.forms.shared import link, note
 from napari_samstar.widgets.jobs.workers import make_worker
 from napari_samstar.widgets.panel import Panel
-from napari_samstar.widgets.panels.why.words import NOTHING, sentences, title
+from napari_samstar.widgets.panels.why.words import NO_CANDIDATES, sentences, title
 from napari_samstar.widgets.shell.alive import call_if_alive
 from napari_samstar.widgets.viewer.clicks import CanvasClicks
 
 if TYPE_CHECKING:
     import napari
 
+    from napari_samstar.core.amg.bank import ProposalBank
+    from napari_samstar.core.amg.config import AmgConfig
     from napari_samstar.core.amg.rejection import Finding, Remedy
 
-MOST_ROWS = 12
-"""Of candidates on show; the list scrolls beyond."""
+MAX_ROWS = 12
+"""Rows of the list that are visible without scrolling."""
 
 
 class WhyPanel(Panel):
-    """Lists the candidates at a spot, and which setting rejected each."""
+    """Lists the candidates at a clicked pixel, and the settings that rejected them."""
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
-        self._spot: tuple[int, int] | None = None
-        self._asked = 0
+        self._pixel: tuple[int, int] | None = None
+        self._request = 0  # number of the latest request; answers to earlier ones are dropped
         self._remedy: Remedy | None = None
         self.findings: tuple[Finding, ...] = ()
         self._clicks = CanvasClicks(napari_viewer, self._on_canvas_clicked)
         self._build()
         events = self.controller.session.events
-        self.listen(events.segmented, self._on_session_segmented)
+        self.listen(events.result, self._on_session_result)
         self.listen(events.selection, self._on_session_selection)
         self.listen(events.pinned, self._on_session_selection)
         self.seen_changed.connect(self._on_seen_changed)
         clicks = self._clicks
         self.destroyed.connect(lambda: clicks.set_enabled(False))
-        self._on_session_segmented()
+        self._on_session_result()
 
     def _build(self) -> None:
         self.pick_button = QPushButton("Click on what is missing")
         self.pick_button.setCheckable(True)
         self.pick_button.setToolTip(
-            "While this is pressed, a click on the image lists what SAM proposed there."
+            "While this is pressed, a click on the image lists SAM's candidates there."
         )
         self.pick_button.toggled.connect(self._on_pick_toggled)
         self.message = note()
@@ -60,14 +63,13 @@ class WhyPanel(Panel):
         self.list.itemEntered.connect(self._on_item_entered)
         self.list.currentRowChanged.connect(self._on_row_changed)
         self.details = note()
-        self.keep_button = QPushButton("Keep it anyway")
-        self.keep_button.setToolTip(
+        self.keep_button = button(
+            "Keep it anyway",
             "Adds this object to the preview, and to the applied layer if there is one. "
-            "The recipe remembers it. Can be undone (Ctrl+Alt+Z)."
+            "It is saved in the recipe. Can be undone (Ctrl+Alt+Z).",
+            self.keep,
         )
-        self.keep_button.clicked.connect(self.keep)
-        self.loosen_button = QPushButton("Loosen setting")
-        self.loosen_button.clicked.connect(self.loosen)
+        self.loosen_button = button("Loosen setting", "", self.loosen)
         self.column.addWidget(self.pick_button)
         self.column.addWidget(self.message)
         self.column.addWidget(self.list)
@@ -75,115 +77,117 @@ class WhyPanel(Panel):
         self.add_row(self.keep_button, self.loosen_button)
         self.column.addStretch(1)
 
-    # --- what the user does ---------------------------------------------------------------------
+    # --- user actions -------------------------------------------------------------------------
 
-    def look(self, spot: tuple[int, int]) -> None:
-        """List the candidates at the pixel (row, col)."""
+    def explain_at(self, pixel: tuple[int, int]) -> None:
+        """List the candidates at a pixel (row, col)."""
         session = self.controller.session
-        if session.segmented is None or session.selection is None:
+        if session.result is None or session.selection is None:
             return
-        self._spot = spot
-        self._asked += 1
-        worker = make_worker(_explain, session.segmented.bank, session.selection.config, spot)
-        worker.returned.connect(partial(call_if_alive(self._on_findings), self._asked))
+        self._pixel = pixel
+        self._request += 1
+        worker = make_worker(_explain, session.result.bank, session.selection.config, pixel)
+        worker.returned.connect(partial(call_if_alive(self._on_findings), self._request))
         worker.start()
 
     def keep(self) -> None:
-        """Keep the chosen candidate whatever the settings say."""
+        """Keep the chosen candidate, whatever the settings are."""
         finding = self._chosen()
         if finding is not None:
             self.keep_button.setEnabled(False)
             self.controller.pin(finding.shown_id)
 
     def loosen(self) -> None:
-        """Take over the settings that keep the chosen candidate."""
+        """Apply the settings that keep the chosen candidate."""
         if self._remedy is not None:
             self.controller.session.show(self._remedy.config)
 
     def _on_pick_toggled(self, on: bool) -> None:
         self._clicks.set_enabled(on)
-        self._say_what_to_do()
+        self._show_help()
 
     def _on_canvas_clicked(self, event: Any) -> None:
         placement = self.controller.layers.placement
-        segmented = self.controller.session.segmented
-        if placement is None or segmented is None:
+        result = self.controller.session.result
+        if placement is None or result is None:
             return
         if len(event.dims_displayed) != 2:
-            self.message.setText("Switch the viewer to 2D to click on a spot.")
+            self.message.setText("Switch the viewer to 2D to click on the image.")
             return
-        spot = placement.world_to_pixel(event.position)
-        if spot is None:
+        pixel = placement.world_to_pixel(event.position)
+        if pixel is None:
             plane = ", ".join(map(str, placement.plane))
-            self.message.setText(f"The objects on show are of plane {plane}: go there to ask.")
+            self.message.setText(f"The objects are of plane {plane}: go there to click.")
             return
-        if np.all(np.less(spot, segmented.image.shape)) and min(spot) >= 0:
-            self.look(spot)
+        if np.all(np.less(pixel, result.image.shape)) and min(pixel) >= 0:
+            self.explain_at(pixel)
 
     def _on_item_entered(self, item: QListWidgetItem) -> None:
         self._outline(self.findings[self.list.row(item)])
 
     def leaveEvent(self, event: Any) -> None:
-        """Go back to the outline of the chosen candidate."""
+        """Outline the chosen candidate again."""
         super().leaveEvent(event)
         self._outline(self._chosen())
 
-    # --- what happened ------------------------------------------------------------------------
+    # --- updates ------------------------------------------------------------------------------
 
-    def _on_session_segmented(self, *_: Any) -> None:
-        self._spot = None
-        self._show(())
-        self.pick_button.setEnabled(self.controller.session.segmented is not None)
-        if self.controller.session.segmented is None:
+    def _on_session_result(self, *_: Any) -> None:
+        self._pixel = None
+        self._show_findings(())
+        has_result = self.controller.session.result is not None
+        self.pick_button.setEnabled(has_result)
+        if not has_result:
             self.pick_button.setChecked(False)
-        self._say_what_to_do()
+        self._show_help()
 
     def _on_session_selection(self, *_: Any) -> None:
-        if self._spot is not None and self.seen:
-            self.look(self._spot)
+        if self._pixel is not None and self.seen:
+            self.explain_at(self._pixel)
 
-    def _say_what_to_do(self) -> None:
-        if self.controller.session.segmented is None:
+    def _show_help(self) -> None:
+        if self.controller.session.result is None:
             self.message.setText(f"First press <i>Segment</i> in the {link('Segment')} panel.")
-        elif self._spot is None:
+        elif self._pixel is None:
             self.message.setText(
-                "Click on the image where an object is missing: you see what SAM proposed there, "
-                "and which setting left it out."
+                "Click on the image where an object is missing, to see SAM's candidates there "
+                "and the settings that rejected them."
                 if self.pick_button.isChecked()
                 else "Press the button, then click on the image."
             )
 
-    def _on_findings(self, asked: int, findings: tuple[Finding, ...]) -> None:
-        if asked != self._asked or self._spot is None:
+    def _on_findings(self, request: int, findings: tuple[Finding, ...]) -> None:
+        if request != self._request or self._pixel is None:
             return
-        row, col = self._spot
-        kept = sum(f.kept for f in findings)
+        row, col = self._pixel
+        n_kept = sum(f.kept for f in findings)
         if findings:
             noun = "candidate" if len(findings) == 1 else "candidates"
             self.message.setText(
-                f"At row {row}, column {col}: <b>{len(findings)} {noun}</b>, {kept} kept."
+                f"At row {row}, column {col}: <b>{len(findings)} {noun}</b>, {n_kept} kept."
             )
         else:
-            self.message.setText(NOTHING.format(segment=link("Segment")))
-        self._show(findings)
+            self.message.setText(NO_CANDIDATES.format(segment=link("Segment")))
+        self._show_findings(findings)
 
-    def _show(self, findings: tuple[Finding, ...]) -> None:
+    def _show_findings(self, findings: tuple[Finding, ...]) -> None:
         before = self._chosen()
         self.findings = findings
-        pinned, segmented = self.controller.session.pinned, self.controller.session.segmented
-        image = segmented.image if segmented is not None else None
+        pinned, result = self.controller.session.pinned, self.controller.session.result
+        image = result.image if result is not None else None
         self.list.clear()
         for finding in findings:
             item = QListWidgetItem(title(finding, image, finding.mask_id in pinned))
             item.setToolTip("\n".join(sentences(finding)))
             self.list.addItem(item)
-        again = [k for k, f in enumerate(findings) if before and f.mask_id == before.mask_id]
-        rejected = [k for k, f in enumerate(findings) if not f.kept]
         self.list.setVisible(bool(findings))
-        rows = min(len(findings), MOST_ROWS)
+        rows = min(len(findings), MAX_ROWS)
         frame = 2 * self.list.frameWidth()
         self.list.setFixedHeight(frame + sum(self.list.sizeHintForRow(k) for k in range(rows)))
-        self.list.setCurrentRow((again or rejected or [0])[0] if findings else -1)
+        # Choose the candidate chosen before, else the first rejected one
+        same = [k for k, f in enumerate(findings) if before and f.mask_id == before.mask_id]
+        rejected = [k for k, f in enumerate(findings) if not f.kept]
+        self.list.setCurrentRow((same or rejected or [0])[0] if findings else -1)
         if not findings:
             self._on_row_changed(-1)
 
@@ -202,19 +206,14 @@ class WhyPanel(Panel):
             self.details.clear()
             return
         self.details.setText("<br>".join(sentences(finding)))
-        self._ask_for_remedy(finding)
+        self._request_remedy(finding)
 
-    def _ask_for_remedy(self, finding: Finding) -> None:
+    def _request_remedy(self, finding: Finding) -> None:
         session = self.controller.session
-        if not finding.rejections or session.segmented is None or session.selection is None:
+        if not finding.rejections or session.result is None or session.selection is None:
             return
-        worker = make_worker(
-            _remedy,
-            session.segmented.bank,
-            session.selection.config,
-            finding.mask_id,
-            self._spot,
-        )
+        bank, config = session.result.bank, session.selection.config
+        worker = make_worker(_find_remedy, bank, config, finding.mask_id, self._pixel)
         worker.returned.connect(partial(call_if_alive(self._on_remedy), finding))
         worker.start()
 
@@ -222,48 +221,50 @@ class WhyPanel(Panel):
         if finding is not self._chosen():
             return
         (self._remedy,) = found
-        words = list(sentences(finding))
+        lines = list(sentences(finding))
         if self._remedy is None:
-            words.append("No filter alone can bring it back; you can keep it anyway.")
+            lines.append("No filter setting would keep it; you can keep it anyway.")
         else:
-            words.append(f"<b>{self._remedy.sentence}</b>")
+            lines.append(f"<b>{self._remedy.sentence}</b>")
             self.loosen_button.setEnabled(True)
             self.loosen_button.setToolTip(self._remedy.sentence)
-        self.details.setText("<br>".join(words))
+        self.details.setText("<br>".join(lines))
 
     def _outline(self, finding: Finding | None) -> None:
-        segmented = self.controller.session.segmented
-        if segmented is None or finding is None or not self.seen:
+        result = self.controller.session.result
+        if result is None or finding is None or not self.seen:
             self.controller.layers.outline(None)
         else:
-            self.controller.layers.outline(segmented.bank.masks.dense(finding.shown_id))
+            self.controller.layers.outline(result.bank.masks.dense(finding.shown_id))
 
     def _chosen(self) -> Finding | None:
         row = self.list.currentRow()
         return self.findings[row] if 0 <= row < len(self.findings) else None
 
     def _on_seen_changed(self, seen: bool) -> None:
-        """Stop listening to clicks where nobody sees the answer."""
+        """Ignore clicks while the panel is hidden."""
         self.controller.layers.set_outline_user(self, seen)
         if not seen:
             self.pick_button.setChecked(False)
         self._outline(self._chosen())
 
     def keyPressEvent(self, event: Any) -> None:
-        """Leave the mode with Escape."""
+        """Release the button with Escape."""
         if event.key() == Qt.Key.Key_Escape:
             self.pick_button.setChecked(False)
         super().keyPressEvent(event)
 
 
-def _explain(bank: Any, config: Any, spot: tuple[int, int]) -> tuple[Finding, ...]:
+def _explain(bank: ProposalBank, config: AmgConfig, pixel: tuple[int, int]) -> tuple[Finding, ...]:
     from napari_samstar.core.amg.explain import explain
 
-    return explain(bank, config, spot)
+    return explain(bank, config, pixel)
 
 
-def _remedy(bank: Any, config: Any, mask_id: int, spot: Any) -> tuple[Remedy | None]:
-    """Return the remedy in a tuple: napari's workers take None for no answer."""
+def _find_remedy(
+    bank: ProposalBank, config: AmgConfig, mask_id: int, pixel: tuple[int, int] | None
+) -> tuple[Remedy | None]:
+    """Return the remedy in a tuple: napari's workers do not emit a result of None."""
     from napari_samstar.core.amg.explain import remedy
 
-    return (remedy(bank, config, mask_id, spot),)
+    return (remedy(bank, config, mask_id, pixel),)
