@@ -1,1 +1,1 @@
-"""Makes the bundled pocket model: synthetic micrographs, losses, training, calibration, report."""
+"""Training of the bundled pocket model: synthetic images, losses, calibration, evaluation."""

@@ -1,14 +1,14 @@
-"""Calibrate weights, so that SAM's default thresholds are sensible.
+"""Calibrate weights so that SAM's default thresholds suit the model.
 
     python -m training.calibrate runs/pocket/average.safetensors -o pocket.safetensors \
         --micrographs DIR
 
-On the validation split and on held-out synthetic images, every candidate mask at the model's own
-centres, where the panels ask it (`--side N`: of a grid of N x N points), is decoded once. Then two
-numbers are searched for the best mean F1 of "segment everything" at SAM's defaults (predicted IoU
-0.88, stability 0.95, offset 1.0): a factor on the logits, which decides how sharp an edge must be
-to count as stable, and the predicted IoU that becomes 0.88. The other becomes the power to which
-predicted IoU is raised: masks at threshold 0 and the ranking of masks do not change.
+The candidate masks of the validation split and of held-out synthetic images are decoded once,
+prompted at the centres that the model detects, as in the panels (`--side N`: on a grid of N x N
+points). Then two numbers are chosen that give the best mean F1 of "segment everything" at SAM's
+defaults (predicted IoU 0.88, stability 0.95, offset 1.0): a factor on the logits, which determines
+how sharp an edge must be to count as stable, and the predicted IoU that is mapped to 0.88. The
+mapping is a power of predicted IoU, so neither masks at threshold 0 nor their ranking change.
 """
 
 from __future__ import annotations
@@ -35,36 +35,36 @@ PRED_IOU, STABILITY, NMS = 0.88, 0.95, 0.7  # SAM's defaults
 
 @dataclass(frozen=True)
 class Candidates:
-    """Every candidate mask of one image, reduced to what selecting needs."""
+    """The candidate masks of one image, reduced to what the selection needs."""
 
     set_name: str
     objects: int
     predicted: np.ndarray  # (N,) raw predicted IoU
-    stability: np.ndarray  # (N, len(SHARPNESS)) at offset 1.0, logits times each factor
+    stability: np.ndarray  # (N, len(SHARPNESS)) at offset 1.0, for each factor on the logits
     box: np.ndarray  # (N, 4) xyxy in cells of 2 px
-    owner: np.ndarray  # (N,) id of the object overlapped best
+    owner: np.ndarray  # (N,) id of the object with the highest IoU
     iou: np.ndarray  # (N,) with that object
 
 
 @torch.no_grad()
 def candidates(model: Pocket, source: real.Micrograph, side: int | None) -> Candidates:
-    """Decode all centres, or a `side` x `side` grid, on one image in the model's own frame."""
+    """Decode all centres, or a `side` x `side` grid, on one image scaled to the model's frame."""
     source = to_frame(source)
     h, w = source.image.shape
     embedding = model.image_encoder(scoring.frame_tensor(source.image, model))
-    at = _seen(model, embedding, (h, w)) if side is None else _grid(side, (h, w))
-    points = torch.from_numpy(at).float().to(model.device)
+    xy = _centres(model, embedding, (h, w)) if side is None else _grid(side, (h, w))
+    points = torch.from_numpy(xy).float().to(model.device)
     parts = [_decode(model, embedding, p, source.label) for p in points[:, None].split(32)]
     joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
     objects = int((np.bincount(source.label.ravel())[1:] >= 16).sum())
     return Candidates(source.set_name, objects, *joined)
 
 
-def _seen(model: Pocket, embedding: torch.Tensor, shape: tuple[int, int]) -> np.ndarray:
-    """Centres (n, 2) in (x, y) px of the frame, as `core.prompts.centres` has them."""
-    seen = model.dense_maps(embedding).centre[0].cpu().numpy()
+def _centres(model: Pocket, embedding: torch.Tensor, shape: tuple[int, int]) -> np.ndarray:
+    """Detected centres (n, 2) in (x, y) px of the frame, as in `core.prompts.centres`."""
+    heat = model.dense_maps(embedding).centre[0].cpu().numpy()
     rows, cols = (-(-side // FINE_STRIDE) for side in shape)
-    return (peaks(seen[:rows, :cols])[:, ::-1] + 0.5) * FINE_STRIDE - 0.5
+    return (peaks(heat[:rows, :cols])[:, ::-1] + 0.5) * FINE_STRIDE - 0.5
 
 
 def _grid(side: int, shape: tuple[int, int]) -> np.ndarray:
@@ -94,15 +94,15 @@ def _decode(
     sparse, dense = model.prompt_encoder((points, labels), None, None)
     pe = model.prompt_encoder.get_dense_pe()
     logits, iou = model.mask_decoder(embedding, pe, sparse, dense, True)
-    label = label[::2, ::2]  # masks have stride 2: good enough for choosing two numbers
+    label = label[::2, ::2]  # low-resolution masks have stride 2, which is precise enough here
     low = logits[:, :, : label.shape[0], : label.shape[1]].flatten(0, 1)
     masks = (low > 0).cpu().numpy()
-    counts = [
+    stability = [
         ((low > 1 / k).sum((1, 2)) / (low > -1 / k).sum((1, 2)).clamp(min=1)).cpu().numpy()
         for k in SHARPNESS
     ]
     owner, true = scoring.best_overlaps(masks, label)
-    return iou.flatten().cpu().numpy(), np.stack(counts, 1), _boxes(masks), owner, true
+    return iou.flatten().cpu().numpy(), np.stack(stability, 1), _boxes(masks), owner, true
 
 
 def _boxes(masks: np.ndarray) -> np.ndarray:
@@ -115,7 +115,7 @@ def _boxes(masks: np.ndarray) -> np.ndarray:
 
 
 def select(c: Candidates, factor: int, least: float) -> np.ndarray:
-    """Indices that SAM's mask generator would keep, with `least` raw predicted IoU."""
+    """Indices of candidates that SAM's mask generator keeps; `least` is the raw predicted IoU."""
     keep = np.nonzero((c.predicted > least) & (c.stability[:, factor] >= STABILITY))[0]
     boxes, scores = torch.from_numpy(c.box[keep]), torch.from_numpy(c.predicted[keep])
     return keep[nms(boxes, scores, NMS).numpy()]
@@ -131,17 +131,17 @@ def score(all_candidates: list[Candidates], factor: int, least: float) -> dict[s
 
 
 def search(all_candidates: list[Candidates]) -> tuple[int, float, dict[str, float]]:
-    """The factor (its index) and raw threshold with the best mean F1 over real and synthetic."""
+    """Index of the factor, and raw threshold, with the best mean F1, and the F1 by set."""
     raw = np.concatenate([c.predicted for c in all_candidates])
-    ladder = np.unique(np.quantile(raw, np.linspace(0.4, 0.995, 35)).clip(0.05, 0.95))
-    trials = [(f, float(t)) for f in range(len(SHARPNESS)) for t in ladder]
+    thresholds = np.unique(np.quantile(raw, np.linspace(0.4, 0.995, 35)).clip(0.05, 0.95))
+    trials = [(f, float(t)) for f in range(len(SHARPNESS)) for t in thresholds]
     scores = [score(all_candidates, f, t) for f, t in trials]
     best = int(np.argmax([_mean(s) for s in scores]))
     return (*trials[best], scores[best])
 
 
 def _mean(scores: dict[str, float]) -> float:
-    """Real sets and synthetic families each count half."""
+    """Mean with half the weight on real sets and half on synthetic families."""
     kinds = [
         [v for k, v in scores.items() if k.startswith("synthetic") is s] for s in (True, False)
     ]
@@ -149,11 +149,11 @@ def _mean(scores: dict[str, float]) -> float:
 
 
 def set_calibration(model: Pocket, factor: float, least: float) -> None:
-    """Multiply the logits by `factor`, and let predicted IoU `least`, in (0, 1), count as 0.88."""
+    """Multiply the logits by `factor`, and map predicted IoU `least`, in (0, 1), to 0.88."""
     with torch.no_grad():
         uncalibrate(model)
         model.mask_decoder.sharpness.fill_(factor)
-        model.prompt_encoder.mask_softness *= factor  # which divides previous logits
+        model.prompt_encoder.mask_softness *= factor  # which divides mask prompts
         model.mask_decoder.quality_power.fill_(math.log(PRED_IOU) / math.log(least))
 
 
@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--micrographs", default=None)
-    parser.add_argument("--side", type=int, help="ask on a grid of so many points per side")
+    parser.add_argument("--side", type=int, help="prompt on a grid with this many points per side")
     parser.add_argument("--synthetic", type=int, default=1, help="images per synthetic family")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()

@@ -4,8 +4,8 @@
     python -m training.card real.json synthetic.json
     python -m training.card report.json --picture   the contact sheet as well (minutes)
 
-Of several reports, on the same weights, the tables of sets are joined; the rest is the first's.
-Only what lies between the marks in the page is replaced; the words around it are written by hand.
+The tables of sets of several reports on the same weights are joined; the rest comes from the first.
+Only the text between the two markers of the page is replaced.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NAMES = {
     "synthetic_empty": "synthetic, nothing on it",
 }
 BASELINES = {"otsu_watershed": "Otsu", "log_watershed": "LoG"}
-ASKED = {
+TARGETS = {
     "click": "1-click IoU",
     "clicks3": "3-click IoU",
     "box": "box IoU",
@@ -55,7 +55,7 @@ def tables(report: dict[str, Any]) -> str:
         "### Clicks and boxes\n\n" + _prompts(report),
         '### "Segment everything"\n\n' + _everything(report),
         "### Against the bar\n\n" + _bar(report),
-        "### Centres and grids side by side\n\n" + _ways(report["ways_of_asking"]),
+        "### Centres and grids side by side\n\n" + _configs(report["ways_of_asking"]),
     ]
     if report["boxes"]:
         parts.insert(3, "### STEM particles of which only boxes are known †\n\n" + _boxes(report))
@@ -85,7 +85,7 @@ def _prompts(report: dict[str, Any]) -> str:
             others = [_pm(row["baselines"][k]["click"]) for k in BASELINES]
             rank = _number(row["rank_correlation"]["value"])
             counts = [row["images"], row["objects"]]
-            rows.append([_name(name), *counts, *means, rank, *others, _behind(row, "click")])
+            rows.append([_name(name), *counts, *means, rank, *others, _not_beaten(row, "click")])
     for kind, mean in _means(report):
         keys = ("click", "best_of_3", "clicks3", "box", "rank_correlation")
         keys += tuple(f"click_{k}" for k in BASELINES)
@@ -114,7 +114,7 @@ def _everything(report: dict[str, Any]) -> str:
         cells += [_pm(row["grid"]["f1"])]
         cells += [_pm(row["best_configuration"][k]) for k in ("f1", "mean_ap")]
         cells += [_pm(row["baselines"][b][k]) for b in BASELINES for k in ("f1", "mean_ap")]
-        rows.append([*cells, _behind(row, "f1")])
+        rows.append([*cells, _not_beaten(row, "f1")])
     for kind, mean in _means(report):
         cells = [_mean(mean[f"{k}_{at}"]) for at in ("defaults", "best") for k in ("f1", "mean_ap")]
         cells[2:2] = ["", _mean(mean["f1_grid"])]
@@ -133,7 +133,7 @@ def _everything(report: dict[str, Any]) -> str:
 
 
 def _configurations(report: dict[str, Any]) -> str:
-    """In words, one for each joined report."""
+    """The best configuration of each joined report, in words."""
     return "; ".join(
         f"predicted quality {best['pred_iou_thresh']}, stability "
         f"{best['stability_score_thresh']}, allowed overlap {best['box_nms_thresh']}"
@@ -162,13 +162,13 @@ def _boxes(report: dict[str, Any]) -> str:
 def _bar(report: dict[str, Any]) -> str:
     head = ["mean over real sets", "bar", "reached", ""]
     rows = [
-        [ASKED[k], f"{v['asked']:.2f}", _number(v["reached"]), "met" if v["met"] else "not met"]
+        [TARGETS[k], f"{v['asked']:.2f}", _number(v["reached"]), "met" if v["met"] else "not met"]
         for k, v in report["bar"].items()
     ]
     return _table(head, rows)
 
 
-def _ways(ways: dict[str, Any]) -> str:
+def _configs(configs: dict[str, Any]) -> str:
     head = [
         "prompts",
         "per image",
@@ -177,17 +177,18 @@ def _ways(ways: dict[str, Any]) -> str:
         "AP, defaults",
         "F1, best of its own",
     ]
-    names = [k for k, v in ways.items() if isinstance(v, dict) and "prompts" in v]
+    names = [k for k, v in configs.items() if isinstance(v, dict) and "prompts" in v]
     rows = [
-        [_way(k), f"{ways[k]['prompts']['mean']:.0f}", f"{ways[k]['decoding_s']['mean']:.1f}",
-         _pm(ways[k]["defaults"]["f1"]), _pm(ways[k]["defaults"]["mean_ap"]),
-         _pm(ways[k]["best"]["f1"])]
+        [_config_name(k), f"{configs[k]['prompts']['mean']:.0f}",
+         f"{configs[k]['decoding_s']['mean']:.1f}",
+         _pm(configs[k]["defaults"]["f1"]), _pm(configs[k]["defaults"]["mean_ap"]),
+         _pm(configs[k]["best"]["f1"])]
         for k in names
     ]  # fmt: skip
-    count = ways[names[0]]["prompts"]["n"]
+    count = configs[names[0]]["prompts"]["n"]
     words = (
         f"Means over the same {count} images; processor seconds of one thread, for ratios only; "
-        f"encoding took {ways['encoding_s']['mean']:.1f} s more for each."
+        f"encoding took {configs['encoding_s']['mean']:.1f} s more for each."
     )
     return f"{_table(head, rows)}\n\n{words}"
 
@@ -207,7 +208,7 @@ def joined(reports: list[dict[str, Any]]) -> dict[str, Any]:
     return first
 
 
-def _way(name: str) -> str:
+def _config_name(name: str) -> str:
     side = name.removeprefix("grid")
     return f"{side} x {side} grid" if side != name else "proposed centres"
 
@@ -216,8 +217,8 @@ def _name(name: str) -> str:
     return NAMES.get(name, name)
 
 
-def _behind(row: dict[str, Any], what: str) -> str:
-    names = [BASELINES[n] for n in row["not_clearly_beaten"].get(what, [])]
+def _not_beaten(row: dict[str, Any], measure: str) -> str:
+    names = [BASELINES[n] for n in row["not_clearly_beaten"].get(measure, [])]
     return ", ".join(names) or "–"
 
 
@@ -242,7 +243,7 @@ def _table(head: list[str], rows: list[list[Any]]) -> str:
 
 
 def rewritten(page: str, figures: str, marks: tuple[str, str] = (BEGIN, END)) -> str:
-    """The page with `figures` between its `marks`."""
+    """The page with its text between the two `marks` replaced by `figures`."""
     begin, end = marks
     found = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     if not found.search(page):

@@ -1,9 +1,9 @@
-"""A picture of what the model does by default: successes and failures, chosen by rule.
+"""A picture of the model's results at the defaults: best and worst cases.
 
     python -m training.contact_sheet -o docs/images/model_card.png
 
-Per family, `--candidates` held-out synthetic micrographs are scored; shown are the one with the
-best and the one with the worst F1. Real micrographs are not shown: they may not be copied.
+Per family, `--candidates` held-out synthetic micrographs are scored; the ones with the best and the
+worst F1 are shown. Real micrographs are not shown because of their licences.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.masks.metrics import score
 from napari_samstar.core.models.loading import load
 from training import held_out, synth
-from training.everything import Workplace
+from training.everything import EncodedImage
 
 if TYPE_CHECKING:
     from napari_samstar.core.models.backend import LoadedModel
@@ -38,8 +38,8 @@ TITLES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """One micrograph with truth and answer, label images (H, W)."""
+class ScoredImage:
+    """One micrograph with its true and its found labels (H, W)."""
 
     family: str
     number: int
@@ -49,39 +49,39 @@ class Shown:
     f1: float
 
 
-def shown(model: LoadedModel, family: str, k: int, size: int) -> Shown:
+def score_image(model: LoadedModel, family: str, k: int, size: int) -> ScoredImage:
     source = held_out.one_synthetic("test", family, k, size)
-    labels = Workplace.of(model, source.image).labels(AmgConfig(prompts="centres"))
+    labels = EncodedImage.of(model, source.image).labels(AmgConfig(prompts="centres"))
     f1 = score(source.label, labels).f1
-    return Shown(family, k, source.image, source.label, labels, f1)
+    return ScoredImage(family, k, source.image, source.label, labels, f1)
 
 
-def pair(candidates: list[Shown]) -> tuple[Shown, Shown]:
-    """The best and the worst by F1; the earlier where two are equal."""
+def best_and_worst(candidates: list[ScoredImage]) -> tuple[ScoredImage, ScoredImage]:
+    """The images with the best and the worst F1; the first ones if several are equal."""
     order = sorted(candidates, key=lambda s: (-s.f1, s.number))
     return order[0], order[-1]
 
 
-def sheet(rows: list[tuple[Shown, Shown]], side: int) -> np.ndarray:
-    """RGB picture: a row per family; best left, worst right, each as truth and answer."""
+def sheet(rows: list[tuple[ScoredImage, ScoredImage]], side: int) -> np.ndarray:
+    """RGB picture, a row per family: best left, worst right, each with true and found labels."""
     lines = [_line([_panel(s, side) for s in row]) for row in rows]
     return np.concatenate([_header(lines[0].shape[1], side), *lines])
 
 
-def _panel(one: Shown, side: int) -> np.ndarray:
+def _panel(one: ScoredImage, side: int) -> np.ndarray:
     matched = _matched(one)
     truth = _outlined(one.image, one.truth, np.full(one.truth.max() + 1, True), TRUE, TRUE, side)
-    answer = _outlined(one.image, one.labels, matched, MATCHED, WRONG, side)
+    found = _outlined(one.image, one.labels, matched, MATCHED, WRONG, side)
     gap = np.full((side, MARGIN // 2, 3), PAPER, np.uint8)
-    both = np.concatenate([truth, gap, answer], 1)
-    hit, all_true = int(matched[1:].sum()), len(np.unique(one.truth[one.truth > 0]))
-    text = f"{TITLES[one.family]}   F1 {one.f1:.2f}   {hit} of {all_true} objects, "
-    text += f"{len(matched) - 1 - hit} wrong"
+    both = np.concatenate([truth, gap, found], 1)
+    n_matched, n_true = int(matched[1:].sum()), len(np.unique(one.truth[one.truth > 0]))
+    text = f"{TITLES[one.family]}   F1 {one.f1:.2f}   {n_matched} of {n_true} objects, "
+    text += f"{len(matched) - 1 - n_matched} wrong"
     return np.concatenate([_text(text, both.shape[1], 22), both])
 
 
-def _matched(one: Shown) -> np.ndarray:
-    """For each label (index 0 is background): whether it agrees with an object at IoU 0.5."""
+def _matched(one: ScoredImage) -> np.ndarray:
+    """Whether each found label matches an object at IoU 0.5; index 0 is background."""
     from napari_samstar.core.masks.metrics import iou_matrix
 
     out = np.zeros(one.labels.max() + 1, bool)
@@ -99,7 +99,7 @@ def _outlined(
     other: tuple[int, int, int],
     side: int,
 ) -> np.ndarray:
-    """The image at `side` px, with outlines in `colour` where `good[label]`, else in `other`."""
+    """The image at `side` px, with outlines in `colour` if `good[label]`, else in `other`."""
     gray = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
     big = cv2.resize(labels.astype(np.int32), (side, side), interpolation=cv2.INTER_NEAREST)
     edge = find_boundaries(big, mode="inner")
@@ -154,12 +154,15 @@ def draw(
     `size` is their side in px, `side` a panel's side in px.
     """
     loaded = load(model, "cpu")
-    rows = [pair([shown(loaded, f, k, size) for k in range(candidates)]) for f in FAMILIES]
-    _in_few_colours(sheet(rows, side)).save(output, optimize=True)
+    rows = []
+    for family in FAMILIES:
+        images = [score_image(loaded, family, k, size) for k in range(candidates)]
+        rows.append(best_and_worst(images))
+    _with_palette(sheet(rows, side)).save(output, optimize=True)
 
 
-def _in_few_colours(picture: np.ndarray) -> Image.Image:
-    """With a palette of greys and the marks' colours: a third of the bytes, nothing to be seen."""
+def _with_palette(picture: np.ndarray) -> Image.Image:
+    """The picture with a palette of greys and outline colours: a third of the file size."""
     greys = [(v, v, v) for v in range(0, 256, 4)]
     palette = Image.new("P", (1, 1))
     palette.putpalette([v for colour in (TRUE, MATCHED, WRONG, PAPER, *greys) for v in colour])

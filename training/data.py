@@ -34,8 +34,8 @@ Masks = tuple[tuple[int, int, np.ndarray], ...]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a batch is made of."""
+class BatchConfig:
+    """Composition of a batch."""
 
     size: int = 256  # px, side of a crop of the 512 px frame
     crops: int = 8
@@ -43,53 +43,53 @@ class Plan:
     real_share: float = 0.45
 
 
-def whole_frames(plan: Plan) -> Plan:
-    """The same amount of work as `plan` in frames of 512 px."""
-    return Plan(FRAME, max(plan.crops // 4, 1), plan.prompts * 2, plan.real_share)
+def whole_frames(config: BatchConfig) -> BatchConfig:
+    """The same amount of work as `config` in whole frames of 512 px."""
+    return BatchConfig(FRAME, max(config.crops // 4, 1), config.prompts * 2, config.real_share)
 
 
 class Batches(IterableDataset):  # type: ignore[type-arg]
-    """Endless batches; `full_share` of them are whole frames instead of crops."""
+    """Endless batches; a share of `full_share` has whole frames instead of crops."""
 
     def __init__(
         self,
         sources: list[real.Micrograph],
         seed: int,
-        plan: Plan,
+        config: BatchConfig,
         full_share: float = 0.12,
     ) -> None:
-        self.sources, self.seed, self.plan, self.full_share = sources, seed, plan, full_share
+        self.sources, self.seed, self.config, self.full_share = sources, seed, config, full_share
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         info = torch.utils.data.get_worker_info()
         cv2.setNumThreads(1)
         rng = np.random.default_rng((self.seed, info.id if info else 0))
         while True:
-            full = rng.random() < self.full_share
-            yield batch(self.sources, whole_frames(self.plan) if full else self.plan, rng)
+            whole = rng.random() < self.full_share
+            yield batch(self.sources, whole_frames(self.config) if whole else self.config, rng)
 
 
 def batch(
-    sources: list[real.Micrograph], plan: Plan, rng: np.random.Generator
+    sources: list[real.Micrograph], config: BatchConfig, rng: np.random.Generator
 ) -> dict[str, torch.Tensor]:
     """One batch: image (B, 3, S, S), dense (B, 7, S/4, S/4), and prompts over all its crops.
 
     Prompt tensors (see `prompts.Prompt`): owner (P,), point (P, 2), box (P, 4), kind (P,),
     target (P, S/2, S/2) in [0, 1]. Coordinates are (x, y) px of the crop.
     """
-    images, dense, asked = [], [], []
-    for i in range(plan.crops):
-        is_real = bool(sources) and rng.random() < plan.real_share
-        image, masks = _real(sources, plan.size, rng) if is_real else _synthetic(plan.size, rng)
+    images, dense, drawn = [], [], []
+    for i in range(config.crops):
+        is_real = bool(sources) and rng.random() < config.real_share
+        image, masks = _real(sources, config.size, rng) if is_real else _synthetic(config.size, rng)
         image, masks = flip(image, masks, rng)
-        label = paint(masks, (plan.size, plan.size))
-        images.append(normalise(image, plan.size, rng))
+        label = paint(masks, (config.size, config.size))
+        images.append(normalise(image, config.size, rng))
         dense.append(dense_targets(label))
-        asked += prompts.draw(masks, label, image.shape, plan.prompts, i, rng)
+        drawn += prompts.draw(masks, label, image.shape, config.prompts, i, rng)
     return {
         "image": torch.from_numpy(np.stack(images)),
         "dense": torch.from_numpy(np.stack(dense)),
-        **prompts.collate(asked, plan.size),
+        **prompts.collate(drawn, config.size),
     }
 
 
@@ -98,14 +98,14 @@ def _real(
 ) -> tuple[np.ndarray, Masks]:
     weight = np.array([SET_WEIGHTS.get(s.set_name, 1.0) for s in sources])
     names = [s.set_name for s in sources]
-    weight /= np.array([names.count(n) for n in names])  # a set counts as a whole
+    weight /= np.array([names.count(n) for n in names])  # images share the weight of their set
     source = sources[int(rng.choice(len(sources), p=weight / weight.sum()))]
     image, label = real.crop(source, size, FRAME, rng)
     return augment(image, rng), masks_of_label(compact(label), least=12)
 
 
 def compact(label: np.ndarray) -> np.ndarray:
-    """Ids renumbered from 1, so that finding objects costs nothing for absent ids."""
+    """Ids renumbered from 1 without gaps, so that absent ids cost no time."""
     _, inverse = np.unique(np.append(label.ravel(), 0), return_inverse=True)
     return inverse[:-1].reshape(label.shape).astype(np.int32)
 
@@ -146,7 +146,7 @@ def augment(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def flip(image: np.ndarray, masks: Masks, rng: np.random.Generator) -> tuple[np.ndarray, Masks]:
-    """One of the eight symmetries of the square."""
+    """Apply a random symmetry of the square."""
     turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
     h, w = image.shape
     moved = []
@@ -163,12 +163,12 @@ def flip(image: np.ndarray, masks: Masks, rng: np.random.Generator) -> tuple[np.
 
 
 def paint(masks: Masks, shape: tuple[int, int]) -> np.ndarray:
-    """Label image (H, W) int32; smaller instances on top."""
+    """Label image (H, W) int32, with smaller instances on top."""
     return synth.Sample(np.empty(shape, np.uint8), masks).label()
 
 
 def normalise(image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """SAM's normalisation of a grey image, now and then tinted, zero-padded to (3, size, size)."""
+    """Normalise a grey image as SAM does, sometimes tinted, and zero-pad it to (3, size, size)."""
     tint = rng.uniform(0.8, 1.2, 3) if rng.random() < 0.1 else np.ones(3)
     out = np.zeros((3, size, size), np.float32)
     h, w = image.shape

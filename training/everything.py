@@ -1,4 +1,7 @@
-""" "Segment everything" on one image: each way of asking is decoded once, then every threshold."""
+"""Score "segment everything" on one image, for several prompt sources and thresholds.
+
+The candidates of a prompt source are decoded once and then filtered with every threshold.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_samstar.core.amg.bank import ProposalBank, run
+from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import select
 from napari_samstar.core.image.micrograph import Micrograph
 from napari_samstar.core.masks.labels import paint
 from napari_samstar.core.masks.metrics import Score, score
 from napari_samstar.core.models.encoder import EmbeddingCache
+from napari_samstar.core.progress import run
 from training import scoring
 
 if TYPE_CHECKING:
@@ -25,32 +29,32 @@ CENTRES = "centres"
 Filters = tuple[float, float, float]  # predicted IoU, stability, NMS
 
 DEFAULTS: Filters = (0.88, 0.95, 0.7)  # SAM's
-TRIED: tuple[Filters, ...] = tuple(
+FILTER_GRID: tuple[Filters, ...] = tuple(
     itertools.product((0.5, 0.7, 0.8, 0.84, 0.88, 0.92), (0.6, 0.75, 0.85, 0.95), (0.5, 0.7))
 )
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One way of asking, on one image."""
+class EverythingResult:
+    """Scores of one prompt source on one image."""
 
     prompts: int
-    seconds: float  # of this process's own time, decoding only; encoding is the same for all
+    seconds: float  # processor time of decoding; encoding is the same for all sources
     scores: dict[Filters, Score]
 
 
 @dataclass(frozen=True, eq=False)
-class Workplace:
-    """One image and all that is kept about it: the model, its embedding, its candidates."""
+class EncodedImage:
+    """One image with its embedding and its candidate masks."""
 
     model: LoadedModel
     image: Micrograph
     cache: EmbeddingCache
     bank: ProposalBank
-    encoding: float  # s
+    encoding: float  # processor time, s
 
     @classmethod
-    def of(cls, model: LoadedModel, gray: np.ndarray) -> Workplace:
+    def of(cls, model: LoadedModel, gray: np.ndarray) -> EncodedImage:
         """Encode a (H, W) uint8 image."""
         image, cache = Micrograph(scoring.rgb(gray)), EmbeddingCache()
         start = time.process_time()
@@ -58,40 +62,40 @@ class Workplace:
         seconds = time.process_time() - start
         return cls(model, image, cache, ProposalBank(image, model, cache), seconds)
 
-    def ways(self, sides: list[int]) -> dict[str, AmgConfig]:
-        """Named ways of asking: point grids, and proposed centres where the model sees them."""
+    def configs(self, sides: list[int]) -> dict[str, AmgConfig]:
+        """Configurations by name: grids of `sides`, and centres if the model detects them."""
         out = {f"grid{side}": AmgConfig(points_per_side=side) for side in sides}
         if self.model.backend.sees_centres:
             out[CENTRES] = AmgConfig(prompts="centres")
         return out
 
     def labels(self, config: AmgConfig, filters: Filters = DEFAULTS) -> np.ndarray:
-        """The label image (H, W) of what `filters` keep; decodes what is missing."""
+        """Label image (H, W) of the masks that `filters` keep; decodes missing candidates."""
         run(self.bank.prepare(config))
-        return paint(self.bank.masks, select(self.bank, filtered(config, filters)).ids)
+        return paint(self.bank.masks, select(self.bank, with_filters(config, filters)).ids)
 
 
-def filtered(config: AmgConfig, filters: Filters) -> AmgConfig:
+def with_filters(config: AmgConfig, filters: Filters) -> AmgConfig:
     quality, stability, overlap = filters
     return config.replace(
         pred_iou_thresh=quality, stability_score_thresh=stability, box_nms_thresh=overlap
     )
 
 
-def asked(
-    place: Workplace, config: AmgConfig, truth: np.ndarray, tried: tuple[Filters, ...]
-) -> Asked:
-    """Decode `config` and score every one of the `tried` thresholds against `truth` (H, W)."""
+def segment_everything(
+    encoded: EncodedImage, config: AmgConfig, truth: np.ndarray, tried: tuple[Filters, ...]
+) -> EverythingResult:
+    """Decode `config`, and score all thresholds in `tried` against the labels `truth` (H, W)."""
     start = time.process_time()
-    run(place.bank.prepare(config))
+    run(encoded.bank.prepare(config))
     seconds = time.process_time() - start
-    prompts = sum(table.n_prompts for table in place.bank.tables(config))
-    known: dict[tuple[int, ...], Score] = {}
+    prompts = sum(table.n_prompts for table in encoded.bank.tables(config))
+    by_ids: dict[tuple[int, ...], Score] = {}  # many thresholds keep the same masks
     scores = {}
     for filters in tried:
-        ids = select(place.bank, filtered(config, filters)).ids
+        ids = select(encoded.bank, with_filters(config, filters)).ids
         kept = tuple(ids.tolist())
-        if kept not in known:
-            known[kept] = score(truth, paint(place.bank.masks, ids))
-        scores[filters] = known[kept]
-    return Asked(prompts, seconds, scores)
+        if kept not in by_ids:
+            by_ids[kept] = score(truth, paint(encoded.bank.masks, ids))
+        scores[filters] = by_ids[kept]
+    return EverythingResult(prompts, seconds, scores)

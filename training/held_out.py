@@ -1,4 +1,4 @@
-"""What the evaluation looks at: images that neither trained nor calibrated the model."""
+"""Images for the evaluation, which were used neither for training nor for calibration."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from training import real, scoring, synth
 if TYPE_CHECKING:
     from pathlib import Path
 
-SEEDS = {"validation": 10_000_000, "test": 20_000_000}  # training seeds its generator otherwise
+SEEDS = {"validation": 10_000_000, "test": 20_000_000}  # distinct from the seeds of training
 BOXED = "ardagen_stem_boxes"
 
 
 @dataclass(frozen=True)
-class Boxed:
-    """A micrograph of which only the objects' boxes are known."""
+class BoxedImage:
+    """A micrograph with the boxes of its objects."""
 
     name: str
     image: np.ndarray  # (H, W) uint8
@@ -32,8 +32,8 @@ def sets(
 ) -> dict[str, list[real.Micrograph]]:
     """Held-out images by set: at most `most` real ones, `synthetic` of each family.
 
-    `side` is the longest side in px; larger images are reduced. With the split "test" come the
-    sets that have no part in training at all.
+    Images whose long side exceeds `side` px are reduced. The split "test" includes the sets of
+    which no image was used for training.
     """
     named = dict(real.splits()[split])
     if split == "test":
@@ -49,7 +49,7 @@ def sets(
 
 
 def synthetic_images(split: str, per_family: int, size: int = IMAGE_SIZE) -> list[real.Micrograph]:
-    """Synthetic micrographs from seeds kept for `split`, as sets named by family."""
+    """Synthetic micrographs from the seeds of `split`, as sets named by family."""
     return [
         one_synthetic(split, family, k, size)
         for family in synth.FAMILIES
@@ -63,13 +63,13 @@ def one_synthetic(split: str, family: str, k: int, size: int) -> real.Micrograph
     return real.Micrograph(f"synthetic_{family}", str(k), made.image, made.label())
 
 
-def boxed(root: Path, most: int) -> list[Boxed]:
-    """Up to `most` images of the set that has boxes instead of masks."""
+def boxed(root: Path, most: int) -> list[BoxedImage]:
+    """Up to `most` images of the set with boxes."""
     stems = real.splits()["unseen"].get(BOXED, [])[:most]
     return [_one_boxed(root / BOXED, stem) for stem in stems]
 
 
-def _one_boxed(folder: Path, stem: str) -> Boxed:
+def _one_boxed(folder: Path, stem: str) -> BoxedImage:
     (path,) = sorted((folder / "images").glob(f"{stem}.*"))
     boxes = np.loadtxt(folder / "boxes" / f"{stem}.csv", delimiter=",", skiprows=1, ndmin=2)
-    return Boxed(stem, real.stretch(real.grey(io.imread(path))), boxes)
+    return BoxedImage(stem, real.stretch(real.grey(io.imread(path))), boxes)

@@ -27,11 +27,11 @@ def dense_loss(predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
 
 
 def mask_losses(logits: Tensor, target: Tensor) -> Tensor:
-    """BCE in and around the object, plus Dice, of each mask: (P, 4).
+    """Weighted BCE plus Dice loss of each mask: (P, 4).
 
-    `logits` (P, 4, H, W); `target` (P, H, W) in [0, 1], none of them empty. The average over a
-    window twice the object's box keeps small objects from drowning in background, without
-    favouring masks that are too large.
+    `logits` (P, 4, H, W); `target` (P, H, W) in [0, 1], none of them empty. BCE is averaged over a
+    window of twice the object's box, so that background does not dominate for small objects, and
+    too large masks have no advantage.
     """
     target = target[:, None]
     bce = F.binary_cross_entropy_with_logits(logits, target.expand_as(logits), reduction="none")
@@ -52,7 +52,7 @@ def _window_weight(target: Tensor, outside: float = 0.3) -> Tensor:
 
 
 def _widened(line: Tensor, axis: int) -> Tensor:
-    """A run of True along `axis` made about twice as long, and 8 px longer (line of stride 2)."""
+    """Extend a run of True along `axis` to about twice its length plus 8 px (stride 2)."""
     at = torch.arange(line.shape[axis], device=line.device, dtype=torch.float32)
     at = at.view([-1 if i == axis else 1 for i in range(4)])
     low = torch.where(line, at, torch.inf).amin(axis, keepdim=True)
@@ -63,9 +63,9 @@ def _widened(line: Tensor, axis: int) -> Tensor:
 
 def true_iou(logits: Tensor, target: Tensor) -> Tensor:
     """IoU of each thresholded mask (P, 4) with its target (P, H, W)."""
-    hard, truth = logits > 0, (target > 0.5)[:, None]
-    both = (hard & truth).sum((2, 3)).float()
-    return both / (hard | truth).sum((2, 3)).clamp(min=1)
+    mask, truth = logits > 0, (target > 0.5)[:, None]
+    intersection = (mask & truth).sum((2, 3)).float()
+    return intersection / (mask | truth).sum((2, 3)).clamp(min=1)
 
 
 def prompt_loss(
@@ -73,13 +73,14 @@ def prompt_loss(
 ) -> dict[str, Tensor]:
     """Parts of the loss of prompts; `real` (P,) is False for clicks on background.
 
-    The best of the three masks learns (the others a little, so that none dies), and the single
-    mask always; predicted IoU regresses to the truth, 0 on background.
+    The loss is that of the best of the three masks, with a small share of all three so that each
+    keeps learning, and of the single mask. Predicted IoU regresses to the true IoU, which is 0 on
+    background.
     """
-    each = mask_losses(logits[real], target[real])
-    several = each[:, 1:]
-    best = several.amin(1) + 0.05 * several.mean(1)
-    chosen = each[:, 0] if single_only else best + each[:, 0]
+    per_mask = mask_losses(logits[real], target[real])
+    three = per_mask[:, 1:]
+    best = three.amin(1) + 0.05 * three.mean(1)
+    chosen = per_mask[:, 0] if single_only else best + per_mask[:, 0]
     truth = true_iou(logits.detach(), target) * real[:, None]
     return {
         "mask": chosen.mean() if len(chosen) else logits.sum() * 0,

@@ -1,4 +1,4 @@
-"""Clicks and boxes on objects whose outline is known: how good are the masks?"""
+"""Scores of the masks for clicks and boxes on objects of the ground truth."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Prompted:
-    """IoU with the truth by kind of prompt, one entry per object; pooled over images by `+=`.
+class PromptScores:
+    """IoU with the ground truth by kind of prompt, one entry per object; `+=` pools images.
 
     `predicted` and `true` hold the predicted and true IoU of all three masks of each click.
     """
@@ -30,7 +30,7 @@ class Prompted:
     true: list[float] = field(default_factory=list)
     baselines: dict[str, list[float]] = field(default_factory=dict)
 
-    def __iadd__(self, other: Prompted) -> Prompted:
+    def __iadd__(self, other: PromptScores) -> PromptScores:
         for name in ("click", "best_of_3", "clicks3", "box", "predicted", "true"):
             getattr(self, name).extend(getattr(other, name))
         for name, values in other.baselines.items():
@@ -42,18 +42,18 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
     return float((a & b).sum() / max((a | b).sum(), 1))
 
 
-def prompted(
+def score_prompts(
     predictor: SamPredictor,
     source: real.Micrograph,
     most: int,
     baselines: dict[str, np.ndarray],
-) -> Prompted:
-    """Ask for up to `most` objects of one image, which `predictor` has encoded.
+) -> PromptScores:
+    """Prompt up to `most` objects of one image, which `predictor` has encoded.
 
-    The first click is the object's deepest point. A baseline answers the same click with its
-    region under it.
+    The first click is on the pixel farthest from the object's outline. The mask of a baseline is
+    its region at the same pixel.
     """
-    out = Prompted(baselines={name: [] for name in baselines})
+    out = PromptScores(baselines={name: [] for name in baselines})
     for i in scoring.some_instances(source.label, most, seed=0):
         truth = source.label == i
         row, col = scoring.deepest(truth)
@@ -64,22 +64,24 @@ def prompted(
         out.best_of_3.append(max(found))
         out.predicted += scores.tolist()
         out.true += found
-        out.clicks3.append(_corrected(predictor, truth, masks[chosen], logits[chosen], (row, col)))
-        out.box.append(iou(_boxed(predictor, truth), truth))
+        out.clicks3.append(
+            _iou_after_clicks(predictor, truth, masks[chosen], logits[chosen], (row, col))
+        )
+        out.box.append(iou(_box_mask(predictor, truth), truth))
         for name, labels in baselines.items():
             here = labels[row, col]
             out.baselines[name].append(iou(labels == here, truth) if here else 0.0)
     return out
 
 
-def _boxed(predictor: SamPredictor, truth: np.ndarray) -> np.ndarray:
+def _box_mask(predictor: SamPredictor, truth: np.ndarray) -> np.ndarray:
     rows, cols = np.nonzero(truth)
     box = np.array([cols.min(), rows.min(), cols.max(), rows.max()])
     masks, _, _ = predictor.predict(box=box, multimask_output=False)
     return masks[0]
 
 
-def _corrected(
+def _iou_after_clicks(
     predictor: SamPredictor,
     truth: np.ndarray,
     mask: np.ndarray,
@@ -87,7 +89,7 @@ def _corrected(
     first: tuple[int, int],
     clicks: int = 3,
 ) -> float:
-    """IoU after `clicks` clicks, each into the largest error, the last logits handed on."""
+    """IoU after `clicks` clicks, each on the larger error, with the previous logits as input."""
     points, labels = [first], [1]
     for _ in range(clicks - 1):
         missing, extra = truth & ~mask, mask & ~truth

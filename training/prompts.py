@@ -1,4 +1,4 @@
-"""Prompts for training: clicks, boxes, background clicks, and corrections of a first answer."""
+"""Prompts for training: clicks, boxes, background clicks, and corrective clicks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 
 POINT, BOX, BACKGROUND = 0, 1, 2
 BOX_SHARE, BACKGROUND_SHARE = 0.4, 0.12
-CARELESS = 0.07  # of a box's side: standard deviation of its edges in the most careless hand
+MAX_BOX_JITTER = 0.07  # largest standard deviation of a box's edges, relative to its side
 
 Masks = tuple[tuple[int, int, np.ndarray], ...]
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt and the mask it asks for, in px of the crop."""
+    """One prompt and its target mask, in px of the crop."""
 
     owner: int  # index of the crop in the batch
     kind: int
@@ -36,17 +36,17 @@ def draw(
     owner: int,
     rng: np.random.Generator,
 ) -> list[Prompt]:
-    """Up to `count` prompts on a crop; `shape` is the image's part of it."""
-    ground = int(rng.binomial(count, BACKGROUND_SHARE)) if masks else 2
-    chosen = rng.permutation(len(masks))[: count - ground]
-    if 0 < len(chosen) < count - ground:  # few objects: ask for them again, elsewhere
-        more = min(count - ground - len(chosen), 3 * len(chosen))
+    """Up to `count` prompts on a crop; `shape` is the part of it that the image covers."""
+    n_background = int(rng.binomial(count, BACKGROUND_SHARE)) if masks else 2
+    chosen = rng.permutation(len(masks))[: count - n_background]
+    if 0 < len(chosen) < count - n_background:  # few objects: prompt them again at other points
+        more = min(count - n_background - len(chosen), 3 * len(chosen))
         chosen = np.concatenate([chosen, rng.choice(chosen, more)])
-    out = [_on(masks[i], owner, label.shape, rng) for i in chosen]
-    return out + _off(label[: shape[0], : shape[1]], ground, owner, rng)
+    out = [_on_object(masks[i], owner, label.shape, rng) for i in chosen]
+    return out + _on_background(label[: shape[0], : shape[1]], n_background, owner, rng)
 
 
-def _on(
+def _on_object(
     instance: tuple[int, int, np.ndarray],
     owner: int,
     shape: tuple[int, int],
@@ -57,7 +57,7 @@ def _on(
     corners = (c + cols.min(), r + rows.min(), c + cols.max(), r + rows.max())
     box = np.array(corners, float)
     sides = np.ptp(box.reshape(2, 2), 0).repeat(2)
-    box += rng.normal(size=4) * rng.random() * np.minimum(CARELESS * sides, 8)
+    box += rng.normal(size=4) * rng.random() * np.minimum(MAX_BOX_JITTER * sides, 8)
     box = np.clip(box, 0, np.array([shape[1], shape[0]] * 2) - 1)
     y, x = interior(mask, rng)
     kind = BOX if rng.random() < BOX_SHARE else POINT
@@ -65,7 +65,7 @@ def _on(
 
 
 def interior(mask: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """A pixel (row, col) of the mask; often well inside, sometimes near its edge."""
+    """A random pixel (row, col) of the mask, more often far from its edge."""
     depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
     least = depth.max() * rng.uniform(0, 0.95)
     rows, cols = np.nonzero(mask & (depth >= least))
@@ -73,7 +73,9 @@ def interior(mask: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
     return float(rows[i]), float(cols[i])
 
 
-def _off(label: np.ndarray, count: int, owner: int, rng: np.random.Generator) -> list[Prompt]:
+def _on_background(
+    label: np.ndarray, count: int, owner: int, rng: np.random.Generator
+) -> list[Prompt]:
     rows, cols = np.nonzero(label == 0)
     if len(rows) < 50:
         return []
@@ -83,28 +85,28 @@ def _off(label: np.ndarray, count: int, owner: int, rng: np.random.Generator) ->
     return [Prompt(owner, BACKGROUND, at, (0, 0, 1, 1), (0, 0), nothing) for at in spots]
 
 
-def collate(asked: list[Prompt], size: int) -> dict[str, Tensor]:
+def collate(drawn: list[Prompt], size: int) -> dict[str, Tensor]:
     """Prompts as tensors; target masks (P, size/2, size/2) are area averages."""
-    target = np.zeros((len(asked), size, size), np.uint8)
-    for layer, prompt in zip(target, asked, strict=True):
+    target = np.zeros((len(drawn), size, size), np.uint8)
+    for layer, prompt in zip(target, drawn, strict=True):
         (r, c), mask = prompt.at, prompt.mask
         layer[r : r + mask.shape[0], c : c + mask.shape[1]] = mask
     half = size // 2
     soft = target.reshape(-1, half, 2, half, 2).sum((2, 4), dtype=np.uint8)
     return {
-        "owner": torch.tensor([p.owner for p in asked], dtype=torch.long),
-        "kind": torch.tensor([p.kind for p in asked], dtype=torch.long),
-        "point": torch.tensor([p.point for p in asked], dtype=torch.float32).view(-1, 2),
-        "box": torch.tensor([p.box for p in asked], dtype=torch.float32).view(-1, 4),
+        "owner": torch.tensor([p.owner for p in drawn], dtype=torch.long),
+        "kind": torch.tensor([p.kind for p in drawn], dtype=torch.long),
+        "point": torch.tensor([p.point for p in drawn], dtype=torch.float32).view(-1, 2),
+        "box": torch.tensor([p.box for p in drawn], dtype=torch.float32).view(-1, 4),
         "target": torch.from_numpy(soft).float() / 4,
     }
 
 
 def error_click(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """A corrective click per mask: (P, 2) in (x, y) px and its label (P,).
+    """One corrective click per mask: (P, 2) in (x, y) px, and its label (P,).
 
-    Drawn from the wrong pixels of stride-2 `logits` and `target` (P, H, W), mostly from inside
-    the larger error regions; where nothing is wrong, from the target.
+    Drawn from the wrong pixels of `logits` and `target` (P, H, W) of stride 2, with more weight
+    inside large error regions; from the target if no pixel is wrong.
     """
     wrong = ((logits > 0) != (target > 0.5)).float()
     depth = torch.nn.functional.avg_pool2d(wrong[:, None], 9, 1, 4)[:, 0] ** 2

@@ -1,4 +1,4 @@
-"""Real micrographs with ground truth, and the fixed split that keeps test images untouched."""
+"""Real micrographs with ground truth, and their fixed split into training and test images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENV = "SAMSTAR_MICROGRAPHS"
 
 @dataclass(frozen=True)
 class Micrograph:
-    """One image with instances, as the plugin would show it to SAM."""
+    """One 8-bit image with labelled instances."""
 
     set_name: str
     name: str
@@ -34,7 +34,7 @@ def folder(path: str | Path | None = None) -> Path:
 
 
 def splits() -> dict[str, dict[str, list[str]]]:
-    """`{split: {set: [file stem, ...]}}` with splits train, validation, test and unseen."""
+    """`{split: {set: [file stem, ...]}}` with the splits train, validation, test and unseen."""
     return json.loads(SPLITS.read_text())
 
 
@@ -59,24 +59,24 @@ def grey(image: np.ndarray) -> np.ndarray:
 
 
 def stretch(image: np.ndarray, low: float = 0.1, high: float = 99.9) -> np.ndarray:
-    """Percentile stretch to (H, W) uint8, the plugin's default."""
+    """Percentile stretch to (H, W) uint8, as by default in the plugin."""
     a, b = np.percentile(image, (low, high))
     scaled = np.clip((image.astype(np.float32) - a) / max(b - a, 1e-6), 0, 1)
     return np.round(255 * scaled).astype(np.uint8)
 
 
-OBJECT_SCALE_SHARE = 0.5  # of the crops are at a scale that fits the objects, not the whole image
-OBJECT_SIDES = (14.0, 110.0)  # px of the frame, the range of the median object's side in those
+OBJECT_SCALE_SHARE = 0.5  # share of crops whose scale is set by the objects, not by the image
+OBJECT_SIDES = (14.0, 110.0)  # px of the frame, range of the median object's side in such crops
 
 
 def crop(
     source: Micrograph, size: int, frame: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A random (size, size) crop, or less at the image's end, at one of two kinds of scale.
+    """A random crop of (size, size) px, smaller if the image is, at one of two kinds of scale.
 
-    Either the whole image has its long side at `frame` px, times a jitter: what the model sees
-    of an image that is not cut into tiles. Or the median object has a side within `OBJECT_SIDES`:
-    what it sees of a tile, and where the objects of a large image are learned at all.
+    Either the long side of the whole image has about `frame` px, as when an image is segmented
+    without tiles. Or the side of the median object is within `OBJECT_SIDES`, as in a tile; without
+    these crops small objects of large images would not be learned.
     """
     h, w = source.image.shape
     scale = frame / max(h, w) * np.exp(rng.uniform(-0.25, 0.6))
@@ -85,28 +85,28 @@ def crop(
     by_object = rng.random() < OBJECT_SCALE_SHARE
     if by_object:
         side = np.exp(rng.uniform(*np.log(OBJECT_SIDES)))
-        # never below half of the whole image in the frame, nor magnified until only blur is left
+        # at least half the scale of the whole image, and at most fourfold magnification
         scale = float(np.clip(side / median_side(source), 0.5 * frame / max(h, w), 4.0))
     new = (max(round(w * scale), 16), max(round(h * scale), 16))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     image = cv2.resize(source.image, new, interpolation=how)
     label = cv2.resize(source.label, new, interpolation=cv2.INTER_NEAREST)
     r, c = (int(rng.integers(0, max(n - size, 0) + 1)) for n in (new[1], new[0]))
-    if by_object and label.any():  # around a pixel of an object: most of a magnified image is empty
+    if by_object and label.any():  # most of a magnified image may be empty
         r, c = _around_an_object(label, size, rng)
     window = (slice(r, r + size), slice(c, c + size))
     return image[window], label[window]
 
 
 def median_side(source: Micrograph) -> float:
-    """Square root of the median object's area, px; the image's side where there is no object."""
+    """Square root of the median object's area, px; the image's long side if it has no objects."""
     areas = np.bincount(source.label.ravel())[1:]
     areas = areas[areas > 0]
     return float(np.sqrt(np.median(areas))) if len(areas) else float(max(source.image.shape))
 
 
 def _around_an_object(label: np.ndarray, size: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Upper left corner of a window that holds one random pixel of an object at a random place."""
+    """Upper left corner of a window that contains a random pixel of an object."""
     pixels = np.flatnonzero(label)
     at = divmod(int(rng.choice(pixels)), label.shape[1])
     corner = (a - int(rng.integers(size)) for a in at)

@@ -1,4 +1,4 @@
-"""What calibration and evaluation share: held-out images, clicks, overlaps with ground truth."""
+"""Common parts of calibration and evaluation: image sizes, clicks, overlaps with ground truth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def load_model(weights: Path, device: str = "cpu") -> Pocket:
-    """The pocket model with the fp16 weights of a file, computing in fp32."""
+    """The pocket model in fp32, with the fp16 weights of a file."""
     model = build_pocket()
     model.load_state_dict({k: v.float() for k, v in load_file(weights).items()})
     return model.to(device)
@@ -59,28 +59,28 @@ def deepest(mask: np.ndarray) -> tuple[int, int]:
 
 
 def best_overlaps(masks: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each of `masks` (N, H, W) bool: the id that overlaps best, and that IoU."""
+    """Id of the object with the highest IoU, and this IoU, for each of `masks` (N, H, W) bool."""
     area = np.bincount(label.ravel(), minlength=2)
     owner, iou = np.zeros(len(masks), int), np.zeros(len(masks))
     flat = label.ravel()
     for i, mask in enumerate(masks):
         inside = np.flatnonzero(mask)
-        both = np.bincount(flat[inside], minlength=len(area))
-        either = area + len(inside) - both
-        score = both / np.maximum(either, 1)
+        intersection = np.bincount(flat[inside], minlength=len(area))
+        union = area + len(inside) - intersection
+        score = intersection / np.maximum(union, 1)
         score[0] = 0
         owner[i], iou[i] = int(score.argmax()), float(score.max())
     return owner, iou
 
 
 def f1(owner: np.ndarray, iou: np.ndarray, objects: int, least: float = 0.5) -> float:
-    """F1 of kept masks: an object counts once; further masks on it are false positives."""
+    """F1 of kept masks; further masks of the same object are false positives."""
     found = len(set(owner[iou >= least].tolist()))
     total = len(owner) + objects
     return 2 * found / total if total else 1.0
 
 
 def frame_tensor(image: np.ndarray, model: Pocket) -> torch.Tensor:
-    """(H, W) uint8 with long side 512 -> normalised, padded (1, 3, 512, 512)."""
+    """Normalised and padded tensor (1, 3, 512, 512) of an image (H, W) uint8 with long side 512."""
     tensor = torch.from_numpy(rgb(image)).permute(2, 0, 1)[None].float()
     return model.preprocess(tensor.to(model.device))

@@ -14,8 +14,8 @@ CHANNELS = 7  # foreground, edge, heat, offset row, offset col, log size, weight
 def dense_targets(label: np.ndarray) -> np.ndarray:
     """Targets (7, H/4, W/4) float32 of a label image (H, W).
 
-    Offsets are from the cell to its instance's centroid in units of sqrt(area); log size is
-    ln(sqrt(area) / 16 px); the weight gives each instance the same say, however large.
+    Channels: see `CHANNELS`. Offsets are from the cell to its instance's centroid in units of
+    sqrt(area); log size is ln(sqrt(area) / 16 px); the weight balances instances of all sizes.
     """
     h, w = label.shape
     coarse = (w // FINE_STRIDE, h // FINE_STRIDE)
@@ -41,7 +41,7 @@ def dense_targets(label: np.ndarray) -> np.ndarray:
 
 
 def _edges(label: np.ndarray) -> np.ndarray:
-    """Pixels (H, W) bool on either side of where an instance ends."""
+    """Pixels (H, W) bool on both sides of the borders of instances."""
     edge = np.zeros(label.shape, bool)
     down = label[:-1] != label[1:]
     right = label[:, :-1] != label[:, 1:]

@@ -2,8 +2,8 @@
 
     python -m training.train --out runs/pocket --micrographs DIR --hours 2
 
-The schedule follows training time, not steps, so that a slow machine still ends its cosine. Stop it
-at any moment (Ctrl-C or kill, it saves first); the same command goes on from there.
+The learning rate follows training time, not steps, so that its schedule ends on slow machines too.
+Training can be stopped at any moment (Ctrl-C or kill; it saves first); the same command resumes it.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from torch.utils.data import DataLoader
 
 from napari_samstar.core.models.pocket import IMAGE_SIZE, STRIDE, Pocket, build_pocket, unpack
 from training import losses, real
-from training.data import Batches, Plan
+from training.data import BatchConfig, Batches
 from training.prompts import BACKGROUND, BOX, error_click
 
 EMA = 0.998
-ROUNDS = 2  # of corrections at most; every batch takes its turn with none, one, two
+MAX_CORRECTIONS = 2  # rounds of corrective clicks; batches have 0, 1, 2 in turn
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--start", type=Path, help="weights to go on from, such as the landed ones")
+    parser.add_argument("--start", type=Path, help="initial weights, such as the bundled ones")
     parser.add_argument("--micrographs", default=None)
-    parser.add_argument("--hours", type=float, default=2.0, help="planned training time in all")
-    parser.add_argument("--dense-share", type=float, default=0.08, help="part of it: no prompts")
+    parser.add_argument("--hours", type=float, default=2.0, help="planned training time")
+    parser.add_argument("--dense-share", type=float, default=0.08, help="of the time: no prompts")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--crops", type=int, default=8)
-    parser.add_argument("--full-share", type=float, default=0.3, help="whole frames, not crops")
+    parser.add_argument("--full-share", type=float, default=0.3, help="share of whole frames")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--save-minutes", type=float, default=4.0)
@@ -47,8 +47,8 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-class Run:
-    """Model, its running average, optimiser and clock; everything a checkpoint holds."""
+class TrainingRun:
+    """Model, its running average, optimiser and training time: the content of a checkpoint."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         torch.manual_seed(args.seed)
@@ -74,7 +74,7 @@ class Run:
         return min(self.seconds / (3600 * self.args.hours), 1.0)
 
     def rate(self) -> float:
-        """Warm-up over 100 steps, then cosine to 2 % of the rate over the planned time."""
+        """Learning rate: warm-up over 100 steps, then cosine to 2 % over the planned time."""
         cosine = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.progress))
         return self.args.rate * cosine * min((self.step + 1) / 100, 1)
 
@@ -90,8 +90,8 @@ class Run:
         decay = min(EMA, self.step / (self.step + 10))
         with torch.no_grad():
             pairs = zip(self.average.parameters(), self.model.parameters(), strict=True)
-            for mean, now in pairs:
-                mean.lerp_(now, 1 - decay)
+            for average, current in pairs:
+                average.lerp_(current, 1 - decay)
 
     def save(self) -> None:
         state = {
@@ -115,7 +115,7 @@ class Run:
 
 
 def uncalibrate(model: Pocket) -> None:
-    """Undo a calibration: logits and predicted IoU as training wants them."""
+    """Undo a calibration of the logits and of predicted IoU, for training."""
     model.prompt_encoder.mask_softness /= model.mask_decoder.sharpness
     model.mask_decoder.sharpness.fill_(1.0)
     model.mask_decoder.quality_power.fill_(1.0)
@@ -126,14 +126,14 @@ def export(model: Pocket, path: Path, metadata: dict[str, str] | None = None) ->
     state = {k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}
     partial = path.with_suffix(".partial")
     save_file(state, partial, {"arch": "pocket", "version": "1", **(metadata or {})})
-    partial.chmod(0o644)  # safetensors writes for the owner only
+    partial.chmod(0o644)  # safetensors makes the file readable by its owner only
     partial.replace(path)
 
 
 def losses_of(
     model: Pocket, batch: dict[str, Tensor], with_prompts: bool, corrections: int
 ) -> dict[str, Tensor]:
-    """All parts of the loss of one batch; `corrections` is the number of rounds after the first."""
+    """Parts of the loss of one batch, with `corrections` rounds of corrective clicks."""
     image = batch["image"].contiguous(memory_format=torch.channels_last)
     embedding = model.image_encoder(image)
     parts = losses.dense_loss(unpack(embedding)[1], batch["dense"])
@@ -145,17 +145,17 @@ def losses_of(
 def _prompted(
     model: Pocket, embedding: Tensor, batch: dict[str, Tensor], corrections: int
 ) -> dict[str, Tensor]:
-    asker = _Asker(model, embedding)
+    decoder = _WindowDecoder(model, embedding)
     order = torch.argsort((batch["kind"] == BOX).int(), stable=True)
     batch = {k: v[order] if k in _PER_PROMPT else v for k, v in batch.items()}
     boxed = batch["kind"] == BOX
     points = batch["point"][~boxed, None]
     labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
-    logits, iou = asker.ask(batch["owner"], (points, labels), batch["box"][boxed])
+    logits, iou = decoder.decode(batch["owner"], (points, labels), batch["box"][boxed])
     wanted = batch["kind"] != BACKGROUND
     parts = losses.prompt_loss(logits, iou, batch["target"], wanted)
     if corrections and int(wanted.sum()) >= 4:
-        parts |= _corrected(asker, batch, logits, iou, wanted, corrections)
+        parts |= _corrected(decoder, batch, logits, iou, wanted, corrections)
     return parts
 
 
@@ -163,16 +163,17 @@ _PER_PROMPT = ("owner", "kind", "point", "box", "target")
 
 
 def _corrected(
-    asker: _Asker,
+    decoder: _WindowDecoder,
     batch: dict[str, Tensor],
     logits: Tensor,
     iou: Tensor,
     wanted: Tensor,
     rounds: int,
 ) -> dict[str, Tensor]:
-    """Loss of further rounds for every other wanted prompt: last logits and a click on the error.
+    """Parts of the loss of correction rounds, for every second prompt on an object.
 
-    As a user of SAM does it: the best of three masks is corrected first, then the single mask.
+    Each round adds a click on the error and passes the previous logits, as when a user corrects a
+    mask: first the best of the three masks, then the single mask.
     """
     rows = torch.nonzero(wanted)[:, 0][::2]
     target, owner, box = batch["target"][rows], batch["owner"][rows], batch["box"][rows]
@@ -187,16 +188,16 @@ def _corrected(
         labels = torch.cat([labels, label[:, None]], 1)
         points = (clicks[~boxed], labels[~boxed])
         extra = (clicks[boxed, 1:], labels[boxed, 1:])
-        answer, quality = asker.ask(owner, points, box[boxed], previous, extra)
-        again = losses.prompt_loss(answer, quality, target, every)
+        logits_again, quality = decoder.decode(owner, points, box[boxed], previous, extra)
+        again = losses.prompt_loss(logits_again, quality, target, every)
         parts[f"mask{number}"] = 0.7 / rounds * again["mask"]
         parts[f"iou{number}"] = 0.5 / rounds * again["iou"]
-        previous = answer.detach()[:, 0]
+        previous = logits_again.detach()[:, 0]
     return parts
 
 
-class _Asker:
-    """Decodes prompts on a window of the frame, at a random place so that all positions learn."""
+class _WindowDecoder:
+    """Decodes prompts on a crop at a random position in the frame, to train all positions."""
 
     def __init__(self, model: Pocket, embedding: Tensor) -> None:
         self.model, self.embedding = model, embedding
@@ -204,7 +205,7 @@ class _Asker:
         free = IMAGE_SIZE // STRIDE - self.grid[0]
         self.origin = tuple(int(v) for v in torch.randint(0, free + 1, (2,)))
 
-    def ask(
+    def decode(
         self,
         owner: Tensor,
         points: tuple[Tensor, Tensor],
@@ -212,18 +213,18 @@ class _Asker:
         previous: Tensor | None = None,
         box_points: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Logits and IoU; in `owner` and `previous` point prompts come first, then boxes."""
+        """Logits and predicted IoU; rows of `owner` and `previous`: points first, then boxes."""
         shift = torch.tensor(self.origin[::-1], device=boxes.device) * STRIDE
         embed = self.model.prompt_encoder.embed
-        where = {"grid": self.grid, "origin": self.origin}
+        window = {"grid": self.grid, "origin": self.origin}
         n = len(points[0])
-        earlier = (None, None) if previous is None else (previous[:n, None], previous[n:, None])
+        masks = (None, None) if previous is None else (previous[:n, None], previous[n:, None])
         groups = []
         if n:
-            groups.append(embed((points[0] + shift, points[1]), None, earlier[0], **where))
+            groups.append(embed((points[0] + shift, points[1]), None, masks[0], **window))
         if len(boxes):
-            more = None if box_points is None else (box_points[0] + shift, box_points[1])
-            groups.append(embed(more, boxes + shift.repeat(2), earlier[1], **where))
+            extra = None if box_points is None else (box_points[0] + shift, box_points[1])
+            groups.append(embed(extra, boxes + shift.repeat(2), masks[1], **window))
         sparse, dense = (torch.cat(part) for part in zip(*groups, strict=True))
         (r, c), (h, w) = self.origin, self.grid
         pe = self.model.prompt_encoder.get_dense_pe()[:, :, r : r + h, c : c + w]
@@ -234,9 +235,11 @@ class _Asker:
 def main() -> None:
     args = arguments()
     torch.set_num_threads(args.threads)
-    run = Run(args)
+    run = TrainingRun(args)
     sources = real.load(real.folder(args.micrographs), "train")
-    data = Batches(sources, args.seed + 1000 + run.step, Plan(crops=args.crops), args.full_share)
+    data = Batches(
+        sources, args.seed + 1000 + run.step, BatchConfig(crops=args.crops), args.full_share
+    )
     loader = iter(DataLoader(data, batch_size=None, num_workers=args.workers, prefetch_factor=4))
     print(f"start: step {run.step}, {run.seconds:.0f} s, {len(sources)} real images", flush=True)
     shown: dict[str, float] = {}
@@ -247,7 +250,7 @@ def main() -> None:
     while run.progress < 1 and not stop:
         batch = {k: v.to(args.device, non_blocking=True) for k, v in next(loader).items()}
         prompted = run.progress > args.dense_share
-        parts = losses_of(run.model, batch, prompted, run.step % (ROUNDS + 1))
+        parts = losses_of(run.model, batch, prompted, run.step % (MAX_CORRECTIONS + 1))
         loss = sum(parts.values())
         if not torch.isfinite(loss):
             print(f"{run.step}: loss is not finite, batch skipped", flush=True)

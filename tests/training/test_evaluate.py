@@ -36,16 +36,16 @@ def disks(shape: tuple[int, int] = (96, 128), name: str = "disks") -> real.Micro
 EFFORT = Effort(instances=2, points=6, sides=(8,), compared=1, tried=((0.5, 0.6, 0.7),))
 
 
-def test_report_is_plain_json_and_every_mean_has_its_n(model: LoadedModel) -> None:
+def test_the_report_is_plain_json_with_n_for_every_mean(model: LoadedModel) -> None:
     source = disks()
     empty = real.Micrograph("synthetic_empty", "0", source.image[::-1] // 8, 0 * source.label)
-    boxed = held_out.Boxed("b", source.image, boxes.tight_boxes(source.label))
-    heard: list[str] = []
+    boxed = held_out.BoxedImage("b", source.image, boxes.tight_boxes(source.label))
+    noted: list[str] = []
     found = report(
-        model, {"disks": [source], "synthetic_empty": [empty]}, [boxed], EFFORT, heard.append
+        model, {"disks": [source], "synthetic_empty": [empty]}, [boxed], EFFORT, noted.append
     )
     found = json.loads(json.dumps(found, allow_nan=False))
-    assert heard == ["disks", "synthetic_empty", held_out.BOXED]
+    assert noted == ["disks", "synthetic_empty", held_out.BOXED]
     row = found["sets"]["disks"]
     assert row["objects"] == row["click"]["n"] == row["box"]["n"] == 2
     assert row["rank_correlation"]["n"] == 6
@@ -64,15 +64,15 @@ def test_report_is_plain_json_and_every_mean_has_its_n(model: LoadedModel) -> No
     assert page.endswith("after")
     assert " old " not in page
     assert f"| disks | 1 | 2 | {row['click']['mean']:.2f} ± " in page
-    ways = found["ways_of_asking"]
-    assert ways["grid6"]["prompts"]["mean"] == 36
-    assert ways["grid8"]["prompts"]["mean"] == 64
-    assert 1 <= ways["centres"]["by_set"]["disks"]["prompts"] < 36
+    configs = found["ways_of_asking"]
+    assert configs["grid6"]["prompts"]["mean"] == 36
+    assert configs["grid8"]["prompts"]["mean"] == 64
+    assert 1 <= configs["centres"]["by_set"]["disks"]["prompts"] < 36
 
 
 @pytest.mark.parametrize(("name", "apart"), [("otsu_watershed", 34), ("log_watershed", 44)])
-def test_baselines_part_two_disks_of_either_polarity(name: str, apart: int) -> None:
-    """Otsu's even where they touch."""
+def test_baselines_separate_two_disks_of_either_polarity(name: str, apart: int) -> None:
+    """Otsu's method even if they touch."""
     rows, cols = np.indices((90, 120))
     inside = np.zeros((90, 120), bool)
     for c in (40, 40 + apart):
@@ -84,40 +84,40 @@ def test_baselines_part_two_disks_of_either_polarity(name: str, apart: int) -> N
         assert 0 != labels[45, 40] != labels[45, 40 + apart] != 0
 
 
-def test_clicks_on_a_baseline_are_scored_like_those_on_the_model(model: LoadedModel) -> None:
+def test_clicks_on_a_baseline_are_scored_as_on_the_model(model: LoadedModel) -> None:
     source = disks()
-    place = everything.Workplace.of(model, source.image)
-    predictor = model.backend.predictor(place.cache.encode(model, place.image.rgb))
+    encoded = everything.EncodedImage.of(model, source.image)
+    predictor = model.backend.predictor(encoded.cache.encode(model, encoded.image.rgb))
     classical = {"truth": source.label, "nothing": 0 * source.label}
-    got = prompting.prompted(predictor, source, 3, classical)
+    got = prompting.score_prompts(predictor, source, 3, classical)
     assert got.baselines == {"truth": [1.0] * 3, "nothing": [0.0] * 3}
     assert len(got.predicted) == len(got.true) == 9
 
 
-def test_everything_scores_each_threshold_as_the_generator_would(model: LoadedModel) -> None:
+def test_segment_everything_finds_at_most_the_masks_of_the_generator(model: LoadedModel) -> None:
     from segment_anything import SamAutomaticMaskGenerator
 
     source = disks()
-    place = everything.Workplace.of(model, source.image)
-    config = place.ways([6])["grid6"]
+    encoded = everything.EncodedImage.of(model, source.image)
+    config = encoded.configs([6])["grid6"]
     lenient, strict = (0.5, 0.6, 0.7), (0.999, 0.999, 0.7)
-    got = everything.asked(place, config, source.label, (lenient, strict))
+    got = everything.segment_everything(encoded, config, source.label, (lenient, strict))
     assert got.prompts == 36
-    kwargs = everything.filtered(config, lenient).generator_kwargs()
-    records = SamAutomaticMaskGenerator(model.sam, **kwargs).generate(place.image.rgb)
+    kwargs = everything.with_filters(config, lenient).generator_kwargs()
+    records = SamAutomaticMaskGenerator(model.sam, **kwargs).generate(encoded.image.rgb)
     assert 0 < got.scores[lenient].found <= len(records)
     assert got.scores[strict].found <= got.scores[lenient].found
 
 
-def test_best_filters_weigh_sets_alike(model: LoadedModel) -> None:
+def test_best_filters_have_the_best_f1(model: LoadedModel) -> None:
     result = measure(model, [disks()], EFFORT)
     assert EFFORT.main(result) == "centres"
-    asks = result.ways["centres"][0].scores
+    scores = result.everything["centres"][0].scores
     chosen = best_filters({"disks": result}, "centres")
-    assert asks[chosen].f1 == max(s.f1 for s in asks.values())
+    assert scores[chosen].f1 == max(s.f1 for s in scores.values())
     row = set_table(result, EFFORT, chosen)
-    assert row["best_configuration"]["f1"]["mean"] == pytest.approx(asks[chosen].f1, abs=1e-4)
-    on_grid = result.ways["grid6"][0].scores[everything.DEFAULTS]
+    assert row["best_configuration"]["f1"]["mean"] == pytest.approx(scores[chosen].f1, abs=1e-4)
+    on_grid = result.everything["grid6"][0].scores[everything.DEFAULTS]
     assert row["grid"]["f1"]["mean"] == pytest.approx(on_grid.f1, abs=1e-4)
 
 
@@ -131,7 +131,7 @@ def test_box_overlap_and_tight_boxes() -> None:
     assert np.allclose(ious, [[0.5, 0], [0, 0]])
 
 
-def test_held_out_seeds_are_apart_and_repeatable() -> None:
+def test_held_out_seeds_are_distinct_and_reproducible() -> None:
     first, again = (held_out.one_synthetic("test", "fluo", 0, 64) for _ in "ab")
     other = held_out.one_synthetic("validation", "fluo", 0, 64)
     assert np.array_equal(first.image, again.image)

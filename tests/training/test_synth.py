@@ -11,7 +11,7 @@ SHAPE = (160, 192)
 
 
 @pytest.mark.parametrize("family", sorted(synth.FAMILIES))
-def test_family_gives_an_image_and_masks_inside_it(family: str) -> None:
+def test_each_family_gives_an_image_and_masks_inside_it(family: str) -> None:
     found = 0
     for seed in range(4):
         made = synth.generate(family, SHAPE, np.random.default_rng(seed))
@@ -30,13 +30,13 @@ def test_family_gives_an_image_and_masks_inside_it(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", sorted(synth.FAMILIES))
-def test_same_seed_gives_the_same_sample(family: str) -> None:
+def test_equal_seeds_give_equal_samples(family: str) -> None:
     first, second = (synth.generate(family, SHAPE, np.random.default_rng(7)) for _ in "ab")
     assert np.array_equal(first.image, second.image)
     assert np.array_equal(first.stack(), second.stack())
 
 
-def test_label_shows_every_instance_and_small_ones_on_top() -> None:
+def test_small_instances_are_on_top_in_the_label_image() -> None:
     big, small = np.ones((8, 8), bool), np.ones((3, 3), bool)
     made = synth.Sample(np.zeros((10, 10), np.uint8), ((2, 2, small), (1, 1, big)))
     label = made.label()
@@ -44,14 +44,14 @@ def test_label_shows_every_instance_and_small_ones_on_top() -> None:
     assert (label == 2).sum() == 64 - 9
 
 
-def test_opaque_families_do_not_overlap_and_objects_differ_from_ground() -> None:
+def test_masks_of_opaque_families_do_not_overlap() -> None:
     for family in ("sem", "fluo", "phase", "tiles"):
         for seed in range(3):
             made = synth.generate(family, SHAPE, np.random.default_rng(seed))
             assert made.stack().sum(0).max() <= 1
 
 
-def test_bright_field_particles_are_darker_where_they_overlap_more() -> None:
+def test_most_bright_field_images_have_particles_darker_than_the_film() -> None:
     dark = []
     for seed in range(12):
         made = synth.generate("tem", SHAPE, np.random.default_rng(seed))
@@ -61,7 +61,7 @@ def test_bright_field_particles_are_darker_where_they_overlap_more() -> None:
     assert np.mean(np.array(dark) < 0) > 0.6  # the rest have inverted contrast or thick film
 
 
-def test_a_crop_is_quick() -> None:
+def test_a_crop_takes_less_than_half_a_second() -> None:
     start = time.perf_counter()
     for seed in range(12):
         rng = np.random.default_rng(seed)

@@ -9,27 +9,27 @@ import torch
 from napari_samstar.core.models.pocket import build_pocket
 from training import losses, prompts, real, scoring, train
 from training.calibrate import Candidates, select, set_calibration
-from training.data import Plan, batch, flip
+from training.data import BatchConfig, batch, flip
 from training.synth import generate
 from training.targets import dense_targets
-from training.train import Run, export, losses_of
+from training.train import TrainingRun, export, losses_of
 
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Small tensors: threads would only wait for each other."""
+    """One thread is fastest for small tensors."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
 
-PLAN = Plan(size=64, crops=2, prompts=4, real_share=0.0)
+CONFIG = BatchConfig(size=64, crops=2, prompts=4, real_share=0.0)
 
 
-def test_one_batch_is_learned_by_heart() -> None:
+def test_the_loss_of_one_repeated_batch_decreases() -> None:
     torch.manual_seed(0)
-    made = batch([], PLAN, np.random.default_rng(3))
+    made = batch([], CONFIG, np.random.default_rng(3))
     model = build_pocket().train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     totals = []
@@ -38,30 +38,31 @@ def test_one_batch_is_learned_by_heart() -> None:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        if step % 3 == 0:  # the others count corrections too
+        if step % 3 == 0:  # without corrections, so that the totals are comparable
             totals.append(float(loss.detach()))
     assert np.isfinite(totals).all()
     assert totals[-1] < 0.7 * totals[0]
 
 
-def test_each_round_of_corrections_adds_a_click_and_hands_the_last_mask_on(monkeypatch) -> None:
+def test_each_correction_round_adds_a_click_and_passes_the_previous_logits(monkeypatch) -> None:
     torch.manual_seed(0)
-    asked = []
-    ask = train._Asker.ask
+    calls = []
+    decode = train._WindowDecoder.decode
 
-    def noted(self, owner, points, boxes, previous=None, box_points=None):
+    def recorded(self, owner, points, boxes, previous=None, box_points=None):
         extra = None if box_points is None else box_points[0].shape[1]
-        asked.append((len(owner), points[0].shape[1], extra, previous))
-        answer = ask(self, owner, points, boxes, previous, box_points)
-        asked.append(answer[0])
+        calls.append((len(owner), points[0].shape[1], extra, previous))
+        answer = decode(self, owner, points, boxes, previous, box_points)
+        calls.append(answer[0])
         return answer
 
-    monkeypatch.setattr(train._Asker, "ask", noted)
-    made = batch([], Plan(size=64, crops=3, prompts=6, real_share=0.0), np.random.default_rng(3))
+    monkeypatch.setattr(train._WindowDecoder, "decode", recorded)
+    config = BatchConfig(size=64, crops=3, prompts=6, real_share=0.0)
+    made = batch([], config, np.random.default_rng(3))
     parts = losses_of(build_pocket().train(), made, with_prompts=True, corrections=2)
     assert {"mask", "mask2", "mask3", "iou2", "iou3"} <= parts.keys()
     assert all(torch.isfinite(value) and value > 0 for value in parts.values())
-    first, _, second, answer, third, _ = asked
+    first, _, second, answer, third, _ = calls
     assert first[1:] == (1, None, None)
     assert (second[1:3], third[1:3]) == ((2, 1), (3, 2))
     half = int((made["kind"] != prompts.BACKGROUND).sum() + 1) // 2
@@ -70,15 +71,15 @@ def test_each_round_of_corrections_adds_a_click_and_hands_the_last_mask_on(monke
     assert not third[3].requires_grad
 
 
-def test_without_corrections_only_the_first_answer_counts() -> None:
-    made = batch([], PLAN, np.random.default_rng(3))
+def test_without_corrections_there_is_one_mask_loss() -> None:
+    made = batch([], CONFIG, np.random.default_rng(3))
     parts = losses_of(build_pocket().train(), made, with_prompts=True, corrections=0)
     assert "mask" in parts
     assert "mask2" not in parts
 
 
 def test_batch_shapes_and_targets() -> None:
-    made = batch([], PLAN, np.random.default_rng(0))
+    made = batch([], CONFIG, np.random.default_rng(0))
     count = len(made["owner"])
     assert made["image"].shape == (2, 3, 64, 64)
     assert made["dense"].shape == (2, 7, 16, 16)
@@ -128,7 +129,7 @@ def test_error_click_lands_on_the_error() -> None:
     assert (at[1] >= 40).all()
 
 
-def test_perfect_masks_cost_less_and_score_one() -> None:
+def test_perfect_masks_have_no_loss_and_iou_one() -> None:
     target = torch.zeros(1, 32, 32)
     target[:, 8:16, 8:16] = 1
     right = (40 * target - 20)[:, None].expand(-1, 4, -1, -1)
@@ -164,7 +165,7 @@ def _answer(model, image):
     return model.mask_decoder(embedding, model.prompt_encoder.get_dense_pe(), sparse, dense, True)
 
 
-def test_selecting_drops_soft_masks_and_duplicates() -> None:
+def test_selection_drops_unstable_masks_and_duplicates() -> None:
     box = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [20, 20, 30, 30]], np.float32)
     stability = np.ones((3, 8))
     stability[2] = 0.5
@@ -174,7 +175,7 @@ def test_selecting_drops_soft_masks_and_duplicates() -> None:
     assert select(found, factor=0, least=0.5).tolist() == [1]
 
 
-def test_f1_counts_an_object_once() -> None:
+def test_f1_counts_each_object_once() -> None:
     assert scoring.f1(np.array([1, 1]), np.array([0.9, 0.8]), objects=1) == pytest.approx(2 / 3)
     assert scoring.f1(np.array([], int), np.array([]), objects=2) == 0.0
 
@@ -191,13 +192,17 @@ def test_no_image_is_in_two_splits() -> None:
     assert not trained & set(real.splits()["unseen"])
 
 
-def test_a_run_can_start_from_landed_weights(tmp_path) -> None:
+def test_a_run_can_start_from_given_weights(tmp_path) -> None:
     torch.manual_seed(7)
-    export(build_pocket(), tmp_path / "landed.safetensors", {})
+    export(build_pocket(), tmp_path / "start.safetensors", {})
     args = argparse.Namespace(
-        out=tmp_path / "run", start=tmp_path / "landed.safetensors", seed=0, device="cpu", rate=1e-3
+        out=tmp_path / "run",
+        start=tmp_path / "start.safetensors",
+        seed=0,
+        device="cpu",
+        rate=1e-3,
     )
-    run = Run(args)
+    run = TrainingRun(args)
     torch.manual_seed(7)
     expected = build_pocket().state_dict()
     for part in (run.model, run.average):

@@ -1,6 +1,6 @@
 """Synthetic micrographs with exact ground truth, one file per imaging physics.
 
-`generate(family, shape, rng)` returns a `Sample`; the same seed gives the same sample.
+`generate(family, shape, rng)` returns a `Sample`; equal seeds give equal samples.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def empty(shape: tuple[int, int], rng: np.random.Generator) -> Sample:
-    """A support without objects."""
+    """A textured support without objects."""
     image = texture(shape, rng.uniform(0.7, 4), rng) + texture(shape, rng.uniform(10, 80), rng)
     return Sample(record(image, rng), ())
 
@@ -40,11 +40,11 @@ WEIGHTS = {
 }  # fmt: skip
 
 
-BAR_SHARE = 0.1
+BAR_SHARE = 0.1  # of the samples have a data bar or scale bar
 
 
 def generate(family: str, shape: tuple[int, int], rng: np.random.Generator) -> Sample:
-    """One sample of `family` (a key of `FAMILIES`) of `shape` (H, W) px; some carry a bar."""
+    """One sample of `family`, a key of `FAMILIES`, with `shape` (H, W) px."""
     made = FAMILIES[family](shape, rng)
     if rng.random() > BAR_SHARE:
         return made
@@ -53,7 +53,7 @@ def generate(family: str, shape: tuple[int, int], rng: np.random.Generator) -> S
 
 
 def any_family(rng: np.random.Generator) -> str:
-    """A family name, drawn by `WEIGHTS`."""
+    """A random family name, with probabilities by `WEIGHTS`."""
     names = list(WEIGHTS)
     weights = np.array([WEIGHTS[n] for n in names], float)
     return str(rng.choice(names, p=weights / weights.sum()))

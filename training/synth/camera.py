@@ -1,4 +1,4 @@
-"""What every instrument adds: blur, gradients, noise, bars, and the final 8-bit image."""
+"""Effects of all instruments: blur, illumination, noise, bars, and conversion to 8 bits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur; very wide ones on a reduced image, which looks the same and costs less."""
+    """Gaussian blur; a wide one is computed on a reduced image, which is faster."""
     if sigma < 0.25:
         return image
     if sigma <= 6:
@@ -22,7 +22,7 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def texture(shape: tuple[int, int], sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise (H, W) float32 with unit spread and grain of about `sigma` px."""
+    """Smooth noise (H, W) float32 of unit standard deviation and grain size of about `sigma` px."""
     factor = max(int(sigma // 2), 1)
     small = rng.standard_normal((shape[0] // factor + 3, shape[1] // factor + 3), np.float32)
     small = cv2.GaussianBlur(small, (0, 0), max(sigma / factor, 0.3))
@@ -46,9 +46,10 @@ def record(
     noise: float = 1.0,
     softness: float = 1.0,
 ) -> np.ndarray:
-    """Turn an ideal float image into what a camera saves: (H, W) uint8.
+    """Convert an ideal float image to an image (H, W) uint8 with the effects of a camera.
 
-    `invert` is the chance of inverted contrast; `noise` and `softness` scale the defaults.
+    `invert` is the probability of inverted contrast; `noise` and `softness` are factors on the
+    usual noise and blur.
     """
     image = image.astype(np.float32)
     low, high = np.percentile(image, (0.5, 99.5))
@@ -64,7 +65,7 @@ def record(
 
 
 def _noisy(image: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
-    """Shot noise (grows with the signal's root) and read noise; now and then scan lines."""
+    """Add shot noise (square root of the signal) and read noise, and sometimes scan lines."""
     share = rng.random()
     shot = np.sqrt(np.clip(image, 0.02, None)) * share + (1 - share)
     out = image + np.float32(level) * shot * rng.standard_normal(image.shape, np.float32)
@@ -74,7 +75,7 @@ def _noisy(image: np.ndarray, level: float, rng: np.random.Generator) -> np.ndar
 
 
 def bar(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a data bar or a scale bar on a (H, W) uint8 image; also what it hides, (H, W) bool."""
+    """Draw a data or scale bar on a (H, W) uint8 image; returns also its mask, (H, W) bool."""
     h, w = image.shape
     image, hidden = image.copy(), np.zeros(image.shape, bool)
     ink = int(rng.choice((0, 255)))
@@ -92,7 +93,7 @@ def bar(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
 
 
 def _to_uint8(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Percentile stretch as the plugin does, then now and then a narrower range or a gamma."""
+    """Percentile stretch as in the plugin, sometimes with a narrower range or a gamma."""
     low, high = np.percentile(image, (0.1, 99.9))
     image = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
     if rng.random() < 0.3:

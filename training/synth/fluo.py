@@ -10,7 +10,7 @@ from training.synth.scene import median_diameter, place
 
 
 def nuclei(shape: tuple[int, int], rng: np.random.Generator) -> Sample:
-    """Bright textured blobs of varying brightness, often touching."""
+    """Bright, textured nuclei of varying brightness, often touching."""
     median = median_diameter(shape, rng, low=9, high=0.4)
     patches = place(
         shape, rng,

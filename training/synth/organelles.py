@@ -7,16 +7,16 @@ import numpy as np
 from training.synth.camera import record, texture
 from training.synth.sample import Sample, transparent_masks
 from training.synth.scene import median_diameter, place
-from training.synth.tessellation import _walls, _warped_voronoi
+from training.synth.tessellation import walls, warped_voronoi
 
 
 def tissue(shape: tuple[int, int], rng: np.random.Generator) -> Sample:
-    """Mitochondria-like and vesicle-like bodies (the instances) among cell membranes (not)."""
+    """Mitochondria and vesicles, which are the instances, among cell membranes, which are not."""
     image = rng.uniform(0.05, 0.25) * texture(shape, rng.uniform(1, 3), rng)
     image += rng.uniform(0, 0.2) * texture(shape, rng.uniform(6, 30), rng)
     if rng.random() < 0.7:
-        cells = _warped_voronoi(shape, rng.uniform(0.2, 0.8) * min(shape), rng)
-        image[_walls(cells, rng.uniform(1, 3))] -= rng.uniform(0.5, 1.2)
+        cells = warped_voronoi(shape, rng.uniform(0.2, 0.8) * min(shape), rng)
+        image[walls(cells, rng.uniform(1, 3))] -= rng.uniform(0.5, 1.2)
     patches = place(
         shape, rng,
         kinds=("blob", "ellipse", "rod", "disk", "cell"),

@@ -10,7 +10,7 @@ from training.synth.scene import median_diameter, place
 
 
 def cells(shape: tuple[int, int], rng: np.random.Generator) -> Sample:
-    """Adherent cells; the halo is the band-pass a phase ring makes of the phase map."""
+    """Adherent cells; the halo comes from the band-pass filter of the phase ring."""
     median = median_diameter(shape, rng, low=16, high=0.5)
     patches = place(
         shape, rng,

@@ -10,7 +10,7 @@ from training.synth.scene import median_diameter, place
 
 
 def alloy(shape: tuple[int, int], rng: np.random.Generator) -> Sample:
-    """Secondary precipitates packed close, tertiary ones in the channels between them."""
+    """Densely packed secondary precipitates, and tertiary ones in the channels between them."""
     median = median_diameter(shape, rng, low=10, high=0.4)
     coarse = place(
         shape, rng,
@@ -20,7 +20,7 @@ def alloy(shape: tuple[int, int], rng: np.random.Generator) -> Sample:
         median=median,
         spread=rng.uniform(0.1, 0.4),
     )  # fmt: skip
-    patches = coarse + (_between(shape, coarse, median, rng) if rng.random() < 0.4 else [])
+    patches = coarse + (_tertiary(shape, coarse, median, rng) if rng.random() < 0.4 else [])
     image = np.zeros(shape, np.float32)
     rim, tone = rng.uniform(0, 1.2), rng.choice((-1, 1)) * rng.uniform(0.1, 1)
     vary = rng.uniform(0, 0.3)
@@ -35,7 +35,7 @@ def alloy(shape: tuple[int, int], rng: np.random.Generator) -> Sample:
     return Sample(record(image, rng), opaque_masks(patches, shape))
 
 
-def _between(
+def _tertiary(
     shape: tuple[int, int], coarse: list[Patch], median: float, rng: np.random.Generator
 ) -> list[Patch]:
     taken = np.zeros(shape, bool)

@@ -1,4 +1,4 @@
-"""What a generator returns: an image and its instances, cut to small patches."""
+"""Samples: an image and the masks of its instances, cut to their bounding boxes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Patch:
-    """One particle before rendering: `rho` < 1 inside, 1 on the outline; top left at (row, col)."""
+    """One particle before rendering; `rho` < 1 inside. Its upper left corner is at (row, col)."""
 
     row: int
     col: int
@@ -21,7 +21,7 @@ class Patch:
         return self.rho < 1
 
     def clipped(self, shape: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """Slices of the frame, and of the patch, where the two overlap (may be empty)."""
+        """Slices of the frame and of the patch in which both overlap; may be empty."""
         h, w = self.rho.shape
         r0, c0 = max(self.row, 0), max(self.col, 0)
         r1, c1 = max(min(self.row + h, shape[0]), r0), max(min(self.col + w, shape[1]), c0)
@@ -32,7 +32,7 @@ class Patch:
 
 @dataclass(frozen=True)
 class Sample:
-    """A micrograph with exact ground truth; masks may overlap where matter is transparent."""
+    """A micrograph with exact ground truth; masks of transparent objects may overlap."""
 
     image: np.ndarray  # (H, W) uint8
     masks: tuple[tuple[int, int, np.ndarray], ...]  # (row, col, (h, w) bool), inside the frame
@@ -45,7 +45,7 @@ class Sample:
         return out
 
     def label(self) -> np.ndarray:
-        """Instances as one (H, W) int32 label image, ids from 1, smaller ones on top."""
+        """Instances as a label image (H, W) int32, ids from 1, with smaller ones on top."""
         out = np.zeros(self.image.shape, np.int32)
         for i in sorted(range(len(self.masks)), key=lambda i: -int(self.masks[i][2].sum())):
             r, c, m = self.masks[i]
@@ -56,7 +56,7 @@ class Sample:
 def transparent_masks(
     patches: list[Patch], shape: tuple[int, int], least: int = 9
 ) -> tuple[tuple[int, int, np.ndarray], ...]:
-    """Whole masks of `patches`, also where another covers them."""
+    """Complete masks of `patches`, including parts that others cover."""
     out = []
     for patch in patches:
         frame, own = patch.clipped(shape)
@@ -69,7 +69,7 @@ def transparent_masks(
 def opaque_masks(
     patches: list[Patch], shape: tuple[int, int], least: int = 9
 ) -> tuple[tuple[int, int, np.ndarray], ...]:
-    """Visible part of each of `patches`, painted in order, later ones on top."""
+    """Visible parts of `patches`, where later ones cover earlier ones."""
     label = np.zeros(shape, np.int32)
     for i, patch in enumerate(patches, 1):
         frame, own = patch.clipped(shape)
@@ -97,10 +97,10 @@ def masks_of_label(label: np.ndarray, least: int = 9) -> tuple[tuple[int, int, n
 def without(
     masks: tuple[tuple[int, int, np.ndarray], ...], hidden: np.ndarray, least: int = 9
 ) -> tuple[tuple[int, int, np.ndarray], ...]:
-    """Masks less the `hidden` (H, W) pixels."""
+    """Masks without the `hidden` (H, W) pixels."""
     out = []
     for r, c, mask in masks:
-        seen = mask & ~hidden[r : r + mask.shape[0], c : c + mask.shape[1]]
-        if seen.sum() >= least:
-            out.append((r, c, seen))
+        visible = mask & ~hidden[r : r + mask.shape[0], c : c + mask.shape[1]]
+        if visible.sum() >= least:
+            out.append((r, c, visible))
     return tuple(out)

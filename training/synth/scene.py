@@ -1,4 +1,4 @@
-"""Where particles lie: sizes, layouts, and how much they may overlap."""
+"""Positions and sizes of particles, and how much they may overlap."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from training.synth import shapes
 if TYPE_CHECKING:
     from training.synth.sample import Patch
 
-MOST = 160  # particles in one frame; bounds the time of a crop
+MAX_PARTICLES = 160  # in one frame, to limit the time
 
 
 def median_diameter(
     shape: tuple[int, int], rng: np.random.Generator, low: float = 7.0, high: float = 0.6
 ) -> float:
-    """A typical diameter in px, log-uniform from `low` px to `high` of the frame."""
+    """A random diameter in px, log-uniform from `low` px to `high` times the frame's short side."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high * min(shape)))))
 
 
@@ -31,15 +31,15 @@ def place(
     median: float | None = None,
     spread: float | None = None,
 ) -> list[Patch]:
-    """Particles of one or two kinds over a frame (H, W), log-normal in size.
+    """Particles of one or two kinds in a frame (H, W), with log-normal sizes.
 
-    `overlap` is the largest share of a particle that earlier ones may cover (or that it covers).
+    `overlap` is the largest share of a particle that may overlap with earlier ones.
     """
     kinds = tuple(rng.choice(kinds, size=int(rng.integers(1, min(3, len(kinds) + 1)))))
     median = median or median_diameter(shape, rng)
     spread = rng.uniform(0.03, 0.5) if spread is None else spread
     coverage = rng.uniform(0.03, 0.6) if coverage is None else coverage
-    count = int(np.clip(coverage * shape[0] * shape[1] / (0.785 * median**2), 1, MOST))
+    count = int(np.clip(coverage * shape[0] * shape[1] / (0.785 * median**2), 1, MAX_PARTICLES))
     layout = _LAYOUTS[int(rng.choice(len(_LAYOUTS), p=(0.5, 0.3, 0.2)))]
     taken = np.zeros(shape, bool)
     placed: list[Patch] = []
@@ -52,7 +52,7 @@ def place(
 
 
 def _claim(taken: np.ndarray, patch: Patch, overlap: float) -> bool:
-    """Mark the patch as taken, unless more than `overlap` of it is."""
+    """Mark the pixels of a patch as taken, unless more than `overlap` of them already are."""
     frame, own = patch.clipped(taken.shape)
     mask = patch.mask[own]
     area = mask.sum()
@@ -65,7 +65,7 @@ def _claim(taken: np.ndarray, patch: Patch, overlap: float) -> bool:
 def _scattered(
     shape: tuple[int, int], count: int, median: float, rng: np.random.Generator
 ) -> np.ndarray:
-    tries = min(3 * count, 2 * MOST)
+    tries = min(3 * count, 2 * MAX_PARTICLES)
     return rng.uniform(-0.05, 1.05, (tries, 2)) * shape
 
 
@@ -74,17 +74,17 @@ def _clustered(
 ) -> np.ndarray:
     seeds = rng.uniform(0, 1, (int(rng.integers(1, 6)), 2)) * shape
     reach = median * np.sqrt(count / len(seeds)) * rng.uniform(0.4, 0.9)
-    tries = min(3 * count, 2 * MOST)
+    tries = min(3 * count, 2 * MAX_PARTICLES)
     return seeds[rng.integers(len(seeds), size=tries)] + reach * rng.normal(size=(tries, 2))
 
 
 def _chained(
     shape: tuple[int, int], count: int, median: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Neighbours touch: each particle sits one diameter from an earlier one of its chain."""
+    """Chains of touching particles, each about one diameter from the one before."""
     points = [rng.uniform(0, 1, 2) * shape]
     heading = rng.uniform(0, 6.28)
-    for _ in range(min(count * 2, MOST)):
+    for _ in range(min(count * 2, MAX_PARTICLES)):
         if rng.random() < 0.06:
             points.append(rng.uniform(0, 1, 2) * shape)
         heading += rng.normal() * 0.6

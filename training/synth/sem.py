@@ -10,7 +10,7 @@ from training.synth.scene import median_diameter, place
 
 
 def powder(shape: tuple[int, int], rng: np.random.Generator) -> Sample:
-    """Particles on a stub, from a few to a pile; those placed later hide earlier ones."""
+    """Particles on a stub, from a few to a pile; later ones cover earlier ones."""
     dense = rng.random() < 0.5
     patches = place(
         shape, rng,
@@ -22,17 +22,17 @@ def powder(shape: tuple[int, int], rng: np.random.Generator) -> Sample:
     ground = rng.uniform(0, 0.4)
     image = ground + rng.uniform(0.01, 0.12) * texture(shape, rng.uniform(1, 20), rng)
     height = np.zeros(shape, np.float32)
-    look = _Look(rng)
+    appearance = _Appearance(rng)
     for patch in patches:
-        look.paint(image, height, patch, rng)
+        appearance.paint(image, height, patch, rng)
     gap = blur((height == 0).astype(np.float32), rng.uniform(1, 6))
-    image -= rng.uniform(0, 0.4) * (1 - gap) * (height == 0)  # electrons do not leave deep gaps
+    image -= rng.uniform(0, 0.4) * (1 - gap) * (height == 0)  # few electrons leave deep gaps
     image += rng.uniform(0, 0.1) * texture(shape, rng.uniform(0.7, 3), rng) * (height > 0)
     return Sample(record(image, rng, invert=0.05), opaque_masks(patches, shape))
 
 
-class _Look:
-    """How this specimen yields electrons."""
+class _Appearance:
+    """Random parameters of the electron yield, equal for all particles of an image."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.base = rng.uniform(0.3, 0.7)
@@ -56,6 +56,6 @@ class _Look:
             tone = tone + 0.15 * np.sin(12.9 * side) * (rho > rng.uniform(0.3, 0.7))
         tone = tone + self.light * np.clip(rho, 0, 1) * np.cos(angle - self.towards)
         around = (rho >= 1) & (rho < 1.25)
-        image[frame][around] *= 0.75  # shadow on what lies below
+        image[frame][around] *= 0.75  # shadow on the particles below
         image[frame][inside] = tone[inside]
         height[frame][inside] = 1.0

@@ -1,4 +1,4 @@
-"""Outlines of particles as patches of `rho`, the distance from the centre over the outline's."""
+"""Shapes of particles as patches of `rho`, the distance from the centre relative to the outline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ KINDS = ("disk", "ellipse", "rod", "facet", "cube", "blob", "cell")
 
 
 def draw(kind: str, diameter: float, at: tuple[float, float], rng: np.random.Generator) -> Patch:
-    """A `kind` of shape with about the area of a disk of `diameter` px, centred on (row, col)."""
+    """A shape with about the area of a disk of `diameter` px, centred at (row, col)."""
     aspect = _aspect(kind, rng)
     turn = rng.uniform(0, np.pi)
     a, b = diameter / 2 * np.sqrt(aspect), diameter / 2 / np.sqrt(aspect)
@@ -57,7 +57,7 @@ def _outline(kind: str, angle: np.ndarray, rng: np.random.Generator) -> np.ndarr
 def _polygon(angle: np.ndarray, sides: int, roundness: float) -> np.ndarray:
     step = 2 * np.pi / sides
     sharp = np.cos(step / 2) / np.cos(np.mod(angle, step) - step / 2)
-    sharp *= np.sqrt(step / np.sin(step))  # the area of the unit disk
+    sharp *= np.sqrt(step / np.sin(step))  # scaled to the area of the unit disk
     return sharp * (1 - roundness) + roundness
 
 

@@ -1,4 +1,4 @@
-"""Space filled by cells: grains, epithelium, neurites; walls or tones set them apart."""
+"""Images filled with cells: grains, epithelium, neurites; separated by walls or grey levels."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from training.synth.sample import Sample, masks_of_label
 def tiles(shape: tuple[int, int], rng: np.random.Generator) -> Sample:
     """A warped Voronoi diagram; some tiles may be background."""
     side = np.exp(rng.uniform(np.log(14), np.log(0.5 * min(shape))))
-    label = _warped_voronoi(shape, side, rng)
+    label = warped_voronoi(shape, side, rng)
     width = float(rng.uniform(0.5, 3) if rng.random() < 0.7 else rng.uniform(0, 0.2) * side)
-    wall = _walls(label, width)
+    wall = walls(label, width)
     tone = rng.normal(size=label.max() + 1).astype(np.float32) * rng.uniform(0.1, 1.0)
     image = tone[label] if rng.random() < 0.6 else 0.15 * tone[label]
     image = image + rng.uniform(0, 0.3) * texture(shape, rng.uniform(1, 0.3 * side), rng)
@@ -24,15 +24,15 @@ def tiles(shape: tuple[int, int], rng: np.random.Generator) -> Sample:
     label = label.copy()
     label[wall] = 0
     if rng.random() < 0.4:
-        gone = rng.random(label.max() + 1) < rng.uniform(0.1, 0.6)
-        void = gone[label] & (label > 0)
+        removed = rng.random(label.max() + 1) < rng.uniform(0.1, 0.6)
+        void = removed[label] & (label > 0)
         image[void] = image.min() + 0.1 * rng.standard_normal(int(void.sum()))
         label[void] = 0
     return Sample(record(image, rng, noise=0.7), masks_of_label(label, least=20))
 
 
-def _warped_voronoi(shape: tuple[int, int], side: float, rng: np.random.Generator) -> np.ndarray:
-    """Labels from 1 (H, W) int32; a stretched metric and a warp make tiles less regular."""
+def warped_voronoi(shape: tuple[int, int], side: float, rng: np.random.Generator) -> np.ndarray:
+    """Label image (H, W) int32 of a Voronoi diagram, made irregular by stretching and warping."""
     h, w = shape
     stretch = np.exp(rng.uniform(-0.7, 0.7))
     count = int(np.clip(h * w / side**2 * 1.6, 3, 400))
@@ -44,7 +44,8 @@ def _warped_voronoi(shape: tuple[int, int], side: float, rng: np.random.Generato
     return (nearest.reshape(shape) + 1).astype(np.int32)
 
 
-def _walls(label: np.ndarray, width: float) -> np.ndarray:
+def walls(label: np.ndarray, width: float) -> np.ndarray:
+    """Mask (H, W) of the pixels within `width` px of a border between cells."""
     wall = np.zeros(label.shape, bool)
     wall[:-1] |= label[:-1] != label[1:]
     wall[:, :-1] |= label[:, :-1] != label[:, 1:]
