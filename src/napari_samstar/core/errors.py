@@ -1,7 +1,7 @@
-"""The one error type that is meant to be read by the user."""
+"""The error type whose message is shown to the user."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something the user can mend; its text is one clear sentence with the next step."""
+    """An error that the user can fix; its message is one sentence with the next step."""

@@ -1,4 +1,7 @@
-"""Stop a thread in the middle of SAM: one pass of its image encoder takes seconds on a CPU."""
+"""Interruption of long work on a thread.
+
+One pass of SAM's image encoder takes seconds on a CPU, too long to wait for its end.
+"""
 
 from __future__ import annotations
 
@@ -7,40 +10,41 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_here = threading.local()
+_thread = threading.local()
 
 
 class Interrupted(Exception):
-    """Whoever watches this thread asked it to stop; nothing of the step is kept."""
+    """The owner of this thread has requested a stop; the results of the step are discarded."""
 
 
 @contextmanager
-def stoppable(asked: Callable[[], bool]) -> Iterator[None]:
-    """Let this thread stop, in the block, as soon as `asked` returns True; it raises Interrupted.
+def stoppable(stop_requested: Callable[[], bool]) -> Iterator[None]:
+    """Raise Interrupted inside the block, at the next `check` after `stop_requested` is True.
 
-    Outside of such a block nothing is ever interrupted.
+    It applies to this thread only. Outside of such a block `check` does nothing.
     """
-    before = getattr(_here, "asked", None)
-    _here.asked = asked
+    before = getattr(_thread, "stop_requested", None)
+    _thread.stop_requested = stop_requested
     try:
         yield
     finally:
-        _here.asked = before
+        _thread.stop_requested = before
 
 
 def check() -> None:
-    """Raise Interrupted where this thread was asked to stop."""
-    asked = getattr(_here, "asked", None)
-    if asked is not None and asked():
+    """Raise Interrupted if a stop of this thread was requested; see `stoppable`."""
+    stop_requested = getattr(_thread, "stop_requested", None)
+    if stop_requested is not None and stop_requested():
         raise Interrupted
 
 
 @contextmanager
 def checked() -> Iterator[None]:
-    """`check` before each torch operation of this thread; results do not depend on it.
+    """Call `check` before each torch operation of this thread; results do not change.
 
-    Not only before each module: a single attention over a whole image takes ViT-B 3 s of one core.
-    Never where gradients are switched on or off: `no_grad` could not put back what it found.
+    A check before each module would not be enough: one attention layer of ViT-B over a whole image
+    takes 3 s on one core. There is no check when gradients are switched on or off, because
+    `no_grad` could then not restore the previous state.
     """
     import torch
     from torch.overrides import TorchFunctionMode

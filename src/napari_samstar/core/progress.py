@@ -1,4 +1,4 @@
-"""What long work in `core` yields, and the one way to run it to its end."""
+"""Progress of long work: generators in `core` yield it, and `run` runs them to their end."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Progress:
-    """A step of long work.
+    """Progress of long work.
 
     Attributes
     ----------
     done, total : int
-        Steps finished, and all steps.
+        Number of finished steps, and of all steps.
     text : str
-        What is being done, for a progress bar.
+        Description of the work, for a progress bar.
     """
 
     done: int
@@ -27,22 +27,22 @@ class Progress:
 
 
 def run(work: Generator[Any, Any, T], on_step: Callable[[Any], None] | None = None) -> T:
-    """Run a generator to its end and return what it returns.
+    """Run a generator to its end and return its return value.
 
     Parameters
     ----------
     work : generator
-        It is closed at the end, also where `on_step` raises.
+        It is closed at the end, also if `on_step` raises.
     on_step : callable, optional
-        Called with everything that it yields, `Progress` included.
+        Called with each yielded value, `Progress` included.
     """
     try:
         while True:
             try:
                 step = next(work)
             except StopIteration as end:
-                found: T = end.value
-                return found
+                result: T = end.value
+                return result
             if on_step is not None:
                 on_step(step)
     finally:

@@ -129,7 +129,7 @@ def test_what_is_spared_and_the_newest_stay(tmp_path):
     for k in range(6):
         (tmp_path / f"{k}.x").write_bytes(b"12345")
         os.utime(tmp_path / f"{k}.x", (k, k))
-    keep_newest(tmp_path, "*.x", files=2, n_bytes=100, spare=[tmp_path / "0.x"])
+    keep_newest(tmp_path, "*.x", files=2, n_bytes=100, keep=[tmp_path / "0.x"])
     assert sorted(p.name for p in tmp_path.glob("*.x")) == ["0.x", "4.x", "5.x"]
     keep_newest(tmp_path, "*.x", files=9, n_bytes=3)
     assert [p.name for p in tmp_path.glob("*.x")] == ["5.x"]

@@ -32,7 +32,7 @@ def contour(mask):
     return mask & ~ndi.binary_erosion(mask, CROSS, border_value=1)
 
 
-def test_columns_are_those_of_dense_masks(scene):
+def test_features_of_masks_equal_those_of_dense_arrays(scene):
     masks, features, ids = scene
     edges = features.cues.edges
     assert features.area(ids).tolist() == [m.sum() for m in masks]
@@ -42,20 +42,20 @@ def test_columns_are_those_of_dense_masks(scene):
     assert features.on_edge(ids) == pytest.approx(expected)
 
 
-def test_no_contour_runs_along_the_images_border(scene):
+def test_no_contour_along_the_border_of_the_image(scene):
     _, features, ids = scene
     assert features.contour_length(ids[[2]])[0] == 20 + 49
 
 
-def test_pairs_are_those_of_dense_masks(scene):
+def test_features_of_pairs_equal_those_of_dense_arrays(scene):
     masks, features, ids = scene
     index, shared = features.pairs(ids)
     found = {tuple(p): tuple(s) for p, s in zip(index.tolist(), shared.tolist(), strict=True)}
     for (small, large), values in found.items():
         a, b = masks[small], masks[large]
         assert a.sum() <= b.sum()
-        wide = ndi.binary_dilation(b, CROSS, iterations=CONTACT_DISTANCE)
-        contact = contour(a) & wide
+        dilated = ndi.binary_dilation(b, CROSS, iterations=CONTACT_DISTANCE)
+        contact = contour(a) & dilated
         expected = ((a & b).sum(), contact.sum(), (contact & features.cues.edges).sum())
         assert values == expected
     for i in range(len(masks)):
@@ -64,7 +64,7 @@ def test_pairs_are_those_of_dense_masks(scene):
                 assert (i, j) in found or (j, i) in found
 
 
-def test_measuring_again_gives_the_same(scene):
+def test_values_do_not_depend_on_the_order_of_ids(scene):
     _, features, ids = scene
     for order in (ids, ids[::-1], ids[:2]):
         assert features.on_edge(order).tolist() == [
@@ -73,14 +73,14 @@ def test_measuring_again_gives_the_same(scene):
     assert np.array_equal(features.pairs(ids)[1], features.pairs(ids)[1])
 
 
-def test_no_masks_have_no_pairs(scene):
+def test_an_empty_selection_has_no_pairs(scene):
     _, features, ids = scene
     index, shared = features.pairs(ids[:0])
     assert index.shape == (0, 2)
     assert shared.shape == (0, 3)
 
 
-def test_large_foreground_keeps_large_components(scene):
+def test_large_foreground_has_only_large_components(scene):
     _, features, _ = scene
     whole = features.large_foreground(0.0)
     assert np.array_equal(whole, features.foreground)

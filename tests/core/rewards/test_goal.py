@@ -9,7 +9,7 @@ from napari_samstar.core.rewards.goal import OBJECTIVES, Goal
 from napari_samstar.core.rewards.registry import REWARDS
 
 
-def test_the_default_goal_uses_every_reward_in_two_objectives():
+def test_the_default_goal_has_all_rewards_in_two_objectives():
     goal = Goal()
     assert goal.weights == {n: r.weight for n, r in REWARDS.items()}
     assert goal.used == (0, 1)
@@ -46,11 +46,11 @@ def test_rewards_can_be_moved_to_a_third_objective():
         ({}, {}, "All weights are 0"),
     ],
 )
-def test_bad_goals_get_one_sentence(weights, objectives, sentence):
+def test_invalid_goals_raise_a_user_error(weights, objectives, sentence):
     with pytest.raises(UserError, match=sentence):
         Goal(weights, objectives)
 
 
-def test_json_gives_a_goal_back():
+def test_json_round_trip_of_a_goal():
     goal = Goal({"coverage": 0.5, "boundary": 2}, {"boundary": 0})
     assert Goal.from_dict(json.loads(json.dumps(goal.to_dict()))) == goal

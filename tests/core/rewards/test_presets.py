@@ -8,7 +8,7 @@ from napari_samstar.core.rewards.registry import REWARDS
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
-def test_a_preset_is_a_goal_in_two_objectives_or_more(preset):
+def test_every_preset_has_two_objectives_or_more(preset):
     assert PRESETS[preset.name] is preset
     assert preset.help.endswith(".")
     assert len(preset.goal.used) >= 2
@@ -16,7 +16,7 @@ def test_a_preset_is_a_goal_in_two_objectives_or_more(preset):
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
-def test_only_the_preset_for_examples_needs_to_be_told_something(preset):
+def test_only_the_preset_for_examples_needs_input(preset):
     needed = [REWARDS[n].needs for n in preset.weights if REWARDS[n].needs]
     assert needed == (["a few good objects"] if preset.name == "like_examples" else [])
 

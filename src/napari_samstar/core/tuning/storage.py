@@ -162,7 +162,7 @@ class Journal:
         self._append(lines if self._end else [self._header, *lines])
         if self.path.parent == folder():
             keep_newest(self.path.parent, "*.jsonl", files=MOST_FILES, n_bytes=MOST_BYTES,
-                        spare=[self.path])  # fmt: skip
+                        keep=[self.path])  # fmt: skip
 
     def add(self, trials: Sequence[Trial]) -> None:
         """Write evaluations of the current run and hand them to the operating system."""
