@@ -128,7 +128,7 @@ def goal_of(preset: str = "balanced", weights: Mapping[str, float] | None = None
     Raises
     ------
     UserError
-        Where there is no such preset or reward.
+        If there is no such preset or reward.
     """
     if preset not in PRESETS:
         raise UserError(f"There is no preset {preset!r}: choose one of {', '.join(PRESETS)}.")

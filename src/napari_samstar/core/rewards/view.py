@@ -58,7 +58,8 @@ class AttainableLevels:
     coverage : float
         `View.coverage`; above 0.
     objects : float
-        `View.objects`, the expected number of objects among the masks.
+        `View.objects`, the expected number of objects among the masks; at least the number of
+        foreground regions.
     like_examples : float
         `View.like_examples`, the expected number of objects like the examples.
     """
