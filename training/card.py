@@ -41,9 +41,9 @@ TARGETS = {
     "click": "1-click IoU",
     "clicks3": "3-click IoU",
     "box": "box IoU",
-    "f1_defaults": "F1 at the default thresholds, at proposed centres",
+    "f1_defaults": "F1 at the default thresholds, prompted at centres",
     "f1_grid": "the same on a grid",
-    "f1_defaults_nuclei": "F1 on DSB 2018 nuclei, at proposed centres",
+    "f1_defaults_nuclei": "F1 on DSB 2018 nuclei, prompted at centres",
     "f1_grid_nuclei": "the same on a grid",
 }
 
@@ -54,22 +54,23 @@ def tables(report: dict[str, Any]) -> str:
         _about(report),
         "### Clicks and boxes\n\n" + _prompts(report),
         '### "Segment everything"\n\n' + _everything(report),
-        "### Against the bar\n\n" + _bar(report),
-        "### Centres and grids side by side\n\n" + _configs(report["ways_of_asking"]),
+        "### Compared with the targets\n\n" + _targets(report),
+        "### Centres compared with grids\n\n" + _configs(report["ways_of_asking"]),
     ]
     if report["boxes"]:
-        parts.insert(3, "### STEM particles of which only boxes are known †\n\n" + _boxes(report))
+        parts.insert(3, "### STEM particles with known boxes †\n\n" + _boxes(report))
     return "\n\n".join(parts)
 
 
 def _about(report: dict[str, Any]) -> str:
     return (
         f"Weights `{report['sha256'][:12]}…`, split *{report['split']}*, images reduced to at most "
-        f"{report['max_side_px']} px. *Segment everything* asks at proposed centres, as the panels "
-        f"and the command line do, and for comparison on a grid of {report['points_per_side']} "
+        f"{report['max_side_px']} px. *Segment everything* is prompted at detected centres, as in "
+        "the panels and the command line, and for comparison on a grid of "
+        f"{report['points_per_side']} "
         "points per side (SAM's default is 32). Mean ± standard deviation, over objects for "
-        "prompts and over images for *segment everything*. † No image of this set had any part "
-        "in training."
+        "prompts and over images for *segment everything*. † No image of this set was used "
+        "for training."
     )
 
 
@@ -123,11 +124,11 @@ def _everything(report: dict[str, Any]) -> str:
     words = (
         "*Grid* is the same at the defaults on the grid. *Best* is the single configuration with "
         f"the best mean F1 over the sets that were measured together: {_configurations(report)}. "
-        "It was chosen on these very images, so it flatters. F1 is at "
+        "It was chosen on the same images, so its F1 is optimistic. F1 is at "
         "IoU 0.5; AP is TP / (TP + FP + FN) averaged over IoU 0.5 to 0.95. *Otsu*: Otsu's "
         "threshold, watershed of the distance transform; *LoG*: blobs by Laplacian of Gaussian, "
         "watershed of the grey values; both with fixed parameters (`training/baselines.py`). On an "
-        "image without objects F1 is 1 where nothing is found, else 0."
+        "image without objects F1 is 1 if nothing is found, else 0."
     )
     return f"{_table(head, rows)}\n\n{words}"
 
@@ -152,15 +153,15 @@ def _boxes(report: dict[str, Any]) -> str:
     words = (
         f"{got['images']} images, {got['true']} boxes, {got['box_filled']['n']} of them prompted. "
         f"Given a box, {_pm(got['mask_inside_box'])} of the mask lies inside it, the mask fills "
-        f"{_pm(got['box_filled'])} of it, and the mask's own tight box agrees with it at IoU "
-        f"{_pm(got['box_iou_of_box_prompt'])}; after a click in its middle, at "
+        f"{_pm(got['box_filled'])} of it, and its bounding box has IoU "
+        f"{_pm(got['box_iou_of_box_prompt'])} with it; after a click on its centre, "
         f"{_pm(got['box_iou_of_click'])}."
     )
     return f"{words}\n\n{_table(head, rows)}"
 
 
-def _bar(report: dict[str, Any]) -> str:
-    head = ["mean over real sets", "bar", "reached", ""]
+def _targets(report: dict[str, Any]) -> str:
+    head = ["mean over real sets", "target", "reached", ""]
     rows = [
         [TARGETS[k], f"{v['asked']:.2f}", _number(v["reached"]), "met" if v["met"] else "not met"]
         for k, v in report["bar"].items()
@@ -175,7 +176,7 @@ def _configs(configs: dict[str, Any]) -> str:
         "decoding, s",
         "F1, defaults",
         "AP, defaults",
-        "F1, best of its own",
+        "F1, best thresholds",
     ]
     names = [k for k, v in configs.items() if isinstance(v, dict) and "prompts" in v]
     rows = [
@@ -210,7 +211,7 @@ def joined(reports: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _config_name(name: str) -> str:
     side = name.removeprefix("grid")
-    return f"{side} x {side} grid" if side != name else "proposed centres"
+    return f"{side} x {side} grid" if side != name else "detected centres"
 
 
 def _name(name: str) -> str:
