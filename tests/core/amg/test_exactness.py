@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from benchmarks.bank import compare, differences, discs, upstream
-from napari_samstar.core.amg.bank import ProposalBank, run
+from napari_samstar.core.amg.bank import ProposalBank
+from napari_samstar.core.progress import run
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import records, select
 from napari_samstar.core.models.sam_backend import SamBackend

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.bank import discs
-from napari_samstar.core.amg.bank import ProposalBank, run
+from napari_samstar.core.amg.bank import ProposalBank
+from napari_samstar.core.progress import run
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.explain import explain, holds, rejections_of, remedy
 from napari_samstar.core.amg.rejection import Rejection

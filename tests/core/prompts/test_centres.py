@@ -8,15 +8,16 @@ import pytest
 from segment_anything import SamAutomaticMaskGenerator
 
 from benchmarks.bank import differences
-from napari_samstar.core.amg.bank import ProposalBank, run
+from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import records, select
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.core.image.micrograph import Micrograph
 from napari_samstar.core.models.encoder import EmbeddingCache
 from napari_samstar.core.models.loading import load
+from napari_samstar.core.progress import run
 from napari_samstar.core.prompts.centres import USUAL_CENTRES, centres, peaks
+from napari_samstar.core.prompts.sources import prompt_source
 from napari_samstar.core.results.recipe import Recipe, make_recipe
 from tests.core.tiny import tiny_model
 
@@ -102,7 +103,7 @@ def test_a_recipe_asks_anew_on_another_image(model: LoadedModel, image: Microgra
 
 
 def _middles(model: LoadedModel, image: Micrograph) -> np.ndarray:
-    recipe = make_recipe(image, ImageMapping(), model, CENTRES)
+    recipe = make_recipe(image, model, CENTRES)
     config = Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))).config
     bank = ProposalBank(image, model)
     run(bank.prepare(config))
@@ -133,5 +134,6 @@ def test_upstream_and_point_grids_have_no_centres() -> None:
         CENTRES.generator_kwargs()
     with pytest.raises(UserError, match="not both"):
         AmgConfig(prompts="centres", points_per_side=None, point_grids=(((0.5, 0.5),),))
-    with pytest.raises(UserError, match="'grid' or 'centres'"):
-        AmgConfig.from_dict({"prompts": "corners"})
+    corners = AmgConfig.from_dict({"prompts": "corners"})
+    with pytest.raises(UserError, match="no prompt source 'corners': choose one of grid, centres"):
+        prompt_source(corners.prompts)

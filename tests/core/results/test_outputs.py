@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.config import SETTINGS, AmgConfig
+from napari_samstar.core.amg.selection import Selection
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.core.image.micrograph import Micrograph
 from napari_samstar.core.image.readers.registry import read_image
 from napari_samstar.core.results.outputs import (
@@ -19,14 +20,14 @@ from napari_samstar.core.results.outputs import (
     NAMES,
     RECIPE,
     REPORT,
-    Result,
     check_images_folder,
     front_rows,
     staged,
     write_labels,
     write_result,
 )
-from napari_samstar.core.results.recipe import Recipe, make_recipe
+from napari_samstar.core.results.recipe import Recipe
+from napari_samstar.core.results.result import Result
 from napari_samstar.core.rewards.goal import Goal
 from napari_samstar.core.tuning.config import Trial
 from napari_samstar.core.tuning.front import front
@@ -57,8 +58,9 @@ def found():
 
 
 def result_of(image, labels, found=None):
-    recipe = make_recipe(image, ImageMapping(), tiny_model(), CONFIG)
-    return Result(image, labels, recipe, found, None if found is None else found.knee)
+    picked = None if found is None else found.knee
+    bank = ProposalBank(image, tiny_model())
+    return Result(bank, Selection.empty(CONFIG), labels, front=found, picked=picked)
 
 
 def names(folder):

@@ -9,7 +9,8 @@ from benchmarks.bank import discs
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.mapping import ImageMapping
-from napari_samstar.core.results.recipe import VERSION, Recipe, make_recipe
+from napari_samstar.core.results.migrations import VERSION
+from napari_samstar.core.results.recipe import Recipe, Tuning, make_recipe
 from tests.core.tiny import tiny_model
 
 IMAGE = discs((40, 60))
@@ -19,7 +20,8 @@ CONFIG = AmgConfig(points_per_side=None, point_grids=(((0.5, 1 / 3),),), box_nms
 @pytest.fixture
 def recipe():
     mapping = ImageMapping(stretch="limits", limits=(3.0, 4000.0), invert=True)
-    return make_recipe(IMAGE, mapping, tiny_model(), CONFIG, {"goal": {"weights": {"a": 1}}})
+    image = dataclasses.replace(IMAGE, mapping=mapping)
+    return make_recipe(image, tiny_model(), CONFIG, Tuning(goal={"weights": {"a": 1}}))
 
 
 def test_a_file_gives_the_recipe_back(recipe, tmp_path):
@@ -40,7 +42,7 @@ def test_it_says_where_the_result_comes_from(recipe):
     ("change", "sentence"),
     [
         ({"format": "other"}, "not a recipe: choose a file that samstar wrote"),
-        ({"version": VERSION + 1}, f"version {VERSION + 1}, this program reads {VERSION}"),
+        ({"version": VERSION + 1}, f"version {VERSION + 1}, this program reads up to {VERSION}"),
         ({"config": {"points": 1}}, "Unknown setting 'points'"),
         ({"config": {"pred_iou_thresh": 7}}, "must lie between 0 and 1"),
         ({"config": None}, "damaged"),

@@ -19,11 +19,10 @@ from napari_samstar.core.results.report import report, write_report
 from napari_samstar.core.results.report_parts import Pair, pictures
 from napari_samstar.core.rewards.goal import Goal
 from napari_samstar.core.rewards.registry import REWARDS
-from napari_samstar.core.tuning.checks import ImageCheck
 from napari_samstar.core.tuning.config import StudyConfig, Trial
 from napari_samstar.core.tuning.front import front
 from napari_samstar.core.tuning.nsga2 import random_search, search
-from napari_samstar.core.tuning.summary import StudySummary
+from napari_samstar.core.tuning.summary import ImageCheck, StudySummary
 from tests.core.tuning.test_nsga2 import evaluator
 
 PLAN = StudyConfig(trials=60, population=20)
@@ -79,8 +78,14 @@ def random_trials():
 
 def recipe(name="particles"):
     image = {"name": name, "key": "k", "shape": [40, 60], "pixel_size": None, "unit": "px"}
-    return Recipe(AmgConfig(), ImageMapping(), "/a/folder/of mine/sam.pt", "aa", image,
-                  software={"torch": "2.0", "device": "cpu"})  # fmt: skip
+    return Recipe(
+        config=AmgConfig(),
+        mapping=ImageMapping(),
+        model="/a/folder/of mine/sam.pt",
+        model_sha256="aa",
+        image=image,
+        software={"torch": "2.0", "device": "cpu"},
+    )
 
 
 def pair(shape=(40, 60), name="particles", held_out=False, **calibration):

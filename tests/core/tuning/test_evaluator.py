@@ -5,18 +5,17 @@ import pytest
 
 from benchmarks.bank import discs
 from napari_samstar.core.amg.bank import ProposalBank
-from napari_samstar.core.progress import run
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import select
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.progress import Progress
+from napari_samstar.core.progress import Progress, run
 from napari_samstar.core.rewards.expectations import Expectations
 from napari_samstar.core.rewards.goal import Goal
 from napari_samstar.core.rewards.marks import Marks
 from napari_samstar.core.rewards.registry import REWARDS
 from napari_samstar.core.tuning.config import WARM_STARTS, StudyConfig, Trial
 from napari_samstar.core.tuning.cost import seconds_to_decode
-from napari_samstar.core.tuning.evaluator import Evaluator
+from napari_samstar.core.tuning.evaluator import Evaluator, EvaluatorSet
 from napari_samstar.core.tuning.front import front
 from napari_samstar.core.tuning.nsga2 import search
 from tests.core.tiny import tiny_model
@@ -60,7 +59,7 @@ def test_a_configuration_that_upstream_cannot_run_earns_nothing(evaluator):
 def test_other_sizes_share_the_measurements(evaluator):
     config = BASE.replace(pred_iou_thresh=0.5, stability_score_thresh=0.6)
     run(evaluator.bank.prepare(config))
-    one, other = (evaluator.inputs(Expectations(small=60, large=60, count=n)) for n in (2, 40))
+    one, other = (evaluator.with_inputs(Expectations(small=60, large=60, count=n)) for n in (2, 40))
     assert other.features is evaluator.features
     chosen = select(evaluator.bank, config)
     assert other.rewards(chosen)["count"] != one.rewards(chosen)["count"]
@@ -70,22 +69,24 @@ def test_other_sizes_share_the_measurements(evaluator):
 def test_a_goal_is_refused_where_a_reward_lacks_what_it_needs(evaluator):
     goal = Goal({"coverage": 1, "count": 1})
     with pytest.raises(UserError, match="'Expected number' has a weight but needs the number"):
-        evaluator.check(goal)
-    evaluator.inputs(Expectations(count=3)).check(goal)
+        EvaluatorSet((evaluator,)).check(goal)
+    EvaluatorSet((evaluator.with_inputs(Expectations(count=3)),)).check(goal)
     with pytest.raises(UserError, match="Nothing on this image can be judged"):
-        evaluator.inputs(Expectations(large=1e6)).check(Goal({"large_objects": 1}))
+        EvaluatorSet((evaluator.with_inputs(Expectations(large=1e6)),)).check(
+            Goal({"large_objects": 1})
+        )
 
 
 def test_sizes_in_nm_need_a_calibrated_image(evaluator):
     with pytest.raises(UserError, match="pixel size is not known"):
-        evaluator.inputs(Expectations(small=5, unit="nm"))
+        evaluator.with_inputs(Expectations(small=5, unit="nm"))
 
 
 def test_marks_must_fit_the_image(evaluator):
     with pytest.raises(UserError, match="drawn on this image"):
-        evaluator.inputs(None, Marks(examples=np.ones((3, 3), dtype=np.int32)))
+        evaluator.with_inputs(None, Marks(examples=np.ones((3, 3), dtype=np.int32)))
     with pytest.raises(UserError, match="mark at least one good object"):
-        evaluator.inputs(None, Marks(examples=np.zeros((96, 128), dtype=np.int32)))
+        evaluator.with_inputs(None, Marks(examples=np.zeros((96, 128), dtype=np.int32)))
 
 
 def test_searching_filters_decodes_once(evaluator):

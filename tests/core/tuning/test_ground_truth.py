@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from benchmarks.bank import discs
-from napari_samstar.core.amg.bank import ProposalBank, run
+from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import select
 from napari_samstar.core.masks.labels import paint
 from napari_samstar.core.masks.metrics import score
+from napari_samstar.core.progress import run
 from napari_samstar.core.tuning.config import Trial
 from napari_samstar.core.tuning.ground_truth import TruthScorer, agreements
 from tests.core.tiny import tiny_model

@@ -7,13 +7,14 @@ import pytest
 from benchmarks.bank import discs
 from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.config import AmgConfig
-from napari_samstar.core.progress import Progress
+from napari_samstar.core.progress import Progress, run
 from napari_samstar.core.rewards.goal import Goal
-from napari_samstar.core.tuning.checks import checks
 from napari_samstar.core.tuning.config import StudyConfig, Trial
 from napari_samstar.core.tuning.evaluator import (
     Evaluator,
+    EvaluatorSet,
     MultiImageEvaluator,
+    check_images,
     fingerprint,
     mean_of,
 )
@@ -35,7 +36,7 @@ def result(evaluator, config):
     return [s for s in evaluator.evaluate(config) if not isinstance(s, Progress)]
 
 
-def test_it_is_the_mean_of_each_reward_and_all_masks(evaluators):
+def test_rewards_are_means_and_masks_are_summed(evaluators):
     (together,) = result(MultiImageEvaluator(evaluators[:2]), BASE)
     first, second = (result(j, BASE)[0] for j in evaluators[:2])
     assert together[1] == first[1] + second[1] > 0
@@ -48,11 +49,11 @@ def test_an_impossible_image_counts_as_nothing():
     assert mean_of([({"a": 0.0}, 0), ({"a": 1.0}, 7)]) == ({"a": 0.5}, 7)
 
 
-def test_one_image_is_judged_as_by_itself(evaluators):
+def test_one_image_is_evaluated_as_by_itself(evaluators):
     assert result(MultiImageEvaluator(evaluators[:1]), BASE) == result(evaluators[0], BASE)
 
 
-def test_a_search_runs_over_several(evaluators):
+def test_a_search_runs_over_several_images(evaluators):
     study_config = StudyConfig(trials=20, population=8, base=BASE)
     found = [
         e
@@ -64,20 +65,17 @@ def test_a_search_runs_over_several(evaluators):
 
 
 def test_checks_tell_tuned_from_held_out(evaluators):
-    work = checks(evaluators[:2], evaluators[2:], AmgConfig(points_per_side=5), BASE)
-    while True:
-        try:
-            assert isinstance(next(work), Progress)
-        except StopIteration as end:
-            found = end.value
-            break
+    together = EvaluatorSet(evaluators[:2], evaluators[2:])
+    steps: list[object] = []
+    found = run(check_images(together, AmgConfig(points_per_side=5), BASE), steps.append)
+    assert all(isinstance(step, Progress) for step in steps)
     assert [c.held_out for c in found] == [False, False, True]
     for check, evaluator in zip(found, evaluators, strict=True):
         assert (check.chosen,) == tuple(result(evaluator, BASE))
         assert check.defaults[1] != check.chosen[1]
 
 
-def test_what_judges_is_told_apart(evaluators):
+def test_fingerprints_differ_between_sets_of_images(evaluators):
     one, two = fingerprint(evaluators[0]), fingerprint(MultiImageEvaluator(evaluators[:2]))
     assert one != two
     assert json.loads(json.dumps(two)) == two

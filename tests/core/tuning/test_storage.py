@@ -20,7 +20,7 @@ from napari_samstar.core.tuning.config import StudyConfig, Trial
 from napari_samstar.core.tuning.storage import Journal
 
 GOAL, OTHER = Goal({"coverage": 1}), Goal({"coverage": 2, "boundary": 1})
-PLAN = StudyConfig(trials=40, population=8)
+CONFIG = StudyConfig(trials=40, population=8)
 BY = {"sizes": {"small": 4.0, "large": 20.0}}
 KEYS = ("imagekey",)
 
@@ -41,7 +41,7 @@ def path(tmp_path):
     return tmp_path / "new" / "j.jsonl"
 
 
-def written(path, n=3, goal=GOAL, study_config=PLAN, by=BY, first=0):
+def written(path, n=3, goal=GOAL, study_config=CONFIG, by=BY, first=0):
     made = opened(path)
     made.begin(goal, study_config, by)
     made.add(trials(n, first))
@@ -52,7 +52,7 @@ def test_what_was_written_comes_back(path):
     written(path, 3)
     (run,) = opened(path).runs
     assert run.trials == tuple(trials(3))
-    assert (run.goal.to_dict(), run.study_config) == (GOAL.to_dict(), PLAN)
+    assert (run.goal.to_dict(), run.study_config) == (GOAL.to_dict(), CONFIG)
     assert run.fingerprint == BY
     assert opened(path).known(BY) == tuple(trials(3))
 
@@ -84,12 +84,12 @@ def test_the_last_run_of_a_search_is_found_at_any_budget(path):
     written(path, 1, study_config=StudyConfig(trials=16, population=8, starts=(AmgConfig(),)))
     written(path, 2, OTHER)
     made = opened(path)
-    found = made.last(GOAL, PLAN, BY)
+    found = made.last(GOAL, CONFIG, BY)
     assert found is not None
     assert found.study_config.starts == (AmgConfig(),)
-    assert made.last(OTHER, PLAN, BY).trials == tuple(trials(2))
+    assert made.last(OTHER, CONFIG, BY).trials == tuple(trials(2))
     assert made.last(GOAL, StudyConfig(population=8, seed=1), BY) is None
-    assert made.last(GOAL, PLAN, {"sizes": None}) is None
+    assert made.last(GOAL, CONFIG, {"sizes": None}) is None
 
 
 def test_other_expectations_or_versions_are_not_known(path, monkeypatch):
@@ -105,7 +105,7 @@ def test_a_torn_last_line_is_tolerated_and_cut(path, cut):
     path.write_bytes(path.read_bytes()[:-cut])
     made = opened(path)
     assert made.known(BY) == tuple(trials(2))
-    made.begin(GOAL, PLAN, BY)
+    made.begin(GOAL, CONFIG, BY)
     made.add(trials(1, 2))
     assert opened(path).known(BY) == tuple(trials(3))
 
@@ -176,7 +176,7 @@ def test_a_place_without_rights_is_said(tmp_path):
     (tmp_path / "file").write_text("mine")
     made = opened(tmp_path / "file2" / "j.jsonl")
     made.path = tmp_path / "file" / "j.jsonl"
-    made.begin(GOAL, PLAN, BY)
+    made.begin(GOAL, CONFIG, BY)
     assert "cannot be written" in made.problem
 
 
@@ -190,7 +190,7 @@ def test_the_latest_search_on_an_image_is_found_in_the_cache_folder(tmp_path, mo
         when = datetime(2026, 1, 1, 0, 0, now.second, tzinfo=UTC)
         monkeypatch.setattr(storage, "datetime", SimpleNamespace(now=lambda _: when))
         made = Journal.of(keys, model)
-        made.begin(GOAL, PLAN, BY, inputs)
+        made.begin(GOAL, CONFIG, BY, inputs)
         made.add(trials(n))
         assert made.path.parent == tmp_path / "journals"
 
@@ -213,9 +213,9 @@ def test_the_latest_search_on_an_image_is_found_in_the_cache_folder(tmp_path, mo
 KILLED = """
 import sys, time
 from pathlib import Path
-from tests.core.tuning.test_storage import BY, GOAL, PLAN, trials, opened
+from tests.core.tuning.test_storage import BY, GOAL, CONFIG, trials, opened
 made = opened(Path(sys.argv[1]))
-made.begin(GOAL, PLAN, BY)
+made.begin(GOAL, CONFIG, BY)
 for k in range(10_000):
     made.add(trials(1, k % 900))
     print(k, flush=True)
@@ -243,10 +243,10 @@ def test_old_journals_go_when_a_run_starts(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "MOST_FILES", 2)
     for k in range(4):
         made = Journal.of((f"image{k}",), "aa")
-        made.begin(GOAL, PLAN, BY)
+        made.begin(GOAL, CONFIG, BY)
         made.add(trials(2))
         os.utime(made.path, (k, k))
     assert storage.latest("image0", "aa") is None
     assert storage.latest("image2", "aa") is not None
-    Journal.of(("image2",), "aa").begin(GOAL, PLAN, BY)
+    Journal.of(("image2",), "aa").begin(GOAL, CONFIG, BY)
     assert len(list(storage.folder().iterdir())) == 2
