@@ -1,4 +1,4 @@
-"""Resident memory over ten tunings, and after closing the image, the panels and the viewer."""
+"""Resident memory over ten searches, and after closing the image, the panels and the viewer."""
 
 from __future__ import annotations
 
@@ -8,55 +8,55 @@ from typing import Any
 
 import psutil
 
-from benchmarks.gui_rig import Bench, field, settle
+from benchmarks.gui_rig import GuiRig, disc_image, settle
 
 
-def memory(bench: Bench, trials: int) -> dict[str, Any]:
-    """Return MiB; closes the viewer."""
-    bench.job(bench.segment.run)
-    bench.tune.budget_box.setValue(trials)
+def memory(rig: GuiRig, trials: int) -> dict[str, Any]:
+    """Return resident memory, MiB, by stage; closes the viewer."""
+    rig.run_job(rig.segment.run)
+    rig.tune.budget_box.setValue(trials)
     after: list[int] = []
     report: dict[str, Any] = {"before": resident(), "after_each_of_ten_tunings": after}
     for seed in range(10):
-        bench.tune.seed_box.setValue(seed)
-        bench.job(bench.tune.run_button.click)
+        rig.tune.seed_box.setValue(seed)
+        rig.run_job(rig.tune.run_button.click)
         after.append(resident())
     report["grown_from_the_second_to_the_tenth"] = after[-1] - after[1]
-    known = {"bank": bench.session.result.bank, "model": bench.session.result.model.sam}
-    held = {name: weakref.ref(thing) for name, thing in known.items()}
-    del known
-    _close_image(bench)
+    objects = {"bank": rig.session.result.bank, "model": rig.session.result.model.sam}
+    references = {name: weakref.ref(thing) for name, thing in objects.items()}
+    del objects
+    _close_image(rig)
     report["after_closing_the_image"] = resident()
-    held |= {"desk": weakref.ref(bench.controller), "viewer": weakref.ref(bench.viewer)}
-    _close_viewer(bench)
+    references |= {"controller": weakref.ref(rig.controller), "viewer": weakref.ref(rig.viewer)}
+    _close_viewer(rig)
     report["after_closing_the_viewer"] = resident()
-    report["still_held"] = [name for name, thing in held.items() if thing() is not None]
+    report["still_held"] = [name for name, known in references.items() if known() is not None]
     return report
 
 
 def resident() -> int:
-    """Return what the process has in memory, MiB."""
+    """Return the resident memory of the process, MiB."""
     gc.collect()
     return int(psutil.Process().memory_info().rss / 2**20)
 
 
-def _close_image(bench: Bench) -> None:
-    bench.viewer.layers.remove(bench.layer)
-    bench.idle()
+def _close_image(rig: GuiRig) -> None:
+    rig.viewer.layers.remove(rig.layer)
+    rig.wait_until_idle()
     settle(0.5)
-    bench.layer = bench.viewer.add_image(field(256), name="small")
+    rig.layer = rig.viewer.add_image(disc_image(256), name="small")
     settle(0.5)
 
 
-def _close_viewer(bench: Bench) -> None:
+def _close_viewer(rig: GuiRig) -> None:
     for name in ("segment", "tune", "front", "results"):
-        shell = getattr(bench, name).parentWidget()
-        bench.viewer.window.remove_dock_widget(shell)
+        shell = getattr(rig, name).parentWidget()
+        rig.viewer.window.remove_dock_widget(shell)
         shell.deleteLater()
-        delattr(bench, name)
+        delattr(rig, name)
         del shell
-    bench.heart.stop()
-    bench.viewer.close()
-    for name in ("desk", "session", "jobs", "viewer", "layer"):
-        delattr(bench, name)
+    rig.heartbeat.stop()
+    rig.viewer.close()
+    for name in ("controller", "session", "jobs", "viewer", "layer"):
+        delattr(rig, name)
     settle(1)

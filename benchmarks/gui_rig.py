@@ -1,4 +1,4 @@
-"""A napari with an image, the clock that watches its window, and ways to wait for it."""
+"""A napari viewer with an image, a timer that measures stalls of its window, and waiting."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ from qtpy.QtWidgets import QApplication
 from skimage.draw import disk
 from skimage.filters import gaussian
 
-BEAT = 5  # ms
+INTERVAL = 5  # ms between two ticks
 PLUGIN = "napari-samstar"
 
 
 class Heartbeat:
-    """Notes every beat of a timer on the GUI thread, and the phase that it closes.
+    """Records the ticks of a timer on the GUI thread, by phase.
 
-    Beside the time stands what the GUI thread computed between two beats, and what the process
-    did. What the window waited for us beyond its own work, for the interpreter lock, the other
-    threads of the process computed meanwhile: so the process' time is the most that can be ours.
+    Besides wall time it records the processor time of the GUI thread and of the whole process.
+    While the GUI thread waits for the interpreter lock, other threads of the process compute; so
+    the time of the process is an upper bound of the stall that the plugin causes.
     """
 
     def __init__(self) -> None:
         self.name = ""
-        self._beats: list[tuple[str, float, float, float]] = []
+        self._ticks: list[tuple[str, float, float, float]] = []
         self._timer = QTimer()
-        self._timer.setInterval(BEAT)
-        self._timer.timeout.connect(self._beat)
+        self._timer.setInterval(INTERVAL)
+        self._timer.timeout.connect(self._tick)
         self._timer.start()
 
-    def phase(self, name: str) -> None:
-        """Close a phase and begin another one."""
-        self._beat()
+    def begin_phase(self, name: str) -> None:
+        """End the current phase and begin another one."""
+        self._tick()
         self.name = name
 
     def report(self) -> dict[str, dict[str, float]]:
         """Return the longest gaps of each phase, ms."""
-        self.phase("")
+        self.begin_phase("")
         phases: dict[str, list[Any]] = {}
-        for before, after in zip(self._beats, self._beats[1:], strict=False):
+        for before, after in zip(self._ticks, self._ticks[1:], strict=False):
             phases.setdefault(after[0], []).append(np.subtract(after[1:], before[1:]) * 1000)
         return {name: _longest(np.array(gaps)) for name, gaps in phases.items() if name}
 
     def stop(self) -> None:
-        """Beat no more."""
+        """Stop the timer."""
         self._timer.stop()
 
-    def _beat(self) -> None:
+    def _tick(self) -> None:
         now = (time.perf_counter(), time.thread_time(), time.process_time())
-        self._beats.append((self.name, *now))
+        self._ticks.append((self.name, *now))
 
 
 def _longest(gaps: Any) -> dict[str, float]:
@@ -66,31 +66,31 @@ def _longest(gaps: Any) -> dict[str, float]:
     }
 
 
-class Bench:
-    """A viewer with an image; the panels come with `open_panels`."""
+class GuiRig:
+    """A viewer with an image; `open_panels` opens the panels."""
 
     def __init__(self, side: int) -> None:
         self.side = side
         self.viewer = napari.Viewer()
-        self.layer = self.viewer.add_image(field(side), name="field")
-        self.heart = Heartbeat()
+        self.layer = self.viewer.add_image(disc_image(side), name="field")
+        self.heartbeat = Heartbeat()
         settle(2)
 
-    def do(self, name: str, action: Callable[[], Any], *, rest: float = 0.3) -> float:
-        """Carry out `action` as a phase; return the GUI thread's processor time with it, ms.
+    def measure(self, name: str, action: Callable[[], Any], *, settle_s: float = 0.3) -> float:
+        """Run `action` as a phase; return the processor time of the GUI thread, ms.
 
-        That includes what napari draws afterwards.
+        This includes the drawing that follows.
         """
-        self.heart.phase(name)
+        self.heartbeat.begin_phase(name)
         start = time.thread_time()
         action()
-        settle(rest)
+        settle(settle_s)
         used = 1000 * (time.thread_time() - start)
-        self.heart.phase("between")
+        self.heartbeat.begin_phase("between")
         return used
 
     def open_panels(self, points: int) -> None:
-        """Open the panels one after another, as phases: their first import is part of it."""
+        """Open the panels one after another, each as a phase that includes its first import."""
         for key, name in (("segment", "Segment"), ("tune", "Tune"), ("front", "Pareto front")):
             self.open(key, name)
         self.controller = self.segment.controller
@@ -106,31 +106,31 @@ class Bench:
             rows[name].value = value
 
     def open(self, key: str, name: str) -> None:
-        """Open a panel as the menu does, and let it build itself; a phase."""
-        self.heart.phase(f"open {name}")
+        """Open a panel as the menu does and wait until it is built, as a phase."""
+        self.heartbeat.begin_phase(f"open {name}")
         _, shell = self.viewer.window.add_plugin_dock_widget(PLUGIN, name)
         wait(lambda: shell.panel is not None)
         settle(1)
-        self.heart.phase("between")
+        self.heartbeat.begin_phase("between")
         setattr(self, key, shell.panel)
 
     def _on_segmented(self, *_: Any) -> None:
-        # The last step of the job ends here and the layer is made next, before any beat.
-        if self.heart.name in ("build the bank", "start up, load, encode"):
-            self.heart.phase("first preview layer")
+        # The job ends here; the layer is added next, before another tick.
+        if self.heartbeat.name in ("build the bank", "start up, load, encode"):
+            self.heartbeat.begin_phase("first preview layer")
 
-    def idle(self) -> None:
-        """Wait until no job runs, nor the last step of a stopped one."""
+    def wait_until_idle(self) -> None:
+        """Wait until no job runs and no thread of a stopped job either."""
         wait(lambda: not self.jobs.busy and self.jobs._running is None)
 
-    def job(self, start: Callable[[], Any]) -> None:
+    def run_job(self, start: Callable[[], Any]) -> None:
         """Start a job and wait for its end."""
         start()
-        self.idle()
+        self.wait_until_idle()
 
 
-def field(side: int, seed: int = 0) -> np.ndarray:
-    """Bright discs on a noisy ground, uint16."""
+def disc_image(side: int, seed: int = 0) -> np.ndarray:
+    """Return bright discs on a noisy background, uint16 (side, side)."""
     rng = np.random.default_rng(seed)
     image = np.zeros((side, side))
     for _ in range(120):
@@ -140,9 +140,9 @@ def field(side: int, seed: int = 0) -> np.ndarray:
     return np.clip(noisy, 0, None).astype(np.uint16)
 
 
-def wait(ready: Callable[[], bool], patience: float = 1800) -> None:
-    """Let napari work until `ready`."""
-    end = time.monotonic() + patience
+def wait(ready: Callable[[], bool], timeout: float = 1800) -> None:
+    """Process events until `ready()`."""
+    end = time.monotonic() + timeout
     while not ready():
         if time.monotonic() > end:
             sys.exit("napari did not get ready in time")
@@ -151,6 +151,6 @@ def wait(ready: Callable[[], bool], patience: float = 1800) -> None:
 
 
 def settle(seconds: float) -> None:
-    """Let napari work for a while."""
+    """Process events for some seconds."""
     end = time.monotonic() + seconds
     wait(lambda: time.monotonic() > end)
