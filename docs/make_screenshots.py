@@ -160,7 +160,7 @@ def results(walk: Walk) -> None:
     wait(lambda: table.model.rowCount() > 0)
     pause(0.5)  # until the panel has its final size
     labels = table.model.table["index"]
-    table.choose(int(labels.iloc[len(labels) // 3]), go=True)
+    table.choose(int(labels.iloc[len(labels) // 3]), move_to=True)
     walk.viewer.reset_view()
     walk.shoot("results")
 
