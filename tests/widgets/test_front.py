@@ -13,7 +13,7 @@ from qtpy.QtTest import QTest
 
 from napari_samstar.core.rewards.registry import REWARDS
 from napari_samstar.core.tuning.front import hypervolume_by_generation
-from napari_samstar.widgets.panels.front.words import values
+from napari_samstar.widgets.panels.front.words import axis_values
 from napari_samstar.widgets.viewer.layer_writer import COMPARISON_NAME, PREVIEW_NAME
 from tests.widgets.conftest import type_into_dialog
 
@@ -38,7 +38,7 @@ def _click(plot: Any, at: QPoint, held: Any = Qt.KeyboardModifier.NoModifier) ->
 
 def _spot(panel: Any, position: int) -> QPoint:
     """Where an evaluation lies on the plot."""
-    x, y = (values(panel.controller.session.front, box.currentData())[position]
+    x, y = (axis_values(panel.controller.session.front, box.currentData())[position]
             for box in (panel.x_box, panel.y_box))  # fmt: skip
     return panel.plot.mapFromScene(panel.plot.getViewBox().mapViewToScene(QPointF(x, y)))
 
@@ -76,7 +76,7 @@ def test_front_axes_comparison_and_export(tuned: Any, qtbot: Any, tmp_path: Any)
     assert session.chosen == many
     assert panel.controller.layers.visible_layer(COMPARISON_NAME) is None
     assert tuned.viewer.layers[PREVIEW_NAME].visible
-    assert len(panel.plot.other.points()) == 0
+    assert len(panel.plot.compared_ring.points()) == 0
 
     QTest.mouseMove(panel.plot.viewport(), at(few))
     qtbot.waitUntil(lambda: f"{counts[few]} objects" in panel.plot.toolTip(), timeout=5_000)
@@ -114,7 +114,7 @@ def test_a_search_goes_on_where_it_was(tuned: Any, qtbot: Any) -> None:
     image = tuned.viewer.layers["discs"]
     everything = session.trials
     tuned.viewer.layers.remove(image)
-    assert session.segmented is None, "the bank of a closed image is still held"
+    assert session.result is None, "the bank of a closed image is still held"
     assert session.front is None
     qtbot.waitUntil(lambda: PREVIEW_NAME not in tuned.viewer.layers, timeout=10_000)
     qtbot.wait(300)  # napari's canvas crashes where all layers go and one comes in one breath
@@ -147,10 +147,10 @@ def test_a_point_within_the_ring_of_the_chosen_one_can_be_clicked(tuned: Any) ->
     x, y = np.zeros(rows), np.zeros(rows)
     x[-1], y[-1] = 1, 1  # the frame
     x[[one, other]], y[[one, other]] = 0.5, 0.5
-    panel.plot.draw(front, x, y, lined=False)
+    panel.plot.draw(front, x, y, connect_members=False)
     x[other] += 7 * panel.plot.getViewBox().viewPixelSize()[0]
-    panel.plot.draw(front, x, y, lined=False)
-    panel.plot.mark(panel.plot.ring, x, y, one)
+    panel.plot.draw(front, x, y, connect_members=False)
+    panel.plot.mark(panel.plot.chosen_ring, x, y, one)
     picked: list[int] = []
     panel.plot.picked.connect(lambda position, _: picked.append(position))
     view = panel.plot.getViewBox()
@@ -169,7 +169,7 @@ def test_the_legend_hides_none_of_the_points_that_it_names(tuned: Any, qtbot: An
         x, y = np.full(rows, 0.5), np.full(rows, 0.5)
         x[0], x[1], y[0], y[1] = 0, 1, 0, 1  # the frame
         x[named], y[named] = abs(corner[0] - 0.03), abs(1 - corner[1] - 0.03)
-        plot.draw(front, x, y, lined=False)
+        plot.draw(front, x, y, connect_members=False)
         assert plot._corner != corner
         legend, view = plot.plotItem.legend, plot.getViewBox()
         at = legend.mapRectToItem(view, legend.boundingRect()).center()

@@ -94,7 +94,7 @@ def test_a_stack_has_a_column_for_the_plane(results: ResultsPanel, qtbot: Any) -
         stack, name="a rather long name of a stack that goes on and on", scale=(4, 1, 1)
     )
     qtbot.waitUntil(lambda: "plane" in results.model.table, timeout=120_000)
-    results.choose(2, go=True)
+    results.choose(2, move_to=True)
     assert viewer.dims.current_step[0] == 2
     assert viewer.layers[OUTLINE_NAME].data.shape == (1, 40, 50)
     np.testing.assert_allclose(viewer.layers[OUTLINE_NAME].translate, (8, 0, 0))
@@ -144,7 +144,7 @@ def test_all_planes_become_one_layer_and_stop_keeps_what_is_done(panels: Any, qt
     layer = panels.viewer.layers["stack objects"]
     qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
     assert layer.data.shape == stack.shape
-    np.testing.assert_array_equal(layer.data[0], segment.controller.session.segmented.labels)
+    np.testing.assert_array_equal(layer.data[0], segment.controller.session.result.labels)
     assert not layer.data[1].any(), "a constant plane has no objects"
     assert layer.data[2].max() > layer.data[0].max()
     assert set(np.unique(layer.data[3])) & set(np.unique(layer.data[0])) == {0}

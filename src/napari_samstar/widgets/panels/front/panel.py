@@ -1,4 +1,4 @@
-"""The Pareto front panel: a plot whose points are clicked to preview masks."""
+"""The Pareto front panel: clicking a point of the plot previews its masks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,18 @@ from napari_samstar.widgets.forms.shared import combo, link, note
 from napari_samstar.widgets.jobs.workers import make_worker
 from napari_samstar.widgets.panel import Panel
 from napari_samstar.widgets.panels.front.plot import CurvePlot, FrontPlot
-from napari_samstar.widgets.panels.front.words import comparison, described, export, values
+from napari_samstar.widgets.panels.front.words import (
+    axis_values,
+    comparison_html,
+    export_front,
+    trial_html,
+)
 from napari_samstar.widgets.shell.alive import call_if_alive
 from napari_samstar.widgets.viewer.layer_writer import COMPARISON_NAME
 
 if TYPE_CHECKING:
     import napari
+    from numpy.typing import NDArray
 
     from napari_samstar.core.tuning.front import Front
 
@@ -34,7 +40,7 @@ HINT = "Click a point to see its objects; ← → walk along the front; Shift+cl
 
 
 class FrontPanel(Panel):
-    """Shows all evaluated settings, the front among them, and the one whose masks are on show."""
+    """Shows all trials, the front and the chosen trial."""
 
     MAX_HEIGHT = 560
 
@@ -55,8 +61,8 @@ class FrontPanel(Panel):
         self.listen(events.chosen, self._on_session_chosen)
         self.listen(events.selection, self._on_session_chosen)
         self.listen(self.controller.jobs.changed, self.job_bar.show_status)
-        self.listen(napari_viewer.events.theme, self._paint_theme)
-        self._paint_theme()
+        self.listen(napari_viewer.events.theme, self._apply_theme)
+        self._apply_theme()
         self._on_session_front()
 
     # --- build --------------------------------------------------------------------------------
@@ -66,7 +72,7 @@ class FrontPanel(Panel):
         self.plot.picked.connect(self._on_picked)
         self.plot.hovered.connect(self._on_hovered)
         self.column.addWidget(self.plot, 1)
-        self.x_box, self.y_box = combo("The axis to the right."), combo("The axis upwards.")
+        self.x_box, self.y_box = combo("The horizontal axis."), combo("The vertical axis.")
         for box, start in ((self.x_box, 0), (self.y_box, 1)):
             for k, name in enumerate(OBJECTIVES):
                 box.addItem(name, k)
@@ -80,19 +86,21 @@ class FrontPanel(Panel):
         self.column.itemAt(self.column.count() - 1).addWidget(self.y_box, 1)
 
     def _build_buttons(self, viewer: napari.Viewer) -> None:
-        self.knee_button = _button("Knee", "The best balance of all goals.")
-        self.best_button = _button("Best", "The highest weighted sum of what matters to you.")
-        self.defaults_button = _button("Defaults", "What SAM gives without tuning, to compare.")
-        self.export_button = _button("Export", "Save the front as a table or a picture.")
-        for button, which in (
+        self.knee_button = _button("Knee", "The best balance of the objectives.")
+        self.best_button = _button("Best", "The highest weighted mean of all rewards.")
+        self.defaults_button = _button("Defaults", "SAM's default settings, to compare.")
+        self.export_button = _button(
+            "Export", "Save all trials as a table, or the plot as a picture."
+        )
+        for button, name in (
             (self.knee_button, "knee"),
             (self.best_button, "best"),
             (self.defaults_button, "defaults"),
         ):
-            button.clicked.connect(partial(self._choose_named, which))
+            button.clicked.connect(partial(self._choose_named, name))
         menu = QMenu(self.export_button)
-        for ending, what in EXPORTS.items():
-            menu.addAction(f"{what} ({ending.upper()})…", partial(self._ask_where, ending))
+        for suffix, kind in EXPORTS.items():
+            menu.addAction(f"{kind} ({suffix.upper()})…", partial(self._on_export, suffix))
         self.export_button.setMenu(menu)
         buttons = (self.knee_button, self.best_button, self.defaults_button, self.export_button)
         self.add_row(*buttons, stretch=-1)
@@ -102,32 +110,32 @@ class FrontPanel(Panel):
 
     def _build_curve(self) -> None:
         self.curve = CurvePlot()
-        tip = "Where the curve is flat, more settings to try will help little."
+        tip = "Where the curve is flat, more trials will help little."
         self.curve_section = CollapsibleSection("How the search went", tip, self.curve)
         self.curve_section.toggled.connect(self._draw_curve)
         self.column.addWidget(self.curve_section)
 
-    # --- what the user does ---------------------------------------------------------------------
+    # --- user actions -------------------------------------------------------------------------
 
     def choose(self, position: int) -> None:
-        """Preview the masks of one evaluation."""
+        """Preview the masks of a trial."""
         self._compared = None
         self.controller.session.choose(position)
 
     def compare(self, position: int) -> None:
-        """Show what changes from the evaluation on show to another one."""
+        """Show the differences between the chosen trial and another one."""
         session = self.controller.session
         if session.chosen is None or session.chosen == position:
             self.choose(position)
             return
-        words = self.controller.compare(position)
-        if words:
+        counts = self.controller.compare(position)
+        if counts:
             self._compared = position
             self._on_session_chosen()
-            self.details.setText(comparison(words, session.front, position))
+            self.details.setText(comparison_html(counts, session.front, position))
 
     def keyPressEvent(self, event: Any) -> None:
-        """Walk along the front with the left and right arrow keys."""
+        """Choose the next member of the front with the left and right arrow keys."""
         step = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}.get(event.key())
         front = self.controller.session.front
         if step is None or front is None:
@@ -139,16 +147,16 @@ class FrontPanel(Panel):
         self.choose(members[min(max(at + step, 0), len(members) - 1)])
 
     def export(self, path: str | Path) -> None:
-        """Write the front as .csv (every setting tried) or .png, off the GUI thread."""
+        """Write all trials as .csv, or the plot as .png, off the GUI thread."""
         front = self.controller.session.front
         if front is None:
             return
-        worker = make_worker(export, front, self.controller.session.chosen, Path(path))
+        worker = make_worker(export_front, front, self.controller.session.chosen, Path(path))
         worker.returned.connect(call_if_alive(self._on_exported))
         worker.start()
 
-    def _ask_where(self, ending: str) -> None:
-        path = ask_save_path(self, "Save", f"front.{ending}", ending, EXPORTS[ending])
+    def _on_export(self, suffix: str) -> None:
+        path = ask_save_path(self, "Save", f"front.{suffix}", suffix, EXPORTS[suffix])
         if path is not None:
             self.export(path)
 
@@ -161,16 +169,16 @@ class FrontPanel(Panel):
 
     def _on_hovered(self, position: int) -> None:
         front = self.controller.session.front
-        known = front is not None and 0 <= position < len(front.trials)
-        self.plot.setToolTip(described(front, position) if known and front is not None else "")
+        is_trial = front is not None and 0 <= position < len(front.trials)
+        self.plot.setToolTip(trial_html(front, position) if is_trial and front is not None else "")
 
-    def _choose_named(self, which: str, *_: Any) -> None:
+    def _choose_named(self, name: str, *_: Any) -> None:
         front = self.controller.session.front
-        position = getattr(front, which) if front is not None else None
+        position = getattr(front, name) if front is not None else None
         if position is not None:
             self.choose(position)
 
-    # --- what happened ------------------------------------------------------------------------
+    # --- updates ------------------------------------------------------------------------------
 
     def _on_session_front(self, *_: Any) -> None:
         front = self.controller.session.front
@@ -183,12 +191,14 @@ class FrontPanel(Panel):
             button.setEnabled(front is not None)
         if front is None:
             self.plot.empty()
-            self.details.setText(f"Press <i>Tune</i> in the {link('Tune')} panel: it grows here.")
+            self.details.setText(
+                f"Press <i>Tune</i> in the {link('Tune')} panel to see its trials here."
+            )
         else:
             x, y = self._xy(front)
             shown = {self.x_box.currentData(), self.y_box.currentData()}
-            # With a third goal, or other axes, the members do not lie on one line.
-            self.plot.draw(front, x, y, lined=shown == set(front.goal.used))
+            # With three objectives, or rewards as axes, the members do not form a line
+            self.plot.draw(front, x, y, connect_members=shown == set(front.goal.used))
         self._draw_curve()
         self._on_session_chosen()
 
@@ -196,10 +206,10 @@ class FrontPanel(Panel):
         self.plot.empty()
         self._on_session_front()
 
-    def _xy(self, front: Front) -> tuple[Any, Any]:
+    def _xy(self, front: Front) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         axes = []
         for box, side in ((self.x_box, "bottom"), (self.y_box, "left")):
-            axes.append(values(front, box.currentData()))
+            axes.append(axis_values(front, box.currentData()))
             self.plot.setLabel(side, box.currentText())
         return axes[0], axes[1]
 
@@ -219,23 +229,23 @@ class FrontPanel(Panel):
         if front is None:
             return
         x, y = self._xy(front)
-        known = chosen is not None and chosen < len(front.trials)
-        self.plot.mark(self.plot.ring, x, y, chosen if known else None)
+        is_trial = chosen is not None and chosen < len(front.trials)
+        self.plot.mark(self.plot.chosen_ring, x, y, chosen if is_trial else None)
         compared = self._compared if self.controller.layers.visible_layer(COMPARISON_NAME) else None
-        self.plot.mark(self.plot.other, x, y, compared)
-        if not known or chosen is None:
+        self.plot.mark(self.plot.compared_ring, x, y, compared)
+        if not is_trial or chosen is None:
             self.details.setText(HINT)
         elif compared is None:
-            self.details.setText(described(front, chosen))
+            self.details.setText(trial_html(front, chosen))
 
     def _on_exported(self, text: str) -> None:
         self.details.setText(text)
 
-    def _paint_theme(self, *_: Any) -> None:
+    def _apply_theme(self, *_: Any) -> None:
         viewer = self.viewer()
         if viewer is not None:
-            self.plot.paint(viewer.theme)
-            self.curve.paint(viewer.theme)
+            self.plot.apply_theme(viewer.theme)
+            self.curve.apply_theme(viewer.theme)
 
 
 def _button(text: str, tip: str) -> QPushButton:

@@ -1,9 +1,9 @@
-"""What the Pareto front panel says of a point, and writes of all of them."""
+"""Texts and files of the Pareto front panel."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,20 +13,25 @@ from napari_samstar.widgets.forms.shared import error_html
 from napari_samstar.widgets.viewer.layer_writer import COMPARISON_COLOURS
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_samstar.core.amg.config import AmgConfig
     from napari_samstar.core.tuning.front import Front
 
 
-def values(front: Front, axis: int | str) -> Any:
-    """Return every evaluation's objective (by number) or raw reward (by name)."""
+def axis_values(front: Front, axis: int | str) -> NDArray[np.float64]:
+    """Return all trials' values of an objective (by number) or of a reward (by name), shape (n,).
+
+    0 where a trial or the goal lacks it.
+    """
     if isinstance(axis, str):
-        return np.array([e.rewards.get(axis, 0.0) for e in front.trials])
+        return np.array([trial.rewards.get(axis, 0.0) for trial in front.trials])
     used = front.goal.used
-    n = len(front.trials)
-    return front.points[:, used.index(axis)] if axis in used else np.zeros(n)
+    return front.points[:, used.index(axis)] if axis in used else np.zeros(len(front.trials))
 
 
-def export(front: Front, chosen: int | None, path: Path) -> str:
-    """Write the front as .csv or a picture; returns what to say of it."""
+def export_front(front: Front, chosen: int | None, path: Path) -> str:
+    """Write all trials as .csv, or the plot as .png; returns a sentence for the user."""
     from napari_samstar.core.results import figures, outputs
 
     try:
@@ -39,35 +44,41 @@ def export(front: Front, chosen: int | None, path: Path) -> str:
     return f"Saved as {path.name}."
 
 
-def comparison(words: str, front: Front | None, position: int) -> str:
-    """Return the counts of a comparison in the colours of the canvas, as HTML."""
-    parts = words.split(", ")
-    kinds = (4, 3, 2, 1)
+def comparison_html(counts: str, front: Front | None, position: int) -> str:
+    """Return the counts of `ViewerController.compare` in the colours of the comparison layer.
+
+    Parameters
+    ----------
+    counts : str
+        Gained, lost, changed and same, separated by ", ".
+    position : int
+        Of the compared trial.
+    """
     coloured = [
-        f"<span style='color:{COMPARISON_COLOURS[v]}'>■</span> {part}"
-        for v, part in zip(kinds, parts, strict=True)
+        f"<span style='color:{COMPARISON_COLOURS[value]}'>■</span> {count}"
+        for value, count in zip((4, 3, 2, 1), counts.split(", "), strict=True)
     ]
     n = front.trials[position].n_masks if front is not None else 0
     return f"<b>Against the dashed point ({n} objects):</b><br>" + " &nbsp; ".join(coloured)
 
 
-def described(front: Front, position: int) -> str:
-    """Return the settings and outcome of one evaluation, as HTML."""
+def trial_html(front: Front, position: int) -> str:
+    """Return the number of objects, the objectives and the settings of a trial, as HTML."""
     trial = front.trials[position]
-    goals = zip(front.goal.names, front.points[position], strict=True)
-    scores = ", ".join(f"{name} {value:.2f}" for name, value in goals)
+    objectives = zip(front.goal.names, front.points[position], strict=True)
+    scores = ", ".join(f"{name} {value:.2f}" for name, value in objectives)
     cells = [
         f"<td>{s.label}</td><td align='right'>&nbsp;{getattr(trial.config, name):.4g}</td>"
         for name, s in SETTINGS.items()
-        if _matters(trial.config, name)
+        if _has_effect(trial.config, name)
     ]
     gap = "<td>&nbsp;&nbsp;&nbsp;</td>"
     rows = "".join(f"<tr>{gap.join(cells[k : k + 2])}</tr>" for k in range(0, len(cells), 2))
     return f"<b>{trial.n_masks} objects</b>: {scores}<table>{rows}</table>"
 
 
-def _matters(config: Any, name: str) -> bool:
-    """Return whether a setting has any effect: crops' have none without crops, say."""
+def _has_effect(config: AmgConfig, name: str) -> bool:
+    """Return whether a setting has any effect, given the others; crops need crop layers, say."""
     if getattr(config, name) is None or (config.prompts != "grid" and name in OF_GRIDS):
         return False
     if name in OF_EXAMPLES and not config.examples:

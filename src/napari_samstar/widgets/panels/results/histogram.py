@@ -1,4 +1,4 @@
-"""How large the objects are: a histogram in physical units, in napari's colours."""
+"""Histogram of the objects' diameters, in the colours of napari's theme."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 
-from napari_samstar.widgets.panels.front.plot import ACCENT, colours, paint_axes
+from napari_samstar.widgets.panels.front.plot import ACCENT, apply_axes_theme, theme_colours
 
-HIGH = 130  # px
-FEW = 4  # objects in the highest bar
+HEIGHT = 130  # px
+FEW_OBJECTS = 4  # up to this height of the bars every count has a tick
 
 
 class Histogram(pg.PlotWidget):
-    """Bars of the diameters of all objects."""
+    """Histogram of the diameters of all objects, in physical units where they are known."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFixedHeight(HIGH)
+        self.setFixedHeight(HEIGHT)
         self.setMenuEnabled(False)
         self.hideButtons()
         self.setMouseEnabled(x=False, y=False)
@@ -29,7 +29,7 @@ class Histogram(pg.PlotWidget):
         self.setLabel("left", "objects")
 
     def draw(self, table: Any) -> str:
-        """Show the diameters of a table of measurements; returns them in one sentence."""
+        """Show the diameters of a table of measurements; returns a summary for the user."""
         name = next((c for c in table.columns if str(c).startswith("diameter_")), None)
         values = table[name].to_numpy() if name is not None else np.empty(0)
         unit = str(name).partition("_")[2] if name is not None else "px"
@@ -38,8 +38,10 @@ class Histogram(pg.PlotWidget):
             return "<b>No objects</b> in this layer."
         heights, edges = np.histogram(values, bins="auto" if len(values) > 4 else len(values))
         self.bars.setOpts(x=edges[:-1], height=heights, width=np.diff(edges), x0=edges[:-1])
-        # No halves of objects; where there are many, pyqtgraph's own ticks are whole numbers.
-        self.getAxis("left").setTickSpacing(*((1, 1) if heights.max() <= FEW else (None, None)))
+        # Ticks at whole numbers only; for many objects pyqtgraph's default ticks are
+        self.getAxis("left").setTickSpacing(
+            *((1, 1) if heights.max() <= FEW_OBJECTS else (None, None))
+        )
         self.setLabel("bottom", f"diameter ({unit})")
         self.autoRange()
         low, middle, high = np.percentile(values, [10, 50, 90])
@@ -48,8 +50,8 @@ class Histogram(pg.PlotWidget):
             f"(most between {low:.3g} and {high:.3g})."
         )
 
-    def paint(self, theme_name: str) -> None:
-        """Take over the colours of a napari theme."""
-        paint_axes(self, theme_name)
-        back, _, _ = colours(theme_name)
-        self.bars.setOpts(brush=ACCENT, pen=pg.mkPen(back))  # neighbours would run into one
+    def apply_theme(self, theme_name: str) -> None:
+        """Apply the colours of a napari theme."""
+        apply_axes_theme(self, theme_name)
+        background, _, _ = theme_colours(theme_name)
+        self.bars.setOpts(brush=ACCENT, pen=pg.mkPen(background))  # gaps between bars

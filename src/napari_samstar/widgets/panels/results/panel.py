@@ -1,4 +1,4 @@
-"""The Results panel: measurements linked to the canvas, histogram, exports, recipe."""
+"""The Results panel: measurements linked to the canvas, histogram, exports and recipe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from napari_samstar.widgets.forms.restore_row import RestoreRow
 from napari_samstar.widgets.forms.shared import combo, link, note
 from napari_samstar.widgets.jobs.workers import make_worker
 from napari_samstar.widgets.panel import Panel
-from napari_samstar.widgets.panels.results.exports import EXPORTS, export
+from napari_samstar.widgets.panels.results.exports import EXPORTS, ExportedLayer, export_layer
 from napari_samstar.widgets.panels.results.histogram import Histogram
 from napari_samstar.widgets.panels.results.table import TableModel
 from napari_samstar.widgets.shell.alive import call_if_alive
@@ -30,35 +30,35 @@ from napari_samstar.widgets.viewer.layers import Placement, leading_shape, pixel
 if TYPE_CHECKING:
     import napari
 
-REST = 700  # ms without a change before a layer is measured anew
+MEASURE_DELAY = 700  # ms after the last change of a layer
 LAYER_TIP = "The Labels layer whose objects are listed."
-MEASURED_ROWS = 40  # whose texts make the columns as wide as they are
+N_WIDTH_ROWS = 40  # number of rows whose texts determine the widths of the columns
 
 
 class ResultsPanel(Panel):
-    """Shows the objects of a Labels layer, whoever made it."""
+    """Shows the objects of any Labels layer."""
 
     MAX_HEIGHT = 480
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer)
         self._watched: weakref.ref[Labels] | None = None
-        self._choosing = False
+        self._is_selecting_row = False
         self._stale = False
         self._clicks = CanvasClicks(napari_viewer, self._on_canvas_clicked)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(REST)
+        self._timer.setInterval(MEASURE_DELAY)
         self._timer.timeout.connect(self._measure)
         self._build()
         for event in ("inserted", "removed", "renamed"):
             self.listen(getattr(napari_viewer.layers.events, event), self._refresh_layers)
         self.listen(napari_viewer.layers.selection.events.active, self._on_active)
-        self.listen(napari_viewer.events.theme, self._paint_theme)
+        self.listen(napari_viewer.events.theme, self._apply_theme)
         self.seen_changed.connect(self._on_seen_changed)
         clicks = self._clicks
         self.destroyed.connect(lambda: clicks.set_enabled(False))
-        self._paint_theme()
+        self._apply_theme()
         self._refresh_layers()
 
     def _build(self) -> None:
@@ -71,7 +71,7 @@ class ResultsPanel(Panel):
         self.model = TableModel()
         self.view = QTableView()
         self.view.setModel(self.model)
-        self.view.horizontalHeader().setResizeContentsPrecision(MEASURED_ROWS)
+        self.view.horizontalHeader().setResizeContentsPrecision(N_WIDTH_ROWS)
         self.view.setSortingEnabled(True)
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -83,15 +83,15 @@ class ResultsPanel(Panel):
         self.view.selectionModel().currentRowChanged.connect(self._on_row_chosen)
         self.export_button = QPushButton("Export")
         menu = QMenu(self.export_button)
-        for title, ending in EXPORTS.items():
-            menu.addAction(title, partial(self._ask_where, ending, title.split(" (")[0]))
+        for title, suffix in EXPORTS.items():
+            menu.addAction(title, partial(self._on_export, suffix, title.split(" (")[0]))
         self.export_button.setMenu(menu)
         self.recipe_button = QPushButton("Save recipe…")
         self.recipe_button.setToolTip(
-            "How this result came about, as one file: for napari (drop it on the window), "
-            "Python and the command line."
+            "A file that repeats this result: in napari (drop it on the window), in Python and on "
+            "the command line."
         )
-        self.recipe_button.clicked.connect(partial(self._ask_where, "samstar.json", "Recipes"))
+        self.recipe_button.clicked.connect(partial(self._on_export, "samstar.json", "Recipes"))
         self.message = note()
         self.column.addWidget(RestoreRow(self))
         self.column.addWidget(self.layer_box)
@@ -103,58 +103,58 @@ class ResultsPanel(Panel):
         self.add_row(self.export_button, self.recipe_button, stretch=-1)
         self.column.addWidget(self.message)
 
-    # --- what the user does ---------------------------------------------------------------------
+    # --- user actions -------------------------------------------------------------------------
 
     def layer(self) -> Labels | None:
         """Return the chosen Labels layer, None where there is none."""
         name = self.layer_box.currentText()
         return next((x for x in self._labels_layers() if x.name == name), None)
 
-    def choose(self, label: int, *, go: bool = False) -> None:
-        """Show one object: its row, its outline, and with `go` its place on the canvas."""
+    def choose(self, label: int, *, move_to: bool = False) -> None:
+        """Select an object's row and outline it; `move_to` also moves the viewer to it."""
         layer = self.layer()
         if layer is None:
             return
-        self._mark_row(label)
+        self._select_row(label)
         layer.selected_label = label
-        self._outline(layer, label, go=go)
+        self._outline(layer, label, move_to=move_to)
 
-    def _mark_row(self, label: int) -> None:
+    def _select_row(self, label: int) -> None:
         row = self.model.row_of(label)
         if row is not None:
-            self._choosing = True  # the row follows the object here, not the other way round
+            self._is_selecting_row = True  # its signal must not move the viewer
             self.view.selectRow(row)
-            self._choosing = False
+            self._is_selecting_row = False
             index = self.model.index(row, 0)
-            # In the middle, or it could end up half below the edge; a row that is seen stays.
+            # Scroll it to the centre: at the edge it could be half hidden
             if not self.view.viewport().rect().contains(self.view.visualRect(index)):
                 self.view.scrollTo(index, QAbstractItemView.ScrollHint.PositionAtCenter)
 
     def export(self, path: str | Path) -> None:
-        """Write what the ending of `path` says, off the GUI thread."""
+        """Write the file that the suffix of `path` stands for, off the GUI thread."""
         layer = self.layer()
         if layer is None:
             return
         rows, cols = layer.data.shape[-2:]
         planes = np.array(layer.data).reshape(-1, rows, cols)
         recipe = layer.metadata.get(RECIPE_KEY)
-        facts = (layer.name, pixel_size(layer), recipe)
-        worker = make_worker(export, planes, self.model.table, facts, Path(path))
+        data = ExportedLayer(layer.name, planes, self.model.table, *pixel_size(layer), recipe)
+        worker = make_worker(export_layer, data, Path(path))
         worker.returned.connect(call_if_alive(self._on_exported))
         worker.start()
 
-    def _ask_where(self, ending: str, what: str, *_: Any) -> None:
+    def _on_export(self, suffix: str, kind: str, *_: Any) -> None:
         layer = self.layer()
         if layer is None:
             return
-        name = f"{layer.name.replace(' ', '_')}.{ending}"
-        path = ask_save_path(self, "Save", name, ending, what)
+        name = f"{layer.name.replace(' ', '_')}.{suffix}"
+        path = ask_save_path(self, "Save", name, suffix, kind)
         if path is not None:
             self.export(path)
 
     def _on_row_chosen(self, index: Any, *_: Any) -> None:
-        if index.isValid() and not self._choosing:
-            self.choose(self.model.label(index.row()), go=True)
+        if index.isValid() and not self._is_selecting_row:
+            self.choose(self.model.label(index.row()), move_to=True)
 
     def _on_canvas_clicked(self, event: Any) -> None:
         layer = self.layer()
@@ -167,7 +167,7 @@ class ResultsPanel(Panel):
             self.controller.layers.outline(None)
             self.examples.show_object(None)
 
-    # --- what happened ------------------------------------------------------------------------
+    # --- updates ------------------------------------------------------------------------------
 
     def _labels_layers(self) -> list[Labels]:
         viewer = self.viewer()
@@ -197,16 +197,17 @@ class ResultsPanel(Panel):
         layer, watched = self.layer(), self._watched() if self._watched is not None else None
         self.layer_box.setToolTip(layer.name if layer is not None else LAYER_TIP)
         if layer is not watched:
-            for one, connect in ((watched, False), (layer, True)):
-                if one is not None:
-                    self._watch(one, connect)
+            for each, on in ((watched, False), (layer, True)):
+                if each is not None:
+                    self._set_watched(each, on)
             self._watched = weakref.ref(layer) if layer is not None else None
             self.examples.show_object(None)
         if layer is not None and "index" not in layer.features:
-            self._timer.start(REST)  # one that was applied just now is being measured already
+            self._timer.start(MEASURE_DELAY)  # unless it is being measured already
         self._show_features()
 
-    def _watch(self, layer: Labels, on: bool) -> None:
+    def _set_watched(self, layer: Labels, on: bool) -> None:
+        """Connect the events of a layer, or disconnect them."""
         events = layer.events
         for event, method in (
             (events.features, self._show_features),
@@ -220,7 +221,7 @@ class ResultsPanel(Panel):
 
     def _on_changed(self, *_: Any) -> None:
         self._stale = True
-        self._timer.start(REST)
+        self._timer.start(MEASURE_DELAY)
 
     def _measure(self) -> None:
         layer = self.layer()
@@ -232,8 +233,8 @@ class ResultsPanel(Panel):
         layer = self.layer()
         table = layer.features if layer is not None and "index" in layer.features else None
         buttons = (self.examples, self.export_button, self.recipe_button)
-        for part in (self.layer_box, self.view, self.histogram, *buttons):
-            part.setVisible(layer is not None)
+        for widget in (self.layer_box, self.view, self.histogram, *buttons):
+            widget.setVisible(layer is not None)
         if layer is None:
             self.summary.setText(
                 "No Labels layer yet: press <i>Apply to a Labels layer</i> in the "
@@ -249,24 +250,24 @@ class ResultsPanel(Panel):
         self.model.show(table)
         self.view.resizeColumnsToContents()
         if self.controller.layers.visible_layer(OUTLINE_NAME) is not None:
-            self._mark_row(int(layer.selected_label))
+            self._select_row(int(layer.selected_label))
         self.summary.setText(self.histogram.draw(table))
 
-    def _outline(self, layer: Labels, label: int, *, go: bool) -> None:
+    def _outline(self, layer: Labels, label: int, *, move_to: bool) -> None:
         viewer = self.viewer()
-        ahead = leading_shape(layer)
-        planes = np.asarray(layer.data).reshape(-1, *layer.data.shape[-2:])
-        about = self.model.about(label)
-        if viewer is None or about is None:
+        measured = self.model.measurements(label)
+        if viewer is None or measured is None:
             return
-        k = int(about.get("plane", 0))
-        plane = tuple(int(i) for i in np.unravel_index(k, ahead)) if ahead else ()
-        mask, at = planes[k] == label, Placement.of(layer, plane)
-        self.controller.layers.outline(mask, at)
-        self.examples.show_object(at, mask)
-        if go:
-            world = layer.data_to_world((*plane, about["row_px"], about["col_px"]))
-            camera = getattr(viewer, "scene", viewer).camera  # it moved in napari 0.9
+        shape = leading_shape(layer)
+        planes = np.asarray(layer.data).reshape(-1, *layer.data.shape[-2:])
+        k = int(measured.get("plane", 0))
+        plane = tuple(int(i) for i in np.unravel_index(k, shape)) if shape else ()
+        mask, placement = planes[k] == label, Placement.of(layer, plane)
+        self.controller.layers.outline(mask, placement)
+        self.examples.show_object(placement, mask)
+        if move_to:
+            world = layer.data_to_world((*plane, measured["row_px"], measured["col_px"]))
+            camera = getattr(viewer, "scene", viewer).camera  # `scene` is new in napari 0.9
             camera.center = (0.0, *world[-2:])
             for axis, value in enumerate(world[:-2]):
                 viewer.dims.set_point(viewer.dims.ndim - layer.ndim + axis, value)
@@ -274,15 +275,15 @@ class ResultsPanel(Panel):
     def _on_exported(self, text: str) -> None:
         self.message.setText(text)
 
-    def _paint_theme(self, *_: Any) -> None:
+    def _apply_theme(self, *_: Any) -> None:
         viewer = self.viewer()
         if viewer is not None:
-            self.histogram.paint(viewer.theme)
-            mark = get_theme(viewer.theme).current.as_hex()
-            self.view.setStyleSheet(f"QTableView::item:selected {{ background: {mark}; }}")
+            self.histogram.apply_theme(viewer.theme)
+            colour = get_theme(viewer.theme).current.as_hex()
+            self.view.setStyleSheet(f"QTableView::item:selected {{ background: {colour}; }}")
 
     def _on_seen_changed(self, seen: bool) -> None:
-        """Listen to clicks while the table can be seen."""
+        """Ignore clicks while the panel is hidden."""
         self._clicks.set_enabled(seen)
         self.controller.layers.set_outline_user(self, seen)
         if not seen:

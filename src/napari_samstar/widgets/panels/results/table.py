@@ -1,4 +1,4 @@
-"""A table of measurements that Qt can show and sort."""
+"""Qt model of a table of measurements."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 
 
 class TableModel(QAbstractTableModel):
-    """Shows a DataFrame, whose column "index" holds the label of each object.
+    """Shows a DataFrame whose column "index" holds the label of each object.
 
-    It sorts whole columns itself: Qt would ask Python for two cells at each comparison, which
-    takes a second for a few thousand objects.
+    It sorts whole columns with NumPy. Qt's proxy model would call Python for each comparison of
+    two cells, which takes a second for a few thousand objects.
     """
 
     def __init__(self) -> None:
@@ -21,48 +21,48 @@ class TableModel(QAbstractTableModel):
         self.table = pd.DataFrame()
         self._columns: list[Any] = []
         self._order = np.empty(0, dtype=np.intp)
-        self._sorted = (0, Qt.SortOrder.AscendingOrder)
+        self._sorting = (0, Qt.SortOrder.AscendingOrder)
 
     def show(self, table: pd.DataFrame) -> None:
-        """Show another table, sorted like the one before."""
+        """Show another table, with the same sorting."""
         self.beginResetModel()
         self.table = table
         self._columns = [table[name].to_numpy() for name in table.columns]
-        self._order = self._ordered(*self._sorted)
+        self._order = self._order_by(*self._sorting)
         self.endResetModel()
 
     def label(self, row: int) -> int:
-        """Return the label of a row on show."""
+        """Return the label in a row of the view."""
         return int(self.table["index"].iloc[self._order[row]])
 
     def row_of(self, label: int) -> int | None:
-        """Return the row of a label on show, None where there is none."""
+        """Return the row of a label in the view, None where there is none."""
         if not len(self.table):
             return None
         at = (self.table["index"].to_numpy()[self._order] == label).nonzero()[0]
         return int(at[0]) if len(at) else None
 
-    def about(self, label: int) -> dict[str, Any] | None:
-        """Return the measurements of an object by name, None where there is none."""
+    def measurements(self, label: int) -> dict[str, Any] | None:
+        """Return the measurements of an object by column, None where there is none."""
         row = self.row_of(label)
         return None if row is None else dict(self.table.iloc[self._order[row]])
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
-        """Sort by a column; the chosen row stays chosen."""
+        """Sort by a column; the selected row stays selected."""
         self.layoutAboutToBeChanged.emit()
-        before, kept = self._order, self.persistentIndexList()
-        self._sorted = (column, order)
-        self._order = self._ordered(column, order)
+        before, indexes = self._order, self.persistentIndexList()
+        self._sorting = (column, order)
+        self._order = self._order_by(column, order)
         row_of = np.argsort(self._order)
-        moved = [self.index(int(row_of[before[x.row()]]), x.column()) for x in kept]
-        self.changePersistentIndexList(kept, moved)
+        moved = [self.index(int(row_of[before[x.row()]]), x.column()) for x in indexes]
+        self.changePersistentIndexList(indexes, moved)
         self.layoutChanged.emit()
 
-    def _ordered(self, column: int, order: Qt.SortOrder) -> Any:
+    def _order_by(self, column: int, order: Qt.SortOrder) -> Any:
         if not 0 <= column < len(self._columns):
             return np.arange(len(self.table))
-        up = np.argsort(self._columns[column], kind="stable")
-        return up if order == Qt.SortOrder.AscendingOrder else up[::-1]
+        ascending = np.argsort(self._columns[column], kind="stable")
+        return ascending if order == Qt.SortOrder.AscendingOrder else ascending[::-1]
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
         """Return the number of objects."""
