@@ -1,12 +1,12 @@
-"""The proposal bank against `SamAutomaticMaskGenerator`: exactness and speed, side by side.
+"""Exactness and speed of the proposal bank, compared with `SamAutomaticMaskGenerator`.
 
     python -m benchmarks.bank exactness --configs 200
     python -m benchmarks.bank exactness --random vit_b --configs 5
     python -m benchmarks.bank warm
     python -m benchmarks.bank build
 
-Each command prints one JSON object. Timings are taken in one run, so their ratios hold even where
-the machine is busy.
+Each command prints one JSON object. The timings of one command are taken in turns, so their ratios
+are valid on a busy machine too.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ import typer
 from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
 
 from napari_samstar.core.amg.bank import ProposalBank
-from napari_samstar.core.progress import run
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import records, select
 from napari_samstar.core.image.micrograph import Micrograph
 from napari_samstar.core.models.backend import LoadedModel
 from napari_samstar.core.models.loading import load
 from napari_samstar.core.models.pocket import build_pocket
+from napari_samstar.core.models.sam_backend import SamBackend
+from napari_samstar.core.progress import run
 from napari_samstar.core.tuning.evaluator import Evaluator
 
 SHAPES = ((160, 200), (200, 160), (97, 131), (601, 433))
@@ -41,12 +42,12 @@ SHAPES = ((160, 200), (200, 160), (97, 131), (601, 433))
 Records = list[dict[str, Any]]
 app = typer.Typer(add_completion=False, help=__doc__)
 Model = Annotated[str, typer.Option(help="Registry name or checkpoint.")]
-Random = Annotated[str, typer.Option(help="Architecture with random weights, or 'tiny', instead.")]
-Threads = Annotated[int, typer.Option(help="CPU threads; 1 is the quickest beside other work.")]
+Random = Annotated[str, typer.Option(help="Or an architecture with random weights, or 'tiny'.")]
+Threads = Annotated[int, typer.Option(help="CPU threads; 1 is fastest beside other work.")]
 
 
 def discs(shape: tuple[int, int], seed: int = 0, n: int = 20) -> Micrograph:
-    """Return an image of `n` bright discs on a dark, noisy ground."""
+    """Return an image of `n` bright discs on a dark, noisy background."""
     rng = np.random.default_rng(seed)
     rows, cols = np.ogrid[: shape[0], : shape[1]]
     image = rng.normal(60, 6, shape)
@@ -59,9 +60,9 @@ def discs(shape: tuple[int, int], seed: int = 0, n: int = 20) -> Micrograph:
 
 
 def random_config(rng: np.random.Generator, most_points: int = 8) -> AmgConfig:
-    """Draw a configuration over all settings, corner cases and crops included."""
+    """Draw a configuration of all settings, including edge cases and crops."""
     layers = int(rng.choice([0, 0, 0, 1, 1, 2]))
-    strict = rng.random() < 0.15  # next to nothing is kept: empty batches, crops and results
+    strict = rng.random() < 0.15  # few masks are kept: empty batches, crops and results
     values: dict[str, Any] = {
         "points_per_side": int(rng.integers(4, (most_points if layers < 2 else 4) + 1)),
         "points_per_batch": int(rng.choice([5, 16, 64, 1000])),
@@ -90,7 +91,7 @@ def _random_grid(rng: np.random.Generator) -> tuple[tuple[float, float], ...]:
 
 
 def upstream(model: LoadedModel, image: Micrograph, config: AmgConfig) -> Records:
-    """Return what upstream generates; nothing where it crashes for want of masks in any crop."""
+    """Return the records of upstream; [] where it crashes because no crop has masks."""
     generator = SamAutomaticMaskGenerator(model.sam, **config.generator_kwargs())
     try:
         return generator.generate(image.rgb)  # type: ignore[no-any-return]
@@ -100,7 +101,7 @@ def upstream(model: LoadedModel, image: Micrograph, config: AmgConfig) -> Record
 
 
 def differences(ours: Records, theirs: Records) -> list[str]:
-    """Compare record for record: bits, order, values and Python types."""
+    """Return the differences of records in bits, order, values and Python types."""
     if len(ours) != len(theirs):
         return [f"{len(ours)} records instead of {len(theirs)}"]
     found = []
@@ -119,8 +120,8 @@ def _same(a: Any, b: Any) -> bool:
 
 
 @dataclass
-class Tally:
-    """What a comparison has seen so far."""
+class ExactnessReport:
+    """Counts and mismatches of the configurations compared so far."""
 
     counts: list[int] = field(default_factory=list)
     crops: int = 0
@@ -131,15 +132,15 @@ class Tally:
         """Compare one configuration."""
         run(bank.prepare(config))
         ours = records(bank, select(bank, config))
-        wrong = differences(ours, upstream(bank.model, bank.image, config))
+        found = differences(ours, upstream(bank.model, bank.image, config))
         self.counts.append(len(ours))
         self.crops += config.crop_n_layers > 0
         self.regions += config.min_mask_region_area > 0
-        if wrong:
-            self.mismatches.append(f"{bank.shape} {config}: {wrong[:3]}")
+        if found:
+            self.mismatches.append(f"{bank.shape} {config}: {found[:3]}")
 
     def summary(self) -> dict[str, Any]:
-        """Return plain numbers."""
+        """Return the counts as plain numbers."""
         n = len(self.counts)
         return {
             "configurations": n,
@@ -153,13 +154,15 @@ class Tally:
         }
 
 
-def compare(banks: Sequence[ProposalBank], n: int, seed: int, most_points: int = 8) -> Tally:
-    """Compare `n` random configurations, turn by turn on `banks`."""
+def compare(
+    banks: Sequence[ProposalBank], n: int, seed: int, most_points: int = 8
+) -> ExactnessReport:
+    """Compare `n` random configurations on `banks` in turn."""
     rng = np.random.default_rng(seed)
-    tally = Tally()
+    exactness_report = ExactnessReport()
     for k in range(n):
-        tally.add(banks[k % len(banks)], random_config(rng, most_points))
-    return tally
+        exactness_report.add(banks[k % len(banks)], random_config(rng, most_points))
+    return exactness_report
 
 
 @app.command()
@@ -175,9 +178,9 @@ def exactness(
     chosen = _model(model, random, threads)
     shapes = SHAPES if random in ("", "tiny") else SHAPES[:1]
     banks = [ProposalBank(discs(shape, k), chosen) for k, shape in enumerate(shapes)]
-    tally = compare(banks, configs, seed, most_points)
-    _print(chosen, {"shapes": shapes, **tally.summary()})
-    raise typer.Exit(1 if tally.mismatches else 0)
+    exactness_report = compare(banks, configs, seed, most_points)
+    _print(chosen, {"shapes": shapes, **exactness_report.summary()})
+    raise typer.Exit(1 if exactness_report.mismatches else 0)
 
 
 @app.command()
@@ -191,7 +194,7 @@ def warm(
     generate: bool = True,
     threads: Threads = 1,
 ) -> None:
-    """Time evaluations once candidates are decoded, and one upstream generate beside them."""
+    """Time evaluations after decoding, and one upstream `generate` for comparison."""
     chosen = _model(model, random, threads)
     image = discs((side, side), seed, n=120)
     bank = ProposalBank(image, chosen)
@@ -199,16 +202,16 @@ def warm(
     built = _seconds(lambda: run(bank.prepare(base)))
     evaluator = Evaluator.of(bank)
     rng = np.random.default_rng(seed)
-    settings = [_filters(base, rng) for _ in range(configs)]
+    settings = [_random_thresholds(base, rng) for _ in range(configs)]
     report: dict[str, Any] = {"candidates": len(bank.masks), "build_s": round(built, 2)}
     for turn in ("cold", "warm"):
         selected = [_timed(lambda c=c: select(bank, c)) for c in settings]
         rewarded = [_timed(lambda s=s: evaluator.rewards(s)) for s, _ in selected]
-        report[f"{turn}_select_ms"] = _spread([t for _, t in selected])
-        report[f"{turn}_rewards_ms"] = _spread([t for _, t in rewarded])
+        report[f"{turn}_select_ms"] = _range([t for _, t in selected])
+        report[f"{turn}_rewards_ms"] = _range([t for _, t in rewarded])
         both = [a + b for (_, a), (_, b) in zip(selected, rewarded, strict=True)]
-        report[f"{turn}_evaluation_ms"] = _spread(both)
-    report["masks_kept"] = _spread([len(s) for s, _ in selected])
+        report[f"{turn}_evaluation_ms"] = _range(both)
+    report["masks_kept"] = _range([len(s) for s, _ in selected])
     report["bank_mb"] = round(bank.nbytes / 2**20, 1)
     if generate:
         report["upstream_s"] = round(_seconds(lambda: upstream(chosen, image, base)), 2)
@@ -217,8 +220,8 @@ def warm(
     _print(chosen, report)
 
 
-def _filters(base: AmgConfig, rng: np.random.Generator) -> AmgConfig:
-    """Draw the settings that need no decoding from the ranges of the search."""
+def _random_thresholds(base: AmgConfig, rng: np.random.Generator) -> AmgConfig:
+    """Draw the settings that need no decoding, within the ranges of the search."""
     return base.replace(
         pred_iou_thresh=float(rng.uniform(0.5, 0.98)),
         stability_score_thresh=float(rng.uniform(0.5, 0.98)),
@@ -237,7 +240,7 @@ def build(
     seed: int = 0,
     threads: Threads = 1,
 ) -> None:
-    """Time building the bank and one upstream generate, in turns."""
+    """Time building the bank and one upstream `generate`, in turns."""
     chosen = _model(model, random, threads)
     image = discs((side, side), seed, n=120)
     config = AmgConfig(points_per_side=points)
@@ -268,9 +271,9 @@ def _model(name: str, random: str, threads: int) -> LoadedModel:
     torch.manual_seed(0)
     sam = build_pocket() if random == "pocket" else sam_model_registry[random]()
     return LoadedModel(
-        sam=sam.eval().requires_grad_(False),
+        backend=SamBackend(sam.eval().requires_grad_(False)),
         name=f"random {random}",
-        architecture=random,  # type: ignore[arg-type]
+        architecture=random,
         sha256=hashlib.sha256(random.encode()).hexdigest(),
         device=torch.device("cpu"),
         path=Path(random),
@@ -278,7 +281,7 @@ def _model(name: str, random: str, threads: int) -> LoadedModel:
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """Return what `work` returns and the milliseconds it took."""
+    """Return the result of `work` and its time, ms."""
     start = time.perf_counter()
     result = work()
     return result, (time.perf_counter() - start) * 1000
@@ -288,7 +291,7 @@ def _seconds(work: Callable[[], Any]) -> float:
     return _timed(work)[1] / 1000
 
 
-def _spread(values: Sequence[float]) -> dict[str, float]:
+def _range(values: Sequence[float]) -> dict[str, float]:
     low, median, high = np.quantile(values, [0, 0.5, 1])
     return {"min": round(low, 2), "median": round(median, 2), "max": round(high, 2)}
 

@@ -1,12 +1,12 @@
-"""Is NSGA-II worth it, and what does a search cost once SAM has run?
+"""NSGA-II compared with random search, and the cost of a search after SAM has run.
 
     python -m benchmarks.search quality                 hypervolume and best total against random
     python -m benchmarks.search speed                   1,000 evaluations, pymoo's own share
     python -m benchmarks.search growth                  cost as the number of candidates grows
 
-`quality` runs both searches at equal budget on the bundled samples, over several seeds. `speed`
-and `growth` build their banks first and time only what follows, in seconds of one processor core:
-other work on the machine does not count. Rewards are the defaults.
+`quality` runs both searches with equal budget on the bundled samples, with several seeds. `speed`
+and `growth` build their banks first and measure only the search, in processor seconds of one
+thread, so that other work on the machine does not count. Rewards are the defaults.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ import typer
 from benchmarks.bank import discs
 from napari_samstar import sample_data
 from napari_samstar.core.amg.bank import ProposalBank
-from napari_samstar.core.progress import run
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.image.prepare import prepare
 from napari_samstar.core.models.loading import load
+from napari_samstar.core.progress import run
 from napari_samstar.core.rewards.goal import Goal
 from napari_samstar.core.tuning.config import StudyConfig, Trial
 from napari_samstar.core.tuning.evaluator import Evaluator
@@ -53,27 +53,27 @@ def quality(
     points: int = 16,
     model: str = "pocket",
 ) -> None:
-    """Compare NSGA-II with random search at equal budget, seed by seed."""
+    """Compare NSGA-II with random search with equal budget and seeds."""
     torch.set_num_threads(1)
     loaded, rows = load(model, "cpu"), []
     for name in image or sample_data.names():
-        evaluator = _judge(_sample(name), points, loaded)
+        evaluator = _evaluator(_sample(name), points, loaded)
         for seed in range(seeds):
             base = AmgConfig(points_per_side=points)
             study_config = StudyConfig("filters", trials, population, seed, base)
-            rows.append({"image": name, "seed": seed, **_pair(evaluator, study_config)})
+            rows.append({"image": name, "seed": seed, **_compare(evaluator, study_config)})
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     settings = {"seeds": seeds, "trials": trials, "population": population,
                 "points_per_side": points, "model": model, "scope": "filters"}  # fmt: skip
     print(json.dumps({"settings": settings, "summary": _summary(rows), "runs": rows}, indent=2))
 
 
-def _pair(evaluator: Evaluator, study_config: StudyConfig) -> dict[str, Any]:
+def _compare(evaluator: Evaluator, study_config: StudyConfig) -> dict[str, Any]:
     goal = Goal()
-    kinds = {"nsga2": search(evaluator.evaluate, goal, study_config),
+    searches = {"nsga2": search(evaluator.evaluate, goal, study_config),
              "random": random_search(evaluator.evaluate, study_config)}  # fmt: skip
     row: dict[str, Any] = {}
-    for name, steps in kinds.items():
+    for name, steps in searches.items():
         tried = [s for s in steps if isinstance(s, Trial)]
         found = front(tried, goal)
         quarter = hypervolume_after(tried, goal, [study_config.trials // 4])[0]
@@ -81,16 +81,16 @@ def _pair(evaluator: Evaluator, study_config: StudyConfig) -> dict[str, Any]:
         row[name] = {"hypervolume": found.hypervolume, "at_a_quarter": quarter, "total": total,
                      "front": len(found.members)}  # fmt: skip
         if name == "nsga2":
-            vanilla = tried[0]
-            row["defaults"] = {"hypervolume": hypervolume(goal.values(vanilla.rewards)[None]),
-                               "total": goal.total(vanilla.rewards)}  # fmt: skip
+            defaults = tried[0]
+            row["defaults"] = {"hypervolume": hypervolume(goal.values(defaults.rewards)[None]),
+                               "total": goal.total(defaults.rewards)}  # fmt: skip
     return row
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return means over images of the means over seeds, and how often NSGA-II is ahead."""
+    """Return means over images of the means over seeds, and the number of runs NSGA-II wins."""
     names = list(dict.fromkeys(r["image"] for r in rows))
-    per_image = {name: _about([r for r in rows if r["image"] == name]) for name in names}
+    per_image = {name: _image_summary([r for r in rows if r["image"] == name]) for name in names}
     gains = {key: [about[key]["gain"] for about in per_image.values()]
              for key in ("hypervolume", "at_a_quarter", "total")}  # fmt: skip
     return {
@@ -107,69 +107,69 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _about(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _image_summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key in ("hypervolume", "at_a_quarter", "total"):
-        nsga2, drawn = (np.array([r[kind][key] for r in rows]) for kind in ("nsga2", "random"))
-        vanilla = rows[0]["defaults"].get(key, rows[0]["defaults"]["hypervolume"])
-        # Relative to what random search gains over SAM's defaults.
-        room = max(float(drawn.mean() - vanilla), 1e-9)
+        nsga2, random = (np.array([r[kind][key] for r in rows]) for kind in ("nsga2", "random"))
+        defaults = rows[0]["defaults"].get(key, rows[0]["defaults"]["hypervolume"])
+        # Relative to the gain of random search over SAM's defaults.
+        random_gain = max(float(random.mean() - defaults), 1e-9)
         found[key] = {
-            "defaults": vanilla,
+            "defaults": defaults,
             "nsga2": {"mean": float(nsga2.mean()), "sd": float(nsga2.std())},
-            "random": {"mean": float(drawn.mean()), "sd": float(drawn.std())},
-            "gain": float((nsga2 - drawn).mean() / room),
+            "random": {"mean": float(random.mean()), "sd": float(random.std())},
+            "gain": float((nsga2 - random).mean() / random_gain),
         }
     return found
 
 
 @app.command()
 def speed(points: int = 32, trials: int = 1000, side: int = 1024, image: str = "") -> None:
-    """Time a whole search, once with cold and once with warm measurements; profile pymoo."""
+    """Time a search with empty and with filled caches, and profile the share of pymoo."""
     torch.set_num_threads(1)
-    picture = _sample(image) if image else discs((side, side))
+    micrograph = _sample(image) if image else discs((side, side))
     start = time.process_time()
-    evaluator = _judge(picture, points, load("pocket", "cpu"))
+    evaluator = _evaluator(micrograph, points, load("pocket", "cpu"))
     build = time.process_time() - start
     study_config = StudyConfig("filters", trials, base=AmgConfig(points_per_side=points))
-    seconds, kept = {}, np.zeros(0)
+    seconds, n_masks = {}, np.zeros(0)
     for name in ("cold", "warm"):
         start = time.process_time()
         tried = [
             s for s in search(evaluator.evaluate, Goal(), study_config) if isinstance(s, Trial)
         ]
         seconds[name] = time.process_time() - start
-        kept = np.array([e.n_masks for e in tried])
+        n_masks = np.array([e.n_masks for e in tried])
     start = time.process_time()
     front(tried, Goal())
-    about = {
+    report = {
         "trials": trials,
         "candidates": _candidates(evaluator, study_config.base),
-        "masks_kept": {"median": float(np.median(kept)), "most": int(kept.max())},
+        "masks_kept": {"median": float(np.median(n_masks)), "most": int(n_masks.max())},
         "build_seconds": build,
         "search_seconds": seconds,
         "front_seconds": time.process_time() - start,
         "share_of_warm_search": _shares(evaluator, study_config),
     }
-    print(json.dumps(about, indent=2))
+    print(json.dumps(report, indent=2))
 
 
 def _shares(evaluator: Evaluator, study_config: StudyConfig) -> dict[str, float]:
-    """Return the shares of select, rewards and pymoo in a warm search, by profile."""
+    """Return the shares of select, rewards and pymoo in a warm search, from a profile."""
     profile = cProfile.Profile()
     profile.enable()
     for _ in search(evaluator.evaluate, Goal(), study_config):
         pass
     profile.disable()
     stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]
-    places = {
-        "select": ("core/select.py", "select"),
-        "rewards": ("core/tuning.py", "rewards"),
-        "search": ("core/search.py", "search"),
+    functions = {
+        "select": ("core/amg/select.py", "select"),
+        "rewards": ("core/tuning/evaluator.py", "rewards"),
+        "search": ("core/tuning/nsga2.py", "search"),
     }
-    spent = dict.fromkeys(places, 0.0)
+    spent = dict.fromkeys(functions, 0.0)
     for (file, _, function), (_, _, _, cumulative, _) in stats.items():
-        for name, (path, wanted) in places.items():
+        for name, (path, wanted) in functions.items():
             if file.replace("\\", "/").endswith(path) and function == wanted:
                 spent[name] += cumulative
     rest = spent["search"] - spent["select"] - spent["rewards"]
@@ -180,23 +180,23 @@ def _shares(evaluator: Evaluator, study_config: StudyConfig) -> dict[str, float]
 
 @app.command()
 def growth(trials: int = 60, side: int = 512) -> None:
-    """Cost of an evaluation for grids of 10, 32 and 64 points: 300, 3,072 and 12,288 candidates."""
+    """Time evaluations for grids of 10, 32 and 64 points: 300, 3,072 and 12,288 candidates."""
     torch.set_num_threads(1)
     loaded, rows = load("pocket", "cpu"), []
     for points in (10, 32, 64):
-        evaluator = _judge(discs((side, side)), points, loaded)
+        evaluator = _evaluator(discs((side, side)), points, loaded)
         study_config = StudyConfig("filters", trials, base=AmgConfig(points_per_side=points))
         row = {"candidates": _candidates(evaluator, study_config.base)}
         for name in ("cold", "warm"):
-            costs = list(_costs(evaluator, study_config))
-            row[name] = {"median_ms": 1e3 * float(np.median(costs)), "most_ms": 1e3 * max(costs),
-                         "sum_s": float(np.sum(costs))}  # fmt: skip
+            times = list(_evaluation_times(evaluator, study_config))
+            row[name] = {"median_ms": 1e3 * float(np.median(times)), "most_ms": 1e3 * max(times),
+                         "sum_s": float(np.sum(times))}  # fmt: skip
         rows.append(row)
         print(json.dumps(row), file=sys.stderr, flush=True)
     print(json.dumps({"trials": trials, "side": side, "rows": rows}, indent=2))
 
 
-def _costs(evaluator: Evaluator, study_config: StudyConfig) -> Iterator[float]:
+def _evaluation_times(evaluator: Evaluator, study_config: StudyConfig) -> Iterator[float]:
     for step in random_search(lambda c: _timed(evaluator, c), study_config):
         if isinstance(step, Trial):
             yield step.rewards["seconds"]
@@ -213,7 +213,7 @@ def _sample(name: str) -> Micrograph:
     return prepare(image[len(image) // 2] if image.ndim == 3 else image, name=name)
 
 
-def _judge(image: Micrograph, points: int, model: Any) -> Evaluator:
+def _evaluator(image: Micrograph, points: int, model: Any) -> Evaluator:
     bank = ProposalBank(image, model)
     run(bank.prepare(AmgConfig(points_per_side=points)))
     return Evaluator.of(bank)

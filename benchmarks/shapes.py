@@ -1,12 +1,13 @@
-"""Do examples of rods make the search find rods, through a real SAM on drawn images?
+"""Does the search find rods if rods are marked as good examples? Real SAM on drawn images.
 
     python -m benchmarks.shapes --seeds 8
 
-Rods and spheres of one area lie mixed, touching and crossing. The user marks three rods. Compared
-are what the search picks for the balanced goal; for it with the mean circularity of the examples
-as expectation (as the published shape objectives did); for the preset of examples where only SAM's
-own thresholds may change, which know nothing of shape; and where the likeness to the examples may
-change too, by NSGA-II and by random search. The oracles are the best that was tried.
+Rods and spheres of equal area are mixed, touching and crossing; three rods are marked. The searches
+compared are: the balanced goal; the balanced goal with the mean circularity of the examples as
+expectation, as in published shape objectives; the preset for examples where only SAM's own
+thresholds are searched, which do not depend on shape; and the same preset where the likeness to the
+examples is searched too, by NSGA-II and by random search. The oracles are the best configurations
+of all trials.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from skimage.draw import disk, polygon
 from skimage.filters import gaussian
 
 from napari_samstar.core.amg.bank import ProposalBank
-from napari_samstar.core.progress import run
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import select
 from napari_samstar.core.image.prepare import prepare
@@ -30,6 +30,7 @@ from napari_samstar.core.masks.labels import paint
 from napari_samstar.core.masks.metrics import iou_matrix
 from napari_samstar.core.masks.shape import shape_of
 from napari_samstar.core.models.loading import load
+from napari_samstar.core.progress import run
 from napari_samstar.core.rewards.expectations import Expectations
 from napari_samstar.core.rewards.goal import Goal
 from napari_samstar.core.rewards.marks import Marks
@@ -58,38 +59,38 @@ def scene(seed: int, each: int = 22) -> tuple[NDArray[np.uint8], NDArray[np.int3
         if k < each:
             along = np.array([np.cos(a := rng.uniform(0, np.pi)), np.sin(a)]) * LENGTH / 2
             across = np.array([-along[1], along[0]]) * WIDTH / LENGTH
-            turns = (along + across, along - across, -along - across, -along + across)
-            corners = middle + np.array(turns)
+            offsets = (along + across, along - across, -along - across, -along + across)
+            corners = middle + np.array(offsets)
             at = polygon(*corners.T, shape=labels.shape)
         else:
             at = disk(middle, radius, shape=labels.shape)
         thickness[at] += 1
         labels[at] = k + 1
-    clean = 170 * np.exp(-0.5 * gaussian(thickness, 1))
-    image = rng.poisson(clean * 2) / 2 + rng.normal(0, 4, clean.shape)
+    signal = 170 * np.exp(-0.5 * gaussian(thickness, 1))
+    image = rng.poisson(signal * 2) / 2 + rng.normal(0, 4, signal.shape)
     kept = np.flatnonzero(np.bincount(labels.ravel(), minlength=2 * each + 1) > 200)
     labels[~np.isin(labels, kept)] = 0
     return image.clip(0, 255).astype(np.uint8), labels, {int(k) for k in kept if 0 < k <= each}
 
 
 def goals(labels: NDArray[np.int32], rods: set[int]) -> dict[str, tuple[Goal, Expectations, Marks]]:
-    """Return each goal with what it is told: three rods, or their mean circularity."""
-    whole = sorted(rods, key=lambda k: -int((labels == k).sum()))[:3]
-    marks = Marks(examples=np.where(np.isin(labels, whole), labels, 0))
-    mean = float(np.mean([shape_of(labels == k)[0] for k in whole]))
-    round_ones = Goal(dict(Goal().weights) | {"circularity": 4.0})
-    like = (PRESETS["like_examples"].goal, Expectations(), marks)
+    """Return each goal with its inputs: three rods as examples, or their mean circularity."""
+    visible = sorted(rods, key=lambda k: -int((labels == k).sum()))[:3]
+    marks = Marks(examples=np.where(np.isin(labels, visible), labels, 0))
+    mean = float(np.mean([shape_of(labels == k)[0] for k in visible]))
+    circularity_goal = Goal(dict(Goal().weights) | {"circularity": 4.0})
+    examples_goal = (PRESETS["like_examples"].goal, Expectations(), marks)
     return {
         "balanced": (Goal(), Expectations(), Marks()),
-        "mean_circularity": (round_ones, Expectations(circularity=mean), Marks()),
-        "examples_sams_thresholds": like,
-        "examples": like,
-        "examples_random": like,
+        "mean_circularity": (circularity_goal, Expectations(circularity=mean), Marks()),
+        "examples_sams_thresholds": examples_goal,
+        "examples": examples_goal,
+        "examples_random": examples_goal,
     }
 
 
 def rod_score(bank: ProposalBank, config: AmgConfig, labels: Any, rods: set[int]) -> dict[str, Any]:
-    """Count which kept masks are rods (IoU 0.5) and which are spheres; F1 for rods alone."""
+    """Count the kept masks that match rods and spheres at IoU 0.5, and return the F1 for rods."""
     found = paint(bank.masks, select(bank, config).ids)
     n = int(found.max(initial=0))
     ids = np.unique(labels[labels > 0])
@@ -104,7 +105,7 @@ def rod_score(bank: ProposalBank, config: AmgConfig, labels: Any, rods: set[int]
     }
 
 
-def one(model: LoadedModel, seed: int, trials: int) -> dict[str, Any]:
+def run_searches(model: LoadedModel, seed: int, trials: int) -> dict[str, Any]:
     image, labels, rods = scene(seed)
     bank = ProposalBank(prepare(image), model)
     base = AmgConfig(prompts="centres")
@@ -113,16 +114,16 @@ def one(model: LoadedModel, seed: int, trials: int) -> dict[str, Any]:
     out: dict[str, Any] = {"seed": seed, "true_rods": len(rods)}
     tried: dict[str, list[AmgConfig]] = {}
     for name, (goal, expectations, marks) in goals(labels, rods).items():
-        inputs = evaluator.inputs(expectations, marks)
-        knowing = study_config.like(inputs.examples) if name in WITH_LIKENESS else study_config
-        draw = name.endswith("random")
+        inputs = evaluator.with_inputs(expectations, marks)
+        config = study_config.like(inputs.examples) if name in WITH_LIKENESS else study_config
+        at_random = name.endswith("random")
         steps = (
-            random_search(inputs.evaluate, knowing)
-            if draw
-            else search(inputs.evaluate, goal, study_config=knowing)
+            random_search(inputs.evaluate, config)
+            if at_random
+            else search(inputs.evaluate, goal, study_config=config)
         )
         found = [step for step in steps if isinstance(step, Trial)]
-        tried[name] = [e.config for e in found]
+        tried[name] = [t.config for t in found]
         out[name] = rod_score(bank, found[front(found, goal).best].config, labels, rods)
     for oracle, names in (("oracle_sams_thresholds", OWN_THRESHOLDS), ("oracle", tuple(tried))):
         scored = [rod_score(bank, c, labels, rods) for name in names for c in set(tried[name])]
@@ -135,7 +136,7 @@ def main(seeds: int = 8, trials: int = 150) -> None:
     runs = []
     for seed in range(seeds):
         print(seed, file=sys.stderr, flush=True)
-        runs.append(one(model, seed, trials))
+        runs.append(run_searches(model, seed, trials))
     summary = {
         name: {
             key: {"mean": round(float(np.mean(v)), 3), "sd": round(float(np.std(v)), 3)}

@@ -1,15 +1,14 @@
-"""Does label-free tuning help? Scored with ground truth that the search never sees.
+"""Does tuning without labels help? Scored with ground truth that the search does not use.
 
     python -m benchmarks.tuning                        the bundled samples
     python -m benchmarks.tuning --micrographs FOLDER   and real images that trained no model
     python -m benchmarks.tuning --only aggregates --zoom 1       small particles need zoom levels
 
-For each image: SAM's defaults (on a grid), its default thresholds with the prompts of the search,
-one good setting by hand, what the search picks (knee, best for the
-default weights, best for a preset), what random search at equal budget picks by the same weights,
-and the best that an oracle who knows the truth could have picked from all these evaluations.
-How much any search could be better than a random one: the best F1 among the random settings, and
-what the same search reaches at the same budget when F1 itself is its only reward.
+For each image: SAM's defaults on a grid; its default thresholds with the prompts of the search; one
+good setting by hand; the choices from the search (knee, best for the default weights, best for a
+preset); the best of a random search with equal budget for the default weights; and the oracle, the
+best F1 of all these trials. Upper bounds for any search are the best F1 of the random trials, and
+the F1 of a search with equal budget whose only reward is F1 itself.
 For each set of several images: tuned on one half, scored on the other.
 """
 
@@ -29,7 +28,6 @@ import typer
 
 from napari_samstar import sample_data
 from napari_samstar.core.amg.bank import ProposalBank
-from napari_samstar.core.progress import run
 from napari_samstar.core.amg.config import AmgConfig, Scope
 from napari_samstar.core.amg.select import select
 from napari_samstar.core.image.prepare import prepare
@@ -37,6 +35,7 @@ from napari_samstar.core.image.readers.registry import read_image
 from napari_samstar.core.masks.labels import paint
 from napari_samstar.core.masks.metrics import Score, score
 from napari_samstar.core.models.loading import load
+from napari_samstar.core.progress import run
 from napari_samstar.core.rewards.goal import Goal
 from napari_samstar.core.rewards.presets import PRESETS
 from napari_samstar.core.tuning.config import WARM_STARTS, StudyConfig, Trial
@@ -60,12 +59,12 @@ PRESET_OF = {
     "ampis": "touching_particles",
     "aggregates": "small_particles",
 }
-"""The preset that a user would choose by its words, by the start of an image's name."""
+"""The preset that a user would choose, by the beginning of the image's name."""
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One image, its truth, and what the model proposes on it."""
+    """One image, its ground truth, and the evaluator of its candidates."""
 
     name: str
     truth: np.ndarray
@@ -73,17 +72,17 @@ class Case:
 
     @property
     def group(self) -> str:
-        """The set it belongs to."""
+        """The set of the image."""
         return self.name.split("/")[0] if "/" in self.name else "samples"
 
-    def score(self, config: AmgConfig, known: dict[bytes, Score]) -> Score:
-        """Score what `config` keeps; `known` holds the scores of equal selections."""
+    def score(self, config: AmgConfig, cache: dict[bytes, Score]) -> Score:
+        """Score the masks that `config` keeps; `cache` has the scores of equal selections."""
         run(self.evaluator.bank.prepare(config))
         ids = select(self.evaluator.bank, config).ids
         key = ids.tobytes()
-        if key not in known:
-            known[key] = score(self.truth, paint(self.evaluator.bank.masks, ids))
-        return known[key]
+        if key not in cache:
+            cache[key] = score(self.truth, paint(self.evaluator.bank.masks, ids))
+        return cache[key]
 
 
 def main(
@@ -96,13 +95,13 @@ def main(
     threads: int = 1,
     samples: bool = True,
     prompts: Annotated[str, typer.Option(help="Of the search: grid or centres.")] = "centres",
-    scope: Annotated[str, typer.Option(help="What the search may change.")] = "filters",
-    zoom: Annotated[int, typer.Option(help="Zoom levels of SAM, for small objects.")] = 0,
-    only: Annotated[str, typer.Option(help="Only images whose name begins like this.")] = "",
+    scope: Annotated[str, typer.Option(help="Settings that the search may change.")] = "filters",
+    zoom: Annotated[int, typer.Option(help="Zoom levels, for small objects.")] = 0,
+    only: Annotated[str, typer.Option(help="Only images whose name begins with this.")] = "",
 ) -> None:
     torch.set_num_threads(threads)
     loaded = load(model, "cpu")
-    vanilla = AmgConfig(points_per_side=points)
+    defaults = AmgConfig(points_per_side=points)
     base = AmgConfig.from_dict({"prompts": prompts, "points_per_side": points,
                                 "crop_n_layers": zoom})  # fmt: skip
     cases, rows = [], []
@@ -114,16 +113,16 @@ def main(
         run(bank.prepare(base))
         case = Case(name, truth, Evaluator.of(bank))
         cases.append(case)
-        known: dict[bytes, Score] = {}
+        cache: dict[bytes, Score] = {}
         for seed in range(seeds):
             study_config = _study_config(scope, trials, base, seed)
-            rows.append(_row(case, study_config, vanilla, known))
+            rows.append(_row(case, study_config, defaults, cache))
     study_config = _study_config(scope, trials, base)
     found = {
         "model": model, "prompts": prompts, "scope": scope, "points_per_side": points, "zoom": zoom,
         "trials": trials, "seeds": seeds,
         "summary": _summary(rows), "runs": rows,
-        "held_out": _held_out(cases, study_config, vanilla),
+        "held_out": _held_out(cases, study_config, defaults),
     }  # fmt: skip
     print(json.dumps(found, indent=1))
 
@@ -156,15 +155,15 @@ def _images(
 
 
 def _row(
-    case: Case, study_config: StudyConfig, vanilla: AmgConfig, known: dict[bytes, Score]
+    case: Case, study_config: StudyConfig, defaults: AmgConfig, cache: dict[bytes, Score]
 ) -> dict[str, Any]:
     evaluator, goal = case.evaluator, Goal()
-    searched = _evaluations(search(evaluator.evaluate, goal, study_config))
-    random_trials = _evaluations(random_search(evaluator.evaluate, study_config))
+    searched = _trials(search(evaluator.evaluate, goal, study_config))
+    random_trials = _trials(random_search(evaluator.evaluate, study_config))
     preset = next((p for start, p in PRESET_OF.items() if case.name.startswith(start)), "balanced")
     tuned, by_preset = front(searched, goal), front(searched, PRESETS[preset].goal)
     configs = {
-        "defaults": vanilla,
+        "defaults": defaults,
         "thresholds": searched[0].config,
         "hand": study_config.base.replace(**HAND),
         "knee": searched[tuned.knee].config,
@@ -172,42 +171,42 @@ def _row(
         "preset": searched[by_preset.best].config,
         "random": max(random_trials, key=lambda e: goal.total(e.rewards)).config,
     }
-    scores = {name: case.score(config, known) for name, config in configs.items()}
-    every = [case.score(e.config, known) for e in (*searched, *random_trials)]
-    scores["oracle"] = max(every, key=lambda s: s.f1)
+    scores = {name: case.score(config, cache) for name, config in configs.items()}
+    all_scores = [case.score(e.config, cache) for e in (*searched, *random_trials)]
+    scores["oracle"] = max(all_scores, key=lambda s: s.f1)
     totals = [goal.total(e.rewards) for e in (*searched, *random_trials)]
     by_truth = [
-        case.score(e.config, known) for e in _evaluations(_truth_guided(case, study_config, known))
+        case.score(e.config, cache) for e in _trials(_truth_guided(case, study_config, cache))
     ]
-    scores["random_oracle"] = max(every[len(searched) :], key=lambda s: s.f1)
+    scores["random_oracle"] = max(all_scores[len(searched) :], key=lambda s: s.f1)
     scores["truth_guided"] = max(by_truth, key=lambda s: s.f1)
     return {
         "image": case.name,
         "seed": study_config.seed,
         "polarity": evaluator.features.cues.polarity,
         "preset": preset,
-        "agreement": round(_rank_correlation(totals, [s.f1 for s in every]), 3),
-        "front": _operating_points(tuned, case, known),
-        "preset_front": _operating_points(by_preset, case, known),
+        "agreement": round(_rank_correlation(totals, [s.f1 for s in all_scores]), 3),
+        "front": _operating_points(tuned, case, cache),
+        "preset_front": _operating_points(by_preset, case, cache),
         **{name: vars(scores[name]) for name in (*PICKS, *BOUNDS)},
     }
 
 
 def _truth_guided(
-    case: Case, study_config: StudyConfig, known: dict[bytes, Score]
+    case: Case, study_config: StudyConfig, cache: dict[bytes, Score]
 ) -> Iterator[Any]:
-    """Search with F1 against the truth as the only reward."""
+    """Search with F1 as the only reward."""
 
     def evaluate(config: AmgConfig) -> Iterator[Any]:
-        found = case.score(config, known)
+        found = case.score(config, cache)
         yield {"annotations": found.f1}, found.found
 
     return search(evaluate, Goal({"annotations": 1.0}), study_config)
 
 
-def _operating_points(found: Front, case: Case, known: dict[bytes, Score]) -> list[dict[str, int]]:
+def _operating_points(found: Front, case: Case, cache: dict[bytes, Score]) -> list[dict[str, int]]:
     chosen = [found.trials[k] for k in found.members.tolist()]
-    return [{"masks": e.n_masks, "true": case.score(e.config, known).matched} for e in chosen]
+    return [{"masks": e.n_masks, "true": case.score(e.config, cache).matched} for e in chosen]
 
 
 def _rank_correlation(a: list[float], b: list[float]) -> float:
@@ -216,12 +215,12 @@ def _rank_correlation(a: list[float], b: list[float]) -> float:
     return float(spearmanr(a, b)[0]) if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
 
 
-def _evaluations(steps: Any) -> list[Trial]:
+def _trials(steps: Any) -> list[Trial]:
     return [step for step in steps if isinstance(step, Trial)]
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean over images (seeds averaged first), spread over images, and over seeds."""
+    """Mean over images (seeds averaged first), and standard deviations over images and seeds."""
     images = sorted({row["image"] for row in rows})
     out: dict[str, Any] = {"images": len(images)}
     for measure in ("f1", "mean_ap"):
@@ -253,27 +252,27 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _held_out(
-    cases: list[Case], study_config: StudyConfig, vanilla: AmgConfig
+    cases: list[Case], study_config: StudyConfig, defaults: AmgConfig
 ) -> list[dict[str, Any]]:
-    """Tune on every other image of a set, score on the rest."""
+    """Tune on every second image of a set, score on the others."""
     out = []
     for group in sorted({c.group for c in cases if c.group != "samples"}):
         members = [c for c in cases if c.group == group]
-        seen, unseen = members[::2], members[1::2]
-        if not unseen:
+        tuned, held_out = members[::2], members[1::2]
+        if not held_out:
             continue
-        print(f"{group}: tuned on {len(seen)}, scored on {len(unseen)}", file=sys.stderr)
-        together = MultiImageEvaluator(tuple(c.evaluator for c in seen))
-        searched = _evaluations(search(together.evaluate, Goal(), study_config))
+        print(f"{group}: tuned on {len(tuned)}, scored on {len(held_out)}", file=sys.stderr)
+        evaluator = MultiImageEvaluator(tuple(c.evaluator for c in tuned))
+        searched = _trials(search(evaluator.evaluate, Goal(), study_config))
         best = searched[front(searched, Goal()).best].config
         means = {
             name: {
-                "defaults": round(float(np.mean([c.score(vanilla, {}).f1 for c in some])), 3),
-                "tuned": round(float(np.mean([c.score(best, {}).f1 for c in some])), 3),
+                "defaults": round(float(np.mean([c.score(defaults, {}).f1 for c in part])), 3),
+                "tuned": round(float(np.mean([c.score(best, {}).f1 for c in part])), 3),
             }
-            for name, some in (("seen", seen), ("held_out", unseen))
+            for name, part in (("seen", tuned), ("held_out", held_out))
         }
-        out.append({"set": group, "n_seen": len(seen), "n_held_out": len(unseen), **means})
+        out.append({"set": group, "n_seen": len(tuned), "n_held_out": len(held_out), **means})
     return out
 
 

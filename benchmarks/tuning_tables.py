@@ -2,7 +2,7 @@
 
     python -m benchmarks.tuning_tables tuning.json
 
-Only what lies between the marks in the page is replaced; the words around it are written by hand.
+Only the text between the two markers of the page is replaced.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HEADS = {
 
 
 class Runs:
-    """The runs of one report, by image; seeds are averaged first."""
+    """The runs of one report; values of an image are means over seeds."""
 
     def __init__(self, report: dict[str, Any]) -> None:
         self.report = report
@@ -45,15 +45,15 @@ class Runs:
         return np.array([np.mean([r[pick][measure] for r in self.of(i)]) for i in images])
 
     def spread(self, pick: str) -> float:
-        """Return the deviation over seeds, averaged over images."""
+        """Return the standard deviation over seeds, averaged over images."""
         return float(np.mean([np.std([r[pick]["f1"] for r in self.of(i)]) for i in self.images]))
 
 
 def tables(report: dict[str, Any]) -> str:
     """Return all tables as Markdown."""
     runs = Runs(report)
-    parts = [_command(report), _summary(runs), _sentence(runs), _bound(runs), _by_image(runs)]
-    return "\n\n".join([*parts, _halves(report["held_out"])])
+    parts = [_command(report), _summary(runs), _sentence(runs), _upper_bound(runs), _by_image(runs)]
+    return "\n\n".join([*parts, _held_out(report["held_out"])])
 
 
 def _command(report: dict[str, Any]) -> str:
@@ -98,19 +98,19 @@ def _sentence(runs: Runs) -> str:
     )
 
 
-def _bound(runs: Runs) -> str:
-    guided, drawn = (runs.values(runs.images, name) for name in ("truth_guided", "random_oracle"))
+def _upper_bound(runs: Runs) -> str:
+    guided, random = (runs.values(runs.images, name) for name in ("truth_guided", "random_oracle"))
     return (
-        "How much better could any search be? One that is told the truth, with F1 as its only "
-        f"reward, reaches {_short(guided.mean())} at the same budget, where the best of the random "
-        f"settings has {_short(drawn.mean())}: a gain of {_interval(guided - drawn)}."
+        "How much better could any search be? A search with F1 as its only reward reaches "
+        f"{_short(guided.mean())} at the same budget, where the best of the random "
+        f"settings has {_short(random.mean())}: a gain of {_interval(guided - random)}."
     )
 
 
 def _interval(differences: np.ndarray) -> str:
-    """Return a mean over images with its 95 % interval, by bootstrap."""
-    draws = np.random.default_rng(0).choice(differences, (10_000, len(differences)))
-    low, high = np.quantile(draws.mean(axis=1), [0.025, 0.975])
+    """Return the mean over images with its 95 % confidence interval, by bootstrap."""
+    samples = np.random.default_rng(0).choice(differences, (10_000, len(differences)))
+    low, high = np.quantile(samples.mean(axis=1), [0.025, 0.975])
     return f"{_signed(differences.mean())} (95 % interval {_signed(low)} to {_signed(high)})"
 
 
@@ -126,11 +126,11 @@ def _by_image(runs: Runs) -> str:
         counts = [f"{first[p]['found']}, {first[p]['matched']}" for p in ("defaults", "best")]
         scores = [_short(runs.values([image], pick)[0]) for pick in PICKS]
         rows.append([image, str(first["defaults"]["true"]), *counts, *scores])
-    words = "*Found* counts masks, *true* those of them that are objects (IoU 0.5), first seed."
-    return _table([*head, *(f"F1: {HEADS[p]}" for p in PICKS)], rows) + "\n\n" + words
+    legend = "*Found* counts masks, *true* those of them that are objects (IoU 0.5), first seed."
+    return _table([*head, *(f"F1: {HEADS[p]}" for p in PICKS)], rows) + "\n\n" + legend
 
 
-def _halves(held_out: list[dict[str, Any]]) -> str:
+def _held_out(held_out: list[dict[str, Any]]) -> str:
     head = ["set", "tuned on, scored on", "F1 where tuned: defaults, tuned",
             "F1 held out: defaults, tuned"]  # fmt: skip
     rows = [
