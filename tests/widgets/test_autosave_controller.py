@@ -1,4 +1,4 @@
-"""Labels are written in the background, and come back when their image is opened again."""
+"""Labels are saved in the background, and restored when their image is opened again."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.widgets.conftest import discs
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def short_delay(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path))
     monkeypatch.setattr(autosave_controller, "SAVE_DELAY", 50)
 
 
 def settle(qtbot: Any) -> None:
-    """Wait until everything that changed is on disk."""
+    """Wait until all changes are on disk."""
     qtbot.wait(200)
     EXECUTOR.submit(int).result()
     qtbot.wait(50)
@@ -44,7 +44,7 @@ def opened(make_napari_viewer: Any, image: Any, **more: Any) -> Any:
 
 
 def painted(controller: Any, viewer: Any, qtbot: Any, shape: Any = (128, 160)) -> Labels:
-    """A layer of the user's own, made, painted on and undone in part."""
+    """Return a layer that was added, painted on and partly undone."""
     qtbot.waitUntil(lambda: len(controller.autosave._images) > 0, timeout=20_000)
     layer = viewer.add_labels(np.zeros(shape, np.int32), name="by hand")
     layer.brush_size = 9
@@ -55,7 +55,7 @@ def painted(controller: Any, viewer: Any, qtbot: Any, shape: Any = (128, 160)) -
     return layer
 
 
-def test_what_was_painted_comes_back_bit_for_bit_in_another_session(
+def test_painted_labels_are_restored_bit_for_bit_in_another_session(
     make_napari_viewer: Any, qtbot: Any
 ) -> None:
     first = opened(make_napari_viewer, discs())
@@ -67,7 +67,7 @@ def test_what_was_painted_comes_back_bit_for_bit_in_another_session(
     expected = np.array(layer.data)
     assert set(np.unique(expected)) == {0, 1, 2, 7}
 
-    # No clean end of the first session: a second one, with the same image under another name.
+    # The first session is not closed. A second one opens the same image under another name.
     second = opened(make_napari_viewer, discs(), scale=(0.5, 0.5), units=("nm", "nm"))
     second.viewer.layers[0].name = "renamed"
     qtbot.waitUntil(lambda: not second.row.isHidden(), timeout=20_000)
@@ -75,17 +75,17 @@ def test_what_was_painted_comes_back_bit_for_bit_in_another_session(
     assert "3 objects" in second.row.text.text()
     second.row.button.click()
     qtbot.waitUntil(lambda: "by hand" in second.viewer.layers, timeout=20_000)
-    back = second.viewer.layers["by hand"]
-    assert back.data.dtype == layer.data.dtype
-    np.testing.assert_array_equal(back.data, expected)
-    assert back.metadata[RECIPE_KEY] == {"model": "pocket"}
-    np.testing.assert_allclose(back.scale, (0.5, 0.5))
+    restored = second.viewer.layers["by hand"]
+    assert restored.data.dtype == layer.data.dtype
+    np.testing.assert_array_equal(restored.data, expected)
+    assert restored.metadata[RECIPE_KEY] == {"model": "pocket"}
+    np.testing.assert_allclose(restored.scale, (0.5, 0.5))
     assert second.row.isHidden()
     second.controller.history.undo()
     assert "by hand" not in second.viewer.layers
 
 
-def test_one_plane_of_a_stack_comes_back_on_its_plane_and_the_whole_stack_as_a_whole(
+def test_labels_of_a_plane_and_of_a_stack_are_restored_in_place(
     make_napari_viewer: Any, qtbot: Any
 ) -> None:
     stack = np.stack([discs(), discs()[::-1], discs()[:, ::-1]])
@@ -109,7 +109,7 @@ def test_one_plane_of_a_stack_comes_back_on_its_plane_and_the_whole_stack_as_a_w
     np.testing.assert_allclose(second.viewer.layers["all planes"].scale, (5, 1, 1))
 
 
-def test_a_change_just_before_the_viewer_closes_is_written(
+def test_a_change_just_before_the_viewer_closes_is_saved(
     make_napari_viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = opened(make_napari_viewer, discs())
@@ -144,11 +144,11 @@ def test_a_removed_layer_is_not_offered_and_unchanged_files_are_not_saved(
     assert {s.name for s in autosave.find(image)[0].layers} == {"by hand", truth.name}
 
 
-def test_a_full_disk_is_said_once_and_nothing_else_stops(
+def test_a_full_disk_is_reported_once_and_saving_resumes(
     make_napari_viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(autosave_controller, "show_warning", said.append)
+    warnings: list[str] = []
+    monkeypatch.setattr(autosave_controller, "show_warning", warnings.append)
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -159,8 +159,8 @@ def test_a_full_disk_is_said_once_and_nothing_else_stops(
         layer = painted(first.controller, first.viewer, qtbot)
         layer.paint((60, 60), 5)
         settle(qtbot)
-        assert len(said) == 1
-        assert "The disk is full" in said[0]
+        assert len(warnings) == 1
+        assert "The disk is full" in warnings[0]
     layer.paint((80, 80), 6)
     settle(qtbot)
     image = autosave.identity(discs())
@@ -169,7 +169,7 @@ def test_a_full_disk_is_said_once_and_nothing_else_stops(
     )
 
 
-def test_an_offer_can_be_put_away(make_napari_viewer: Any, qtbot: Any) -> None:
+def test_saved_sessions_can_be_dismissed(make_napari_viewer: Any, qtbot: Any) -> None:
     first = opened(make_napari_viewer, discs())
     painted(first.controller, first.viewer, qtbot)
     second = opened(make_napari_viewer, discs())

@@ -1,4 +1,4 @@
-"""Old objects are spared a search for garbage in a block, and no longer."""
+"""Python's garbage collector can be paused, or restricted to new objects, in a block."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import pytest
 from napari_samstar.widgets.shell.garbage import gc_new_objects_only, gc_paused
 
 
-class Knot:
-    """Only a search for garbage frees it."""
+class Cycle:
+    """An object that only the garbage collector frees."""
 
     def __init__(self) -> None:
-        self.me = self
+        self.reference = self
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there every search is a whole one")
-def test_a_quick_collection_frees_new_knots_and_the_next_one_all() -> None:
-    old = weakref.ref(Knot())
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows every collection is a full one")
+def test_a_restricted_collection_frees_new_objects_only() -> None:
+    old = weakref.ref(Cycle())
     with gc_new_objects_only():
-        new = weakref.ref(Knot())
+        new = weakref.ref(Cycle())
         gc.collect()
         assert new() is None
         assert old() is not None
@@ -30,21 +30,21 @@ def test_a_quick_collection_frees_new_knots_and_the_next_one_all() -> None:
     assert old() is None
 
 
-def test_no_collections_leaves_the_collector_as_it_was() -> None:
+def test_a_pause_restores_the_state_of_the_collector() -> None:
     with gc_paused():
         assert not gc.isenabled()
         with gc_paused():
             pass
         assert not gc.isenabled()
-        knot = weakref.ref(Knot())
+        cycle = weakref.ref(Cycle())
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
-    assert gc.get_count()[1:] == (0, 0), "what was made counts as old"
+    assert gc.get_count()[1:] == (0, 0), "new objects count as old"
     gc.collect()
-    assert knot() is None
+    assert cycle() is None
 
 
-def test_what_someone_else_froze_stays_frozen() -> None:
+def test_objects_frozen_by_other_code_stay_frozen() -> None:
     gc.freeze()
     try:
         with gc_new_objects_only(), gc_paused():

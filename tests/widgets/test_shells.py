@@ -1,4 +1,4 @@
-"""A panel is there at once, and builds itself while the window lives on."""
+"""A shell opens at once and builds its panel in later turns of the event loop."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ print(sorted({{m.partition(".")[0] for m in sys.modules}} & set({HEAVY!r})))
 """
 
 
-def test_what_napari_imports_for_a_panel_is_light() -> None:
+def test_the_module_of_the_shells_imports_no_heavy_package() -> None:
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
 @pytest.mark.parametrize("kind", SHELLS)
-def test_a_shell_becomes_its_panel_in_later_turns(
+def test_a_shell_builds_its_panel_in_later_turns(
     make_napari_viewer: Any, qtbot: Any, kind: type[Shell]
 ) -> None:
     viewer = make_napari_viewer(show=True)
@@ -39,9 +39,7 @@ def test_a_shell_becomes_its_panel_in_later_turns(
     assert shell.finish() is shell.panel
 
 
-def test_a_shell_that_is_closed_before_its_panel_is_there_stays_empty(
-    make_napari_viewer: Any, qtbot: Any
-) -> None:
+def test_a_shell_closed_early_builds_no_panel(make_napari_viewer: Any, qtbot: Any) -> None:
     viewer = make_napari_viewer()
     shell = SegmentShell(viewer)
     viewer.window.add_dock_widget(shell)
@@ -52,19 +50,19 @@ def test_a_shell_that_is_closed_before_its_panel_is_there_stays_empty(
 
 
 class BrokenShell(Shell):
-    """Of a panel that is not there."""
+    """A shell of a panel that does not exist."""
 
-    MODULE, PANEL = "_segment", "NoPanel"
+    MODULE, PANEL = "segment.panel", "NoPanel"
 
 
-def test_a_panel_that_cannot_be_opened_says_so(make_napari_viewer: Any, qtbot: Any) -> None:
+def test_a_panel_that_cannot_be_opened_shows_the_error(make_napari_viewer: Any, qtbot: Any) -> None:
     shell = BrokenShell(make_napari_viewer())
     qtbot.addWidget(shell)
     qtbot.waitUntil(lambda: "cannot be opened" in shell._message.text(), timeout=120_000)
     assert "NoPanel" in shell._message.text()
 
 
-def test_an_opened_drawer_is_not_cut_off(make_napari_viewer: Any, qtbot: Any) -> None:
+def test_an_expanded_section_is_not_cut_off(make_napari_viewer: Any, qtbot: Any) -> None:
     viewer = make_napari_viewer(show=True)
     shell = SegmentShell(viewer)
     viewer.window.add_dock_widget(shell)

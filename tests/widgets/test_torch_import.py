@@ -1,4 +1,4 @@
-"""Triton stays out of a process that draws with Mesa's LLVM."""
+"""Torch is imported in the background, without Triton if Mesa has loaded its LLVM."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ print("fine", torch.zeros(2).sum().item())
 """
 
 
-def runs_beside_mesas_llvm(program: str) -> None:
+def assert_runs_with_mesas_llvm(program: str) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     if "no LLVM" in done.stdout:
-        pytest.skip("this machine has no libLLVM, so the clash cannot happen on it")
+        pytest.skip("this machine has no libLLVM, so the crash cannot happen")
     assert "fine" in done.stdout
 
 
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="Mesa and Triton meet on Linux only")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="Triton exists on Linux only")
 
 
 @on_linux
-def test_torchvision_loads_beside_mesas_llvm() -> None:
-    runs_beside_mesas_llvm(PROGRAM)
+def test_torchvision_can_be_imported_after_mesas_llvm() -> None:
+    assert_runs_with_mesas_llvm(PROGRAM)
 
 
 WAITS = """
@@ -45,7 +45,7 @@ import sys, threading, time
 from napari_samstar.widgets.shell.torch_import import prepare_torch_import
 
 def load():
-    if sys.argv[1] == "ours":
+    if sys.argv[1] == "prepared":
         prepare_torch_import()
     import torch
 
@@ -61,9 +61,9 @@ print(longest)
 
 
 def longest_wait(how: str) -> float:
-    """Return the most processor time, s, that passes while another thread cannot run.
+    """Return the longest time, s, during which the main thread cannot run.
 
-    Processor time, not time: other programs do not count.
+    In processor time, so that other programs do not count.
     """
     done = subprocess.run([sys.executable, "-c", WAITS, how], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -71,18 +71,18 @@ def longest_wait(how: str) -> float:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system maps libraries itself")
-def test_the_import_of_torch_lets_other_threads_work() -> None:
-    assert longest_wait("ours") < 0.6 * longest_wait("plain")
+def test_other_threads_run_while_torch_is_imported() -> None:
+    assert longest_wait("prepared") < 0.6 * longest_wait("plain")
 
 
-STARTED = """
+START = """
 import gc, sys, threading
-from napari_samstar.widgets.shell.torch_import import start_torch
+from napari_samstar.widgets.shell.torch_import import MODULES, start_torch
 before = sys.getswitchinterval()
 ready = start_torch()
 assert start_torch() is ready
 ready.wait()
-assert "napari_samstar.core.tuning.workflow" in sys.modules
+assert set(MODULES) <= set(sys.modules), set(MODULES) - set(sys.modules)
 for thread in threading.enumerate():
     if thread.name == "samstar-import":
         thread.join()
@@ -91,12 +91,12 @@ assert sys.getswitchinterval() == before
 """
 
 
-def test_torch_is_imported_once_and_leaves_the_garbage_collector_as_it_was() -> None:
-    done = subprocess.run([sys.executable, "-c", STARTED], capture_output=True, text=True)
+def test_torch_is_imported_once_and_the_garbage_collector_is_restored() -> None:
+    done = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-ENDS = """
+END_EARLY = """
 import sys, threading, time
 from napari_samstar.widgets.shell.torch_import import start_torch
 waiting = threading.Thread(target=start_torch().wait)
@@ -106,9 +106,9 @@ time.sleep(float(sys.argv[1]))
 
 
 @pytest.mark.parametrize("seconds", ["0", "0.4", "1.5"])
-def test_a_program_that_ends_while_torch_is_imported_ends_quietly(seconds: str) -> None:
+def test_a_program_can_end_while_torch_is_imported(seconds: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", ENDS, seconds], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", END_EARLY, seconds], capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -122,7 +122,7 @@ print(os.environ["OMP_WAIT_POLICY"])
 
 
 @pytest.mark.parametrize("given", ["", "ACTIVE"])
-def test_threads_of_torch_sleep_while_they_wait_unless_the_user_wants_else(given: str) -> None:
+def test_waiting_threads_of_torch_sleep_unless_the_user_has_set_otherwise(given: str) -> None:
     own = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
     env = own | ({"OMP_WAIT_POLICY": given} if given else {})
     done = subprocess.run([sys.executable, "-c", POLICY], capture_output=True, text=True, env=env)
@@ -132,11 +132,11 @@ def test_threads_of_torch_sleep_while_they_wait_unless_the_user_wants_else(given
 MEASURE = """
 import sys
 import numpy as np
-from napari_samstar.widgets import _work
-from napari_samstar.core import export, outputs
+from napari_samstar.core.results import export, outputs
+from napari_samstar.widgets.viewer import work
 planes = np.zeros((1, 20, 30), np.int32)
 planes[0, 5:9, 5:12] = 1
-table = _work.measure(planes, None, None, "px")
+table = work.measure(planes, None, None, "px")
 assert 28 in table.to_numpy().ravel().tolist(), table
 assert "torch" not in sys.modules
 """
@@ -168,5 +168,5 @@ app.exec_() if hasattr(app, "exec_") else app.exec()
 
 
 @on_linux
-def test_a_worker_may_be_the_first_to_import_torch() -> None:
-    runs_beside_mesas_llvm(WORKER)
+def test_a_worker_can_be_the_first_to_import_torch() -> None:
+    assert_runs_with_mesas_llvm(WORKER)

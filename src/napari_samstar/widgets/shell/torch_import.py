@@ -14,14 +14,15 @@ from napari_samstar.widgets.shell.importing import import_in_background
 LIBRARIES = ("libtorch_cpu.so", "libtorch_python.so")
 """Torch's large libraries, in the order in which they must be loaded."""
 
-CORE_MODULES = (
-    "amg.explain", "amg.pinned", "amg.select", "masks.compare", "masks.labels", "results.recipe",
-    "results.stack", "tuning.evaluator", "tuning.front", "tuning.joint", "tuning.nsga2",
-    "tuning.storage", "tuning.workflow",
-)  # fmt: skip
 MODULES = (
-    *("torch", "torchvision", "segment_anything", "pandas"),
-    *(f"napari_samstar.core.{name}" for name in CORE_MODULES),
+    "torch",
+    "torchvision",
+    "segment_anything",
+    "pandas",
+    "napari_samstar.api.pipeline",
+    "napari_samstar.core.amg.explain",
+    "napari_samstar.core.masks.compare",
+    "napari_samstar.core.tuning.cost",
 )
 """Imported in the background because the panels import them when they are first used."""
 
