@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -25,6 +26,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).parents[1]
 LOCAL = {"localhost", "127.0.0.1", "::1", "0.0.0.0", "", None}
+WORKER_MEMORY = 2.5  # GiB, at most, of a process that runs tests
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of processes of `pytest -n auto`: one a core, as far as memory lasts."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    memory = psutil.virtual_memory().available / 2**30
+    return max(1, min(cores, int(memory / WORKER_MEMORY)))
 
 
 @pytest.fixture(autouse=True, scope="session")

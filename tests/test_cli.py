@@ -213,7 +213,7 @@ def test_the_recipe_of_a_search_repeats_its_labels(tmp_path, tuned, image):
     samstar("apply", out / "recipe.samstar.json", image, "-o", tmp_path / "again")
     np.testing.assert_array_equal(labels_in(tmp_path / "again"), labels_in(out))
     assert about["objects"] == labels_in(out).max()
-    assert Recipe.load(out / "recipe.samstar.json").tuning["study"]["seed"] == 0
+    assert Recipe.load(out / "recipe.samstar.json").tuning.study["seed"] == 0
 
 
 def test_same_seed_same_search(tmp_path, tuned, model, image):
@@ -224,7 +224,7 @@ def test_same_seed_same_search(tmp_path, tuned, model, image):
     front = (tuned[0] / "front.csv").read_bytes()
     assert (tmp_path / "again" / "front.csv").read_bytes() == front
     assert (tmp_path / "other" / "front.csv").read_bytes() != front
-    weights = Recipe.load(tmp_path / "other" / "recipe.samstar.json").tuning["goal"]["weights"]
+    weights = Recipe.load(tmp_path / "other" / "recipe.samstar.json").tuning.goal["weights"]
     assert (weights["coverage"], weights["boundary"]) == (3, REWARDS["boundary"].weight)
 
 
@@ -271,7 +271,7 @@ def test_several_images_held_out_ones_truth_and_report(tmp_path, model, image, o
     assert held["chosen"]["images"][0]["true"] == 3
     assert len(about["hypervolume"]["random"]) == len(about["hypervolume"]["searched"])
     recipe = Recipe.load(out / "recipe.samstar.json")
-    assert [i["held_out"] for i in recipe.tuning["images"]] == [False, False, True]
+    assert [i["held_out"] for i in recipe.tuning.images] == [False, False, True]
     samstar("apply", out / "recipe.samstar.json", other_image, "-o", tmp_path / "again")
     np.testing.assert_array_equal(
         labels_in(tmp_path / "again"), labels_in(out / "images" / "turned")

@@ -20,10 +20,9 @@ from napari_samstar import sample_data
 from napari_samstar.cli.main import app
 from napari_samstar.core.amg.config import SETTINGS, AmgConfig, searched
 from napari_samstar.core.cues.image_cues import image_cues
-from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.core.masks.store import MaskStore
 from napari_samstar.core.models.registry import REGISTRY
-from napari_samstar.core.results.recipe import Recipe, make_recipe
+from napari_samstar.core.results.recipe import Recipe
 from napari_samstar.core.rewards import registry
 from napari_samstar.core.rewards.expectations import Expectations
 from napari_samstar.core.rewards.features import Features
@@ -256,10 +255,10 @@ def ran(tmp_path_factory) -> dict[str, Any]:
         metadata={"unit": "um"},
     )
     (code,) = blocks(README, "python")
-    for before, after in (("points_per_side=32", "points_per_side=6"), ("=200", "=32")):
-        assert code.count(before) == 1
-        code = code.replace(before, after)
-    names: dict[str, Any] = {}
+    assert len(code.strip().splitlines()) <= 8
+    assert code.count("trials=200") == 1
+    code = code.replace("trials=200", "trials=32")
+    names: dict[str, Any] = {"folder": folder}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         exec(compile(code, "README.md", "exec"), names)
@@ -267,17 +266,18 @@ def ran(tmp_path_factory) -> dict[str, Any]:
 
 
 def test_the_readme_example_finds_objects(ran):
-    objects, chosen = ran["objects"], ran["chosen"]
-    assert objects.dtype == np.int32
-    assert objects.shape == (128, 128)
-    assert 0 < objects.max() <= chosen.n_masks == len(ran["kept"])
-    assert len(ran["tried"]) == 32
-    assert ran["image"].unit == "µm"
-    assert list(ran["table"]["label"]) == list(range(1, objects.max() + 1))
+    result, study = ran["result"], ran["study"]
+    assert result.labels.dtype == np.int32
+    assert result.labels.shape == (128, 128)
+    assert 0 < result.labels.max() <= study.knee.trial.n_masks == len(result.selection)
+    assert len(study.trials) == 32
+    assert result.image.unit == "µm"
+    assert list(result.table["label"]) == list(range(1, result.labels.max() + 1))
+    assert Recipe.load(ran["folder"] / "out" / "recipe.samstar.json") == result.recipe
 
 
 def test_the_guide_saves_the_recipe_of_a_layer(ran, tmp_path, monkeypatch):
-    recipe = make_recipe(ran["image"], ImageMapping(), ran["bank"].model, ran["chosen"].config)
+    recipe = ran["result"].recipe
     layer = SimpleNamespace(metadata={"samstar_recipe": recipe.to_dict()})
     viewer = SimpleNamespace(layers=SimpleNamespace(selection=SimpleNamespace(active=layer)))
     (code,) = blocks(GUIDE, "python")

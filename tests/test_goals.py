@@ -84,10 +84,10 @@ def test_tune_uses_what_it_is_told(tmp_path, model, image):
     inputs = (*inputs, *marked, *weights)
     samstar("tune", image, "-o", tmp_path / "out", "--model", model, *QUICK, *SEARCH, *inputs)
     tuning = Recipe.load(tmp_path / "out" / "recipe.samstar.json").tuning
-    assert tuning["expectations_px"]["small"] == 30
-    assert tuning["expectations_px"]["count"] == 4
-    assert {"count", "shape_prior", "annotations"} <= tuning["rewards"].keys()
-    assert tuning["goal"]["weights"]["solidity"] == 1
+    assert tuning.expectations_px["small"] == 30
+    assert tuning.expectations_px["count"] == 4
+    assert {"count", "shape_prior", "annotations"} <= tuning.rewards.keys()
+    assert tuning.goal["weights"]["solidity"] == 1
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ def test_examples_are_what_tune_goes_after_and_the_recipe_repeats_it(tmp_path, i
     out = tmp_path / "out"
     samstar("tune", image, other, "-o", out, *QUICK, *SEARCH, *inputs)
     recipe = Recipe.load(out / "recipe.samstar.json")
-    assert recipe.tuning["goal"]["weights"] == PRESETS["like_examples"].goal.weights
+    assert recipe.tuning.goal["weights"] == PRESETS["like_examples"].goal.weights
     assert len(recipe.config.examples) == 1
-    assert recipe.tuning["rewards"]["shape_prior"] > 0
+    assert recipe.tuning.rewards["shape_prior"] > 0
     header = (out / "front.csv").read_text().splitlines()[0].split(",")
     assert "min_likeness" in header
     samstar("apply", out / "recipe.samstar.json", image, "-o", tmp_path / "again")

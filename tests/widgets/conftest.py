@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,17 @@ from skimage.filters import gaussian
 from napari_samstar.widgets.panels.front.panel import FrontPanel
 from napari_samstar.widgets.panels.segment.panel import SegmentPanel
 from napari_samstar.widgets.panels.tune.panel import TunePanel
+from tests.display import needs_virtual_display, start_virtual_display
 
 GRID = 8
+
+
+@pytest.fixture(scope="session")
+def qapp_args() -> list[str]:
+    """Give this process a display of its own just before pytest-qt makes the QApplication."""
+    if needs_virtual_display():
+        os.environ |= start_virtual_display()
+    return ["pytest"]
 
 
 class Panels(NamedTuple):
@@ -61,7 +71,7 @@ def segmented(panels: Panels, qtbot: Any) -> Panels:
     """The panels after a press on Segment."""
     panels.segment.run_button.click()
     wait_until_idle(panels, qtbot)
-    assert panels.segment.controller.session.segmented is not None, panels.segment.message.text()
+    assert panels.segment.controller.session.result is not None, panels.segment.message.text()
     return panels
 
 

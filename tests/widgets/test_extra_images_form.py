@@ -24,7 +24,7 @@ def stack(panels: Any, qtbot: Any) -> Any:
     panels.viewer.dims.set_current_step(0, 1)
     panels.segment.run_button.click()
     wait_until_idle(panels, qtbot)
-    assert panels.segment.controller.session.segmented is not None, panels.segment.message.text()
+    assert panels.segment.controller.session.result is not None, panels.segment.message.text()
     return panels
 
 
@@ -32,7 +32,7 @@ def test_alone_there_is_a_hint_and_no_fields(segmented: Any) -> None:
     form = segmented.tune.extra_images_form
     assert not form.hint.isHidden()
     assert form.tuned_field.isHidden()
-    assert form.others() == ()
+    assert form.extra_images() == ()
     assert segmented.tune.held_out.isHidden()
 
 
@@ -43,12 +43,12 @@ def test_planes_and_images_are_chosen_and_mistakes_are_said(stack: Any) -> None:
     form.tuned_field.setText("0-1")
     form.held_field.setText("3")
     form.choices["another"].setCurrentText(HOLD_OUT)
-    found = form.others()
-    assert [(o.source.name, o.held_out) for o in found] == [
+    found = form.extra_images()
+    assert [(o.image.name, o.held_out) for o in found] == [
         ("stack, plane 0", False), ("stack, plane 3", True), ("another", True),
     ]  # fmt: skip
-    assert found[0].source.read().shape == (128, 160)
-    assert found[2].source.read().shape == (160, 128)
+    assert found[0].image.prepare().shape == (128, 160)
+    assert found[2].image.prepare().shape == (160, 128)
     form.held_field.setText("1")
     stack.tune.run_button.click()
     assert "Plane 1 is tuned on" in stack.tune.message.text()
@@ -89,7 +89,7 @@ def test_a_search_on_several_is_checked_on_what_was_held_out(stack: Any, qtbot: 
     before = tune.held_out.text.text()
     stack.front.choose(session.front.defaults)
     qtbot.waitUntil(lambda: "→" in tune.held_out.text.text() != before, timeout=IDLE)
-    images = session.recipe().tuning["images"]
+    images = session.recipe().tuning.images
     assert [x["held_out"] for x in images] == [False, False, False, True]
     tune.continue_button.click()
     wait_until_idle(stack, qtbot)

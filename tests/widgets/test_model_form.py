@@ -27,7 +27,7 @@ def test_a_file_of_ones_own(panels: Any, qtbot: Any, tmp_path: Path) -> None:
     segment.run_button.click()
     wait_until_idle(panels, qtbot)
     assert "broken.pth" in segment.message.text()
-    assert segment.controller.session.segmented is None
+    assert segment.controller.session.result is None
 
     mine = tmp_path / "mine.safetensors"
     shutil.copy(WEIGHTS, mine)
@@ -35,7 +35,7 @@ def test_a_file_of_ones_own(panels: Any, qtbot: Any, tmp_path: Path) -> None:
     QTest.keyClick(box, Qt.Key.Key_End)
     segment.run_button.click()
     wait_until_idle(panels, qtbot)
-    assert segment.controller.session.segmented.choice.name == str(mine)
+    assert segment.controller.session.result.choice.name == str(mine)
     assert form.sees_centres()
 
     type_into_dialog(None)

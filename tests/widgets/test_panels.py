@@ -11,12 +11,14 @@ import pytest
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 
+from napari_samstar.api.pipeline import iter_segment
 from napari_samstar.core.amg.config import AmgConfig
-from napari_samstar.core.image.mapping import ImageMapping
+from napari_samstar.core.image.loaded import LoadedImage
 from napari_samstar.core.image.micrograph import Micrograph
-from napari_samstar.core.image.source import ModelChoice, Source
 from napari_samstar.core.models.encoder import EmbeddingCache
 from napari_samstar.core.models.loading import load
+from napari_samstar.core.models.registry import ModelChoice
+from napari_samstar.core.progress import run
 from napari_samstar.core.results.recipe import Recipe, make_recipe
 from napari_samstar.widgets.viewer.layer_writer import PREVIEW_NAME, RECIPE_KEY
 from tests.widgets.conftest import GRID, discs, wait_until_idle
@@ -73,7 +75,7 @@ def test_the_bundled_model_is_asked_at_centres(panels: Any, qtbot: Any) -> None:
     assert not settings.rows["points_per_side"].enabled
     panels.segment.run_button.click()
     wait_until_idle(panels, qtbot)
-    segmented = panels.segment.controller.session.segmented
+    segmented = panels.segment.controller.session.result
     assert segmented.selection.config.prompts == "centres"
     assert 0 < segmented.bank.tables(segmented.selection.config)[0].n_prompts < GRID**2
     assert len(segmented.selection) >= 4
@@ -95,7 +97,7 @@ def test_a_model_without_centres_is_asked_on_a_grid(panels: Any) -> None:
 
 def _recipe_on_a_grid() -> Any:
     image = Micrograph(np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2))
-    return make_recipe(image, ImageMapping(), load("pocket", "cpu"), AmgConfig(points_per_side=9))
+    return make_recipe(image, load("pocket", "cpu"), AmgConfig(points_per_side=9))
 
 
 def test_tune_grows_a_front_and_a_click_previews(segmented: Any, qtbot: Any) -> None:
@@ -144,7 +146,6 @@ def test_moving_a_weight_moves_the_front_without_sam(segmented: Any, qtbot: Any)
 
 
 def test_apply_adds_a_layer_whose_recipe_repeats_it(segmented: Any, qtbot: Any) -> None:
-    from napari_samstar.core.tuning.workflow import segment
 
     _tune(segmented, qtbot)
     segmented.front.best_button.click()
@@ -153,10 +154,10 @@ def test_apply_adds_a_layer_whose_recipe_repeats_it(segmented: Any, qtbot: Any) 
     layer = segmented.viewer.layers["discs objects"]
     np.testing.assert_allclose(layer.scale, (0.5, 0.5))
     recipe = Recipe.from_dict(json.loads(json.dumps(layer.metadata[RECIPE_KEY])))
-    assert recipe.tuning["rewards"]["coverage"] > 0
-    source = Source(segmented.viewer.layers["discs"].data, recipe.mapping)
-    steps = segment(source, ModelChoice(recipe.model, "cpu"), recipe.config, EmbeddingCache())
-    again = _returned(steps)
+    assert recipe.tuning.rewards["coverage"] > 0
+    source = LoadedImage(segmented.viewer.layers["discs"].data, mapping=recipe.mapping)
+    choice = ModelChoice(recipe.model, "cpu")
+    again = run(iter_segment(source, choice, recipe.config, EmbeddingCache()))
     np.testing.assert_array_equal(again.labels, layer.data)
     qtbot.waitUntil(lambda: len(layer.features) > 0, timeout=20_000)
     assert len(layer.features) == layer.data.max()
@@ -209,7 +210,7 @@ def test_closing_the_viewer_mid_run_is_safe(segmented: Any, qtbot: Any) -> None:
     segmented.viewer.close()
     jobs.stop()
     qtbot.waitUntil(lambda: jobs._running is None, timeout=20_000)
-    assert session.segmented is None, "the bank of a closed viewer is still held"
+    assert session.result is None, "the bank of a closed viewer is still held"
     assert session.trials == ()
 
 
@@ -264,12 +265,4 @@ def test_a_stack_is_segmented_where_the_viewer_stands(panels: Any, qtbot: Any) -
     preview = _labels(panels.viewer, PREVIEW_NAME)
     assert preview.data.shape == (1, 128, 160)
     np.testing.assert_allclose(preview.translate, (2, 0, 0))
-    assert panels.segment.controller.session.segmented.mapping.plane == (1,)
-
-
-def _returned(steps: Any) -> Any:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
+    assert panels.segment.controller.session.result.image.mapping.plane == (1,)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Labels
-
 from napari_samstar.core.results.stack import PlaneLabels
+
 from napari_samstar.widgets.panels.tune.panel import TunePanel
 from napari_samstar.widgets.viewer.history import History
 from napari_samstar.widgets.viewer.layer_writer import COMPARISON_NAME, PREVIEW_NAME, LayerWriter
@@ -31,7 +31,7 @@ def test_an_image_that_is_removed_mid_search_takes_all_with_it(segmented: Any, q
     segmented.viewer.layers.remove("discs")
     assert not jobs.busy
     wait_until_idle(segmented, qtbot)
-    assert session.segmented is None
+    assert session.result is None
     assert session.trials == ()
     qtbot.waitUntil(lambda: len(segmented.viewer.layers) == 0, timeout=10_000)
     assert not segmented.tune.run_button.isEnabled()
@@ -46,7 +46,7 @@ def test_an_image_that_is_removed_mid_segmentation_leaves_no_preview(
     panels.viewer.layers.remove("discs")
     wait_until_idle(panels, qtbot)
     assert PREVIEW_NAME not in panels.viewer.layers
-    assert panels.segment.controller.session.segmented is None
+    assert panels.segment.controller.session.result is None
 
 
 def test_a_panel_that_is_opened_again_mid_run_shows_the_run(segmented: Any, qtbot: Any) -> None:

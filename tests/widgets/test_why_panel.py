@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_samstar.core.amg.bank import ProposalBank, run
-from napari_samstar.core.amg.pinned import of_recipe
+from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.select import select
 from napari_samstar.core.masks.outlines import rim
 from napari_samstar.core.models.encoder import EmbeddingCache
+from napari_samstar.core.progress import run
 from napari_samstar.core.results.recipe import Recipe
+from napari_samstar.core.results.result import restore_pinned
 from napari_samstar.widgets.panels.why.panel import WhyPanel
 from napari_samstar.widgets.viewer.layer_writer import (
     OUTLINE_NAME,
@@ -30,8 +31,8 @@ def why(segmented: Any) -> WhyPanel:
     panel = WhyPanel(segmented.viewer)
     segmented.viewer.window.add_dock_widget(panel)
     session = panel.controller.session
-    panel.lost = session.segmented.selection.candidates[0]
-    rating = float(session.segmented.selection.predicted_iou[0])
+    panel.lost = session.result.selection.candidates[0]
+    rating = float(session.result.selection.predicted_iou[0])
     session.show(session.config.replace(pred_iou_thresh=min(1.0, round(rating + 0.02, 2))))
     assert panel.lost not in session.selection.candidates
     return panel
@@ -39,7 +40,7 @@ def why(segmented: Any) -> WhyPanel:
 
 def _ask(why: WhyPanel, qtbot: Any) -> None:
     """Click on the canvas in the middle of the missing object."""
-    mask = why.controller.session.segmented.bank.masks.dense(int(why.lost))
+    mask = why.controller.session.result.bank.masks.dense(int(why.lost))
     row, col = np.argwhere(mask)[mask.sum() // 2].tolist()
     viewer = why.viewer()
     why.pick_button.setChecked(True)
@@ -55,7 +56,7 @@ def test_loosening_the_named_setting_brings_the_object_back(why: WhyPanel, qtbot
     assert "Predicted quality" in why.details.text()
     assert "would keep it" in why.details.text()
     outline = why.viewer().layers[OUTLINE_NAME]
-    mask = why.controller.session.segmented.bank.masks.dense(int(why.lost))
+    mask = why.controller.session.result.bank.masks.dense(int(why.lost))
     np.testing.assert_array_equal(outline.data, rim(mask, OUTLINE_WIDTH))
     why.loosen_button.click()
     assert why.lost in why.controller.session.selection.candidates
@@ -69,7 +70,7 @@ def test_an_object_is_kept_undone_and_remembered(why: WhyPanel, qtbot: Any) -> N
     _ask(why, qtbot)
     applied = controller.apply() if len(controller.session.selection) else None
     why.keep_button.click()
-    mask = controller.session.segmented.bank.masks.dense(int(why.lost))
+    mask = controller.session.result.bank.masks.dense(int(why.lost))
     preview = why.viewer().layers[PREVIEW_NAME].data
     assert (preview[mask] == preview.max()).all()
     if applied is not None:
@@ -78,10 +79,10 @@ def test_an_object_is_kept_undone_and_remembered(why: WhyPanel, qtbot: Any) -> N
     assert not why.keep_button.isEnabled()
     recipe = Recipe.from_dict(json.loads(json.dumps(controller.session.recipe().to_dict())))
     bank = ProposalBank(
-        controller.session.segmented.image, controller.session.segmented.model, EmbeddingCache()
+        controller.session.result.image, controller.session.result.model, EmbeddingCache()
     )
     run(bank.prepare(recipe.config))
-    (again,) = of_recipe(recipe, bank.image, bank.masks)
+    (again,) = restore_pinned(recipe, bank.image, bank.masks)
     np.testing.assert_array_equal(bank.masks.dense(again), mask)
     assert len(select(bank, recipe.config)) == len(controller.session.selection)
     controller.history.undo()
@@ -92,8 +93,8 @@ def test_an_object_is_kept_undone_and_remembered(why: WhyPanel, qtbot: Any) -> N
 
 
 def test_where_there_is_nothing_it_says_what_to_do(why: WhyPanel, qtbot: Any) -> None:
-    why._spot = (0, 0)
-    why._on_findings(why._asked, ())
+    why._pixel = (0, 0)
+    why._on_findings(why._request, ())
     assert "Points per side" in why.message.text()
     assert not why.keep_button.isEnabled()
     why.hide()

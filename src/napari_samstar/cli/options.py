@@ -14,6 +14,7 @@ import typer
 from napari_samstar.cli.errors import set_verbose
 from napari_samstar.core.amg.config import OF_EXAMPLES, SETTINGS, AmgConfig, Setting
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.plane_text import is_plane_text
 from napari_samstar.core.models.registry import REGISTRY
 
 SAM = "SAM's settings"
@@ -70,10 +71,21 @@ Verbose = Annotated[
     bool,
     typer.Option("--verbose", help="Log details, those of errors too.", callback=set_verbose),
 ]
+
+
+def parse_plane_text(text: str) -> str:
+    """Return a text that names planes; what it names is known once the image is read."""
+    if not is_plane_text(text):
+        raise typer.BadParameter(
+            f"write planes like 3, 0-3 or 0:20:4, or with several axes 0,12; not {text!r}"
+        )
+    return text
+
+
 OnePlane = Annotated[
-    str | None,
+    Any,
     typer.Option(
-        "--plane", metavar="I[,J...]", rich_help_panel=IMAGE,
+        "--plane", parser=parse_plane_text, metavar="I[,J...]", rich_help_panel=IMAGE,
         help="Index along each axis before rows and columns. (default: the middle)",
     ),
 ]  # fmt: skip

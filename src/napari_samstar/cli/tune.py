@@ -42,17 +42,19 @@ class Pick(StrEnum):
 
 
 Planes = Annotated[
-    list[str] | None,
+    list[Any] | None,
     typer.Option(
-        "--plane", metavar="I[,J...]", rich_help_panel=options.IMAGE,
+        "--plane",
+        parser=options.parse_plane_text, metavar="I[,J...]", rich_help_panel=options.IMAGE,
         help="Planes to tune on: '0, 4, 8', '0-3' or '0:20:4'; with several axes before rows and "
         "columns '0,3; 1,3'. (default: the middle)",
     ),
 ]  # fmt: skip
 HoldOutPlanes = Annotated[
-    list[str] | None,
+    list[Any] | None,
     typer.Option(
-        "--hold-out-plane", metavar="I[,J...]", rich_help_panel=CHECKS,
+        "--hold-out-plane",
+        parser=options.parse_plane_text, metavar="I[,J...]", rich_help_panel=CHECKS,
         help="Planes of the same images that the search does not see, to check the choice.",
     ),
 ]  # fmt: skip

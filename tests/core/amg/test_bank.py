@@ -11,13 +11,12 @@ from torch import nn
 from benchmarks.bank import discs
 from napari_samstar.core.amg import bank
 from napari_samstar.core.amg.bank import PendingWork, ProposalBank
-from napari_samstar.core.progress import run
-from napari_samstar.core.prompts.base import ImpossibleConfig
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import select
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.models.sam_backend import SamBackend
-from napari_samstar.core.progress import Progress
+from napari_samstar.core.progress import Progress, run
+from napari_samstar.core.prompts.base import ImpossibleConfig
 from tests.core.tiny import tiny_model
 
 if TYPE_CHECKING:

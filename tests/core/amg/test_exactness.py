@@ -12,10 +12,10 @@ import torch
 
 from benchmarks.bank import compare, differences, discs, upstream
 from napari_samstar.core.amg.bank import ProposalBank
-from napari_samstar.core.progress import run
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import records, select
 from napari_samstar.core.models.sam_backend import SamBackend
+from napari_samstar.core.progress import run
 from tests.core.tiny import tiny_model
 
 if TYPE_CHECKING:

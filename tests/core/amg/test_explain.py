@@ -7,11 +7,11 @@ import pytest
 
 from benchmarks.bank import discs
 from napari_samstar.core.amg.bank import ProposalBank
-from napari_samstar.core.progress import run
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.explain import explain, holds, rejections_of, remedy
 from napari_samstar.core.amg.rejection import Rejection
 from napari_samstar.core.amg.select import select
+from napari_samstar.core.progress import run
 from tests.core.tiny import tiny_model
 
 BASE = AmgConfig(points_per_side=6, pred_iou_thresh=0.75, stability_score_thresh=0.8)

@@ -52,6 +52,14 @@ def parse_planes(text: str, sizes: tuple[int, ...]) -> tuple[PlaneIndex, ...]:
     return tuple(sorted(found))
 
 
+def is_plane_text(text: str) -> bool:
+    """Return whether a text can name planes at all, whatever the stack's axes."""
+    try:
+        return bool(_planes(text, 1))
+    except ValueError:
+        return False
+
+
 def _planes(text: str, n_axes: int) -> list[PlaneIndex]:
     found: list[PlaneIndex] = []
     for group in (g for g in text.split(";") if g.strip()):

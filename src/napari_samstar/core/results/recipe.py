@@ -69,6 +69,13 @@ class Tuning(BaseModel):
     hypervolume: float | None = None
     images: list[dict[str, Any]] = Field(default_factory=list)
 
+    @field_validator("goal", "study", "expectations_px")
+    @classmethod
+    def _as_in_a_file(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """Make lists of tuples, so that a recipe equals the one read back from its file."""
+        plain: dict[str, Any] = json.loads(json.dumps(value))
+        return plain
+
 
 class Recipe(BaseModel):
     """A result's provenance: same recipe, same image, same kind of machine, same labels.
