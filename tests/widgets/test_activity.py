@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from napari._qt.widgets.qt_progress_bar import QtLabeledProgressBar
@@ -16,6 +15,9 @@ from qtpy.QtWidgets import QApplication
 from napari_samstar.core.progress import Progress
 from napari_samstar.widgets.jobs.activity import Activity
 from napari_samstar.widgets.jobs.jobs import Job, Jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 
 @pytest.fixture

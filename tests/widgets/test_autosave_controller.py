@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import os
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from napari.layers import Labels
 
 from napari_samstar.core.results import autosave
 from napari_samstar.widgets.forms.restore_row import RestoreRow
@@ -19,6 +18,9 @@ from napari_samstar.widgets.viewer.autosave_tasks import EXECUTOR
 from napari_samstar.widgets.viewer.controller import controller_of
 from napari_samstar.widgets.viewer.layer_writer import RECIPE_KEY
 from tests.widgets.conftest import discs
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
 
 
 @pytest.fixture(autouse=True)

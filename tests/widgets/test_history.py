@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_samstar.widgets.viewer.history import DEPTH, Action, Edit, History
+from napari_samstar.widgets.viewer.history import MAX_ACTIONS, Action, Edit, History
 
 
 @pytest.fixture
@@ -42,9 +42,9 @@ def test_a_new_step_forgets_what_was_undone(numbers: tuple[History, list[int]]) 
 
 def test_it_remembers_a_bounded_number_of_steps() -> None:
     history, values = History(), []
-    for k in range(DEPTH + 20):
+    for k in range(MAX_ACTIONS + 20):
         history.do(Action("", lambda k=k: values.append(k), lambda: values.pop()))
-    for _ in range(DEPTH + 20):
+    for _ in range(MAX_ACTIONS + 20):
         history.undo()
     assert len(values) == 20
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.progress import Progress
 from napari_samstar.widgets.jobs.jobs import Job, Jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from qtpy.QtCore import QLocale, Qt
@@ -14,6 +13,9 @@ from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.widgets.forms.goal_form import GoalForm
 from napari_samstar.widgets.forms.numbers import accept_decimal_comma
 from napari_samstar.widgets.forms.settings_form import SettingsForm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture(params=["en_US", "de_DE"])

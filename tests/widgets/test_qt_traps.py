@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Labels
-from napari_samstar.core.results.stack import PlaneLabels
 
 from napari_samstar.widgets.panels.tune.panel import TunePanel
 from napari_samstar.widgets.viewer.history import History
 from napari_samstar.widgets.viewer.layer_writer import COMPARISON_NAME, PREVIEW_NAME, LayerWriter
-from napari_samstar.widgets.viewer.work import StackFiller
+from napari_samstar.widgets.viewer.stack_filler import StackFiller
 from tests.widgets.conftest import discs, wait_until_idle
 
 
@@ -107,10 +106,10 @@ def test_a_stack_layer_that_the_user_removes_mid_run_does_not_come_back(
     viewer.add_image(np.zeros((3, 8, 8)))
     writer, whole = LayerWriter(viewer, History()), Labels(np.zeros((3, 8, 8), np.int32))
     filler, plane = StackFiller(writer, whole), np.ones((8, 8), np.int32)
-    filler.write_plane(PlaneLabels((0,), plane))
+    filler.write_plane((0,), plane)
     assert whole in viewer.layers
     viewer.layers.remove(whole)
-    filler.write_plane(PlaneLabels((1,), plane))
+    filler.write_plane((1,), plane)
     assert whole not in viewer.layers
     assert whole.data[1].min() == 2, "a redo brings all planes back"
 

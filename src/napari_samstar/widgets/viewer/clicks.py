@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,8 @@ from napari_samstar.widgets.shell.alive import call_if_alive
 from napari_samstar.widgets.viewer.listeners import MouseListener
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     import napari
 
 MAX_CLICK_MOVE = 4  # px on the canvas between press and release

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from napari.layers import Labels
 from qtpy.QtCore import QTimer
 
 from napari_samstar.app.session import Session
@@ -27,8 +25,10 @@ from napari_samstar.widgets.viewer.search import SearchController
 from napari_samstar.widgets.viewer.stack_filler import StackFiller
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import napari
-    from napari.layers import Image
+    from napari.layers import Image, Labels
 
     from napari_samstar.core.amg.config import AmgConfig
     from napari_samstar.core.image.loaded import LoadedImage

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from napari_samstar.widgets.viewer.listeners import CanvasListener
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import napari
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,8 @@ from napari_samstar.widgets.shell.garbage import gc_new_objects_only
 from napari_samstar.widgets.viewer.history import Action, Edit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import napari
     from napari.layers import Layer
     from numpy.typing import NDArray

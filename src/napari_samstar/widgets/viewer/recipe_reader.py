@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import napari
 from napari.utils.notifications import show_error, show_info
@@ -13,6 +12,9 @@ from napari_samstar.core.errors import UserError
 from napari_samstar.core.results.recipe import SUFFIX, Recipe
 from napari_samstar.widgets.shell.docking import PLUGIN
 from napari_samstar.widgets.viewer.controller import controller_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LayerData = list[tuple[None]]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
@@ -13,6 +12,8 @@ from napari_samstar.widgets.jobs.jobs import Job, Jobs, Status
 from napari_samstar.widgets.viewer import work
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_samstar.app.session import Session
     from napari_samstar.core.rewards.goal import Goal
     from napari_samstar.core.tuning.config import StudyConfig, Trial
