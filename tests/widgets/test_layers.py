@@ -22,9 +22,9 @@ from napari_samstar.widgets.viewer.layer_writer import (
 from napari_samstar.widgets.viewer.layers import (
     Placement,
     image_layers,
+    loaded_image,
     pixel_size,
     shown_plane,
-    source_of,
 )
 
 
@@ -73,15 +73,15 @@ def test_a_flat_image_beside_a_stack_has_no_plane(viewer: Any) -> None:
     assert shown_plane(flat, viewer) == ()
 
 
-def test_source_takes_units_and_the_mapping_as_it_is(viewer: Any) -> None:
+def test_the_image_of_a_layer_has_its_units_and_the_mapping(viewer: Any) -> None:
     layer = viewer.add_image(
         np.arange(100.0).reshape(10, 10), contrast_limits=(0, 99),
         scale=(2, 2), units=("um", "um"),
     )  # fmt: skip
-    source = source_of(layer, (), ImageMapping(stretch="limits", limits=(20, 60)))
-    assert source.mapping.limits == (20, 60)
+    plane = loaded_image(layer, (), ImageMapping(stretch="limits", limits=(20, 60)))
+    assert plane.mapping.limits == (20, 60)
     assert pixel_size(layer) == ((2.0, 2.0), "µm")
-    image = source.read()
+    image = plane.prepare()
     assert (image.rgb[0] == 0).all()
     assert (image.rgb[-1] == 255).all()
     assert image.pixel_size == (2.0, 2.0)
@@ -97,7 +97,7 @@ def test_every_kind_of_layer_can_be_read(viewer: Any, kind: str) -> None:
         "dask": lambda: viewer.add_image(da.from_array(gray, chunks=16)),
         "bool": lambda: viewer.add_image(gray > 0.5),
     }[kind]()
-    image = source_of(layer, (), ImageMapping()).read()
+    image = loaded_image(layer, (), ImageMapping()).prepare()
     assert image.shape == (32, 48)
     assert np.ptp(image.rgb) == 255
 

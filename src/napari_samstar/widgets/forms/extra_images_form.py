@@ -12,7 +12,12 @@ from napari_samstar.core.image.plane_text import parse_planes
 from napari_samstar.core.tuning.inputs import ExtraImage
 from napari_samstar.widgets.forms.numbers import accept_decimal_comma
 from napari_samstar.widgets.forms.shared import combo, form, note, shorten
-from napari_samstar.widgets.viewer.layers import image_layers, leading_shape, shown_plane, source_of
+from napari_samstar.widgets.viewer.layers import (
+    image_layers,
+    leading_shape,
+    loaded_image,
+    shown_plane,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,7 +104,7 @@ class ExtraImagesForm(QWidget):
         UserError
             If the planes cannot be parsed, or one is both tuned on and held out.
         """
-        result, layer = self._panel.controller.session.result, self._panel.controller.source
+        result, layer = self._panel.controller.session.result, self._panel.controller.image_layer
         if result is None or layer is None:
             return ()
         return (*self._planes(layer, result.image.mapping), *self._images(result.image.mapping))
@@ -128,15 +133,15 @@ class ExtraImagesForm(QWidget):
 
     def _sizes(self) -> tuple[int, ...]:
         """Return the lengths of the stack's axes before (row, col), () if it is not a stack."""
-        result, layer = self._panel.controller.session.result, self._panel.controller.source
+        result, layer = self._panel.controller.session.result, self._panel.controller.image_layer
         if result is None or layer is None or result.image.mapping.projection != "none":
             return ()
         return leading_shape(layer)
 
     def _other_layers(self) -> list[Image]:
-        viewer, source = self._panel.viewer(), self._panel.controller.source
-        layers = image_layers(viewer) if viewer is not None and source is not None else []
-        return [x for x in layers if x is not source][:MAX_ROWS]
+        viewer, own = self._panel.viewer(), self._panel.controller.image_layer
+        layers = image_layers(viewer) if viewer is not None and own is not None else []
+        return [x for x in layers if x is not own][:MAX_ROWS]
 
     def not_open(self, others: Sequence[dict[str, Any]]) -> list[str]:
         """Return the names of the layers of an earlier search that are not open."""
@@ -144,8 +149,8 @@ class ExtraImagesForm(QWidget):
         return [name for name in dict.fromkeys(o["layer"] for o in others) if name not in known]
 
     def _own_name(self) -> str:
-        source = self._panel.controller.source
-        return source.name if source is not None else ""
+        layer = self._panel.controller.image_layer
+        return layer.name if layer is not None else ""
 
     def restore(self, others: Sequence[dict[str, Any]]) -> None:
         """Enter the extra images of an earlier search, see `ExtraImage.to_dict`."""
@@ -198,8 +203,8 @@ def _extra_image(
         projection=mapping.projection if leading_shape(layer) else "none",
     )
     in_planes = mapping.projection == "none"
-    source = source_of(layer, plane if in_planes else (), mapping)
+    image = loaded_image(layer, plane if in_planes else (), mapping)
     if plane and in_planes:
         where = ", ".join(map(str, plane))
-        source = source.replace(name=f"{layer.name}, plane {where}")
-    return ExtraImage(source, held_out, layer.name)
+        image = image.replace(name=f"{layer.name}, plane {where}")
+    return ExtraImage(image, held_out, layer.name)

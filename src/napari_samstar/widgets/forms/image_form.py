@@ -16,8 +16,8 @@ from napari_samstar.widgets.viewer.layers import (
     Placement,
     image_layers,
     leading_shape,
+    loaded_image,
     shown_plane,
-    source_of,
 )
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class ImageForm(QWidget):
         self.invert_box.setToolTip("SAM sees the negative. It may then find more dark objects.")
         self.plane_note = note()
         self.pixel_row = PixelRow(panel)
-        self.thumbnail = Thumbnail(self._source)
+        self.thumbnail = Thumbnail(self._image_to_show)
         self._lay_out()
         self.layer_box.currentIndexChanged.connect(self._on_layer_chosen)
         for box in (self.plane_box, self.channel_box, self.stretch_box):
@@ -98,7 +98,7 @@ class ImageForm(QWidget):
         layers = image_layers(viewer) if viewer is not None else []
         return next((layer for layer in layers if layer.name == name), None)
 
-    def source(self) -> tuple[LoadedImage, Placement] | None:
+    def chosen_image(self) -> tuple[LoadedImage, Placement] | None:
         """Return the image to segment and its placement, None without an image.
 
         UserError if the mapping is impossible.
@@ -107,7 +107,7 @@ class ImageForm(QWidget):
         if viewer is None or layer is None:
             return None
         plane = shown_plane(layer, viewer)
-        return source_of(layer, plane, self.mapping()), Placement.of(layer, plane)
+        return loaded_image(layer, plane, self.mapping()), Placement.of(layer, plane)
 
     def planes(self) -> tuple[int, ...]:
         """Return the lengths of the axes before (row, col), () if there is only one plane."""
@@ -156,8 +156,8 @@ class ImageForm(QWidget):
         layer = self.layer()
         return layer is None or not leading_shape(layer) or self._projection() == "none"
 
-    def _source(self) -> LoadedImage | None:
-        chosen = self.source()
+    def _image_to_show(self) -> LoadedImage | None:
+        chosen = self.chosen_image()
         return None if chosen is None else chosen[0]
 
     # --- events -------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ class PixelRow(QWidget):
         before = [_geometry(x) for x in layers]
         after = [_scaled(x, size, unit) for x in layers]
         references = [weakref.ref(x) for x in layers]
-        if controller.source is layer:
+        if controller.image_layer is layer:
             controller.session.clear()  # its candidates were measured in px
             controller.layers.remove_temporary_layers()
         text = f"Set the pixel size of {name}"

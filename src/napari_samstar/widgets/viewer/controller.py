@@ -60,7 +60,7 @@ class ViewerController:
         self.search = SearchController(self.session, self.jobs, self.cache)
         self._activity = Activity(self.jobs)
         self._cache: Any = None
-        self._source: weakref.ref[Image] | None = None
+        self._image_layer: weakref.ref[Image] | None = None
         self._wanted: weakref.ref[Image] | None = None
         events = self.session.events
         events.selection.connect(self._on_session_selection)
@@ -87,7 +87,7 @@ class ViewerController:
         def finish(found: tuple[Result, StudyRecord | None]) -> None:
             result, earlier = found
             self.layers.placement = placement
-            self._source = weakref.ref(layer) if layer is not None else None
+            self._image_layer = weakref.ref(layer) if layer is not None else None
             self.session.set_result(result)
             if not self.session.trials:
                 self.session.earlier = earlier
@@ -113,9 +113,9 @@ class ViewerController:
         )
 
     @property
-    def source(self) -> Image | None:
+    def image_layer(self) -> Image | None:
         """The image layer that was segmented last, while it is there."""
-        return self._source() if self._source is not None else None
+        return self._image_layer() if self._image_layer is not None else None
 
     def compare(self, position: int) -> str:
         """Show what changes from the masks on show to those of another evaluation.
@@ -225,10 +225,10 @@ class ViewerController:
         wanted = self._wanted() if self._wanted is not None else None
         if event.value is wanted and self.jobs.status.title == SEGMENT:
             self.jobs.stop()
-        if self.source is None or event.value is not self.source:
+        if self.image_layer is None or event.value is not self.image_layer:
             return
         self.jobs.stop()
-        self._source = None
+        self._image_layer = None
         self.session.clear()
         if self._cache is not None:
             self._cache.clear_memory()

@@ -129,7 +129,7 @@ def labels_fit_image(labels: Labels, image: Image) -> bool:
     )
 
 
-def source_of(layer: Image, plane: tuple[int, ...], mapping: ImageMapping) -> LoadedImage:
+def loaded_image(layer: Image, plane: tuple[int, ...], mapping: ImageMapping) -> LoadedImage:
     """Describe one plane of a layer; looks at no pixel."""
     size, unit = pixel_size(layer)
     data = list(layer.data) if layer.multiscale else layer.data

@@ -93,7 +93,7 @@ class SegmentPanel(Panel):
     def run(self) -> None:
         """Segment the shown plane of the chosen layer."""
         try:
-            chosen = self.image_form.source()
+            chosen = self.image_form.chosen_image()
             config = self.settings.config()
         except UserError as error:
             self._on_jobs_failed(str(error))
@@ -101,9 +101,9 @@ class SegmentPanel(Panel):
         if chosen is None:
             return
         self.message.clear()
-        source, placement = chosen
+        image, placement = chosen
         layer = self.image_form.layer()
-        self.controller.segment(source, self.model_form.choice(), config, placement, layer)
+        self.controller.segment(image, self.model_form.choice(), config, placement, layer)
 
     def run_stack(self) -> None:
         """Apply the settings on show to every plane of the chosen layer."""
@@ -114,16 +114,16 @@ class SegmentPanel(Panel):
         if layer is None or not leading or result is None:
             return
         try:
-            chosen = self.image_form.source()
+            chosen = self.image_form.chosen_image()
             assert chosen is not None
             check_memory(int(np.prod(leading)), result.image.shape)
         except UserError as error:
             self._on_jobs_failed(str(error))
             return
-        source, placement = chosen
+        image, placement = chosen
         data = np.zeros((*leading, *result.image.shape), dtype=np.int32)
         whole = Labels(data, name=f"{layer.name} objects", **placement.stack_transform)
-        self.controller.segment_stack(source, list(np.ndindex(*leading)), whole)
+        self.controller.segment_stack(image, list(np.ndindex(*leading)), whole)
 
     def _offer_centres(self, *_: Any) -> None:
         fresh = self.controller.session.result is None
