@@ -24,7 +24,7 @@ demo: $(INSTALLED)
 	$(BIN)/samstar demo
 
 test: lint $(LIBRARIES)
-	$(THREADS) tools/with_display.sh $(BIN)/python -m pytest
+	$(THREADS) $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
