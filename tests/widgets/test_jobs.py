@@ -112,7 +112,7 @@ def test_a_job_stopped_between_two_steps_ends_on_its_own_thread(jobs: Jobs, qtbo
 
 @pytest.mark.parametrize(
     ("error", "words"),
-    [(UserError("Choose another."), "Choose another."), (ValueError("odd"), "should not have")],
+    [(UserError("Choose another."), "Choose another."), (ValueError("odd"), "Unexpected error")],
 )
 def test_a_failure_is_one_sentence(
     jobs: Jobs, qtbot: Any, error: Exception, words: str, monkeypatch: pytest.MonkeyPatch

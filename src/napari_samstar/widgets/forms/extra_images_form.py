@@ -207,4 +207,4 @@ def _extra_image(
     if plane and in_planes:
         where = ", ".join(map(str, plane))
         image = image.replace(name=f"{layer.name}, plane {where}")
-    return ExtraImage(image, held_out, layer.name)
+    return ExtraImage(image, held_out, layer=layer.name)

@@ -28,7 +28,7 @@ class Thumbnail(QLabel):
 
     Parameters
     ----------
-    source : callable
+    image : callable
         Returns the plane to show, None if there is none; may raise UserError.
 
     Attributes
@@ -37,9 +37,9 @@ class Thumbnail(QLabel):
         Notes about the image that is shown.
     """
 
-    def __init__(self, source: Callable[[], LoadedImage | None]) -> None:
+    def __init__(self, image: Callable[[], LoadedImage | None]) -> None:
         super().__init__()
-        self._source = source
+        self._image = image
         self._request = 0
         self.notes = ""
         self.setFixedHeight(HEIGHT)
@@ -62,14 +62,14 @@ class Thumbnail(QLabel):
 
     def _read(self) -> None:
         try:
-            source = self._source()
+            image = self._image()
         except UserError as error:
             self._show_text(str(error))
             return
-        if source is None:
+        if image is None:
             self._show_text("")
             return
-        worker = make_worker(_read_picture, source, round(HEIGHT * self.devicePixelRatioF()))
+        worker = make_worker(_read_picture, image, round(HEIGHT * self.devicePixelRatioF()))
         worker.returned.connect(partial(call_if_alive(self.show_picture), self._request))
         worker.start()
 
@@ -95,20 +95,20 @@ class Thumbnail(QLabel):
         self.setText(text)
 
 
-def _read_picture(source: LoadedImage, rows: int = HEIGHT) -> Micrograph | str:
+def _read_picture(image: LoadedImage, rows: int = HEIGHT) -> Micrograph | str:
     """Return the picture of a plane, `rows` px high, or the message of an error."""
     from napari_samstar.core.image.micrograph import Micrograph
 
     try:
-        image = source.prepare()
+        plane = image.prepare()
     except UserError as error:
         return str(error)
-    step = max(1, min(image.shape) // (2 * rows))
-    rgb = np.ascontiguousarray(image.rgb[::step, ::step])
+    step = max(1, min(plane.shape) // (2 * rows))
+    rgb = np.ascontiguousarray(plane.rgb[::step, ::step])
     scaled = QImage(
         rgb.tobytes(), rgb.shape[1], rgb.shape[0], 3 * rgb.shape[1], QImage.Format.Format_RGB888
     ).scaledToHeight(rows, Qt.TransformationMode.SmoothTransformation)
-    return Micrograph(_pixels(scaled), image.pixel_size, image.unit, image.name, image.notes)
+    return Micrograph(_pixels(scaled), plane.pixel_size, plane.unit, plane.name, plane.notes)
 
 
 def _pixels(image: QImage) -> Any:

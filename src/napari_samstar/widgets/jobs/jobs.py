@@ -158,7 +158,7 @@ class Jobs:
         else:
             log.error("a job failed", exc_info=error)
             text = (
-                f"Something went wrong that should not have ({type(error).__name__}: {error}). "
+                f"Unexpected error ({type(error).__name__}: {error}). "
                 "Please report it with the log."
             )
         self.failed.emit(text)
