@@ -1,4 +1,4 @@
-"""napari's activity dock shows the running job, and its Cancel stops it."""
+"""napari's activity dock shows the running job, and its Cancel button stops it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_job_has_a_bar_until_it_ends(jobs: Jobs, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: not _bars(), timeout=60_000)
 
 
-def test_the_cancel_button_stops_a_job_that_would_not_end(jobs: Jobs, qtbot: Any) -> None:
+def test_the_cancel_button_stops_an_endless_job(jobs: Jobs, qtbot: Any) -> None:
     ended = threading.Event()
 
     def work() -> Generator[Any, None, None]:

@@ -27,7 +27,7 @@ def _choose(row: Any, text: str, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: not row.menu.isVisible(), timeout=5_000)
 
 
-def test_objects_go_to_a_new_layer_or_replace_those_of_one(segmented: Any, qtbot: Any) -> None:
+def test_objects_go_to_a_new_layer_or_replace_those_of_a_layer(segmented: Any, qtbot: Any) -> None:
     viewer, row = segmented.viewer, segmented.segment.apply_row
     _press(row.apply)
     first = viewer.layers["discs objects"]

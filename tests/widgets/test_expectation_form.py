@@ -1,4 +1,4 @@
-"""What the user knows: typed, measured on the canvas, or marked in a layer."""
+"""Expectations: typed, measured on the canvas, or marked in a layer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from napari_samstar.widgets.viewer.layers import Placement
 from tests.widgets.hand import Hand
 
 
-def test_presets_set_the_weights_and_moving_one_makes_them_ones_own(panels: Any) -> None:
+def test_presets_set_the_weights_and_a_changed_weight_is_custom(panels: Any) -> None:
     form = panels.tune.goal_form
     for name, preset in PRESETS.items():
         at = form.preset_box.findData(name)
@@ -60,7 +60,7 @@ def test_sizes_are_typed_measured_and_marked(segmented: Any, qtbot: Any) -> None
     assert "swap" in segmented.tune.message.text()
 
 
-def test_the_smallest_region_is_said_in_the_unit_of_the_image(segmented: Any) -> None:
+def test_the_smallest_region_is_shown_in_the_unit_of_the_image(segmented: Any) -> None:
     form = segmented.segment.settings
     row = form.rows["min_mask_region_area"]
     label = form._form.labelForField(row.native)
@@ -71,7 +71,7 @@ def test_the_smallest_region_is_said_in_the_unit_of_the_image(segmented: Any) ->
     assert label.text() == "Smallest region"
 
 
-def test_a_reward_that_lacks_what_it_needs_says_so(segmented: Any, qtbot: Any) -> None:
+def test_a_reward_with_missing_inputs_shows_an_error(segmented: Any, qtbot: Any) -> None:
     segmented.tune.goal_form.weights["count"].setValue(1)
     segmented.tune.budget_box.setValue(32)
     jobs = segmented.tune.controller.jobs
@@ -86,7 +86,7 @@ def test_a_reward_that_lacks_what_it_needs_says_so(segmented: Any, qtbot: Any) -
     assert session.recipe() is not None
 
 
-def test_good_examples_are_what_the_search_goes_after(segmented: Any, qtbot: Any) -> None:
+def test_the_search_finds_objects_like_good_examples(segmented: Any, qtbot: Any) -> None:
     tune, controller = segmented.tune, segmented.tune.controller
     preset = tune.goal_form.preset_box
     likeness = segmented.segment.settings.rows["min_likeness"].native
@@ -115,4 +115,4 @@ def test_good_examples_are_what_the_search_goes_after(segmented: Any, qtbot: Any
     assert preset.currentData() == "balanced"
     tune.goal_form.weights["contrast"].setValue(2.5)
     examples.toggle(at, layer.data == 1)
-    assert preset.currentText() == CUSTOM, "weights of one's own stay"
+    assert preset.currentText() == CUSTOM, "custom weights are kept"

@@ -1,4 +1,4 @@
-"""Tuning on planes and images besides the one on show, and checking on others."""
+"""Tuning on more planes and images, and checking on held-out ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def stack(panels: Any, qtbot: Any) -> Any:
     return panels
 
 
-def test_alone_there_is_a_hint_and_no_fields(segmented: Any) -> None:
+def test_a_single_image_has_a_hint_and_no_fields(segmented: Any) -> None:
     form = segmented.tune.extra_images_form
     assert not form.hint.isHidden()
     assert form.tuned_field.isHidden()
@@ -36,7 +36,7 @@ def test_alone_there_is_a_hint_and_no_fields(segmented: Any) -> None:
     assert segmented.tune.held_out.isHidden()
 
 
-def test_planes_and_images_are_chosen_and_mistakes_are_said(stack: Any) -> None:
+def test_planes_and_images_are_chosen_and_errors_are_shown(stack: Any) -> None:
     form = stack.tune.extra_images_form
     assert not form.tuned_field.isHidden()
     assert list(form.choices) == ["another"]
@@ -57,10 +57,10 @@ def test_planes_and_images_are_chosen_and_mistakes_are_said(stack: Any) -> None:
     assert "no plane 9" in stack.tune.message.text()
     form.held_field.setText("2-9")
     form.held_field.editingFinished.emit()
-    assert "no plane 4" in stack.tune.message.text(), "said as it is typed"
+    assert "no plane 4" in stack.tune.message.text(), "shown while it is typed"
 
 
-def test_what_goes_wrong_in_a_search_stays_in_the_panel(stack: Any, qtbot: Any) -> None:
+def test_an_error_of_a_search_is_shown_until_the_next_search(stack: Any, qtbot: Any) -> None:
     stack.tune.extra_images_form.tuned_field.setText("3")
     stack.tune.goal_form.weights["count"].setValue(1)
     stack.tune.run_button.click()
@@ -74,7 +74,7 @@ def test_what_goes_wrong_in_a_search_stays_in_the_panel(stack: Any, qtbot: Any) 
     wait_until_idle(stack, qtbot)
 
 
-def test_a_search_on_several_is_checked_on_what_was_held_out(stack: Any, qtbot: Any) -> None:
+def test_a_search_on_several_images_is_checked_on_held_out_ones(stack: Any, qtbot: Any) -> None:
     tune, session = stack.tune, stack.tune.controller.session
     tune.extra_images_form.tuned_field.setText("0")
     tune.extra_images_form.held_field.setText("3")
@@ -96,7 +96,9 @@ def test_a_search_on_several_is_checked_on_what_was_held_out(stack: Any, qtbot: 
     assert len(session.trials) == 96
 
 
-def test_a_search_on_several_goes_on_after_the_images_were_closed(stack: Any, qtbot: Any) -> None:
+def test_a_search_on_several_images_continues_after_they_were_reopened(
+    stack: Any, qtbot: Any
+) -> None:
     tune, viewer = stack.tune, stack.viewer
     session = tune.controller.session
     form, size = tune.extra_images_form, tune.expectation_form.fields["small"]

@@ -1,4 +1,4 @@
-"""Steps are undone and done again, and what the user painted in between stays."""
+"""Actions are undone and redone, and what the user painted in between is kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def numbers() -> tuple[History, list[int]]:
     return history, values
 
 
-def test_undo_and_redo_walk_the_steps(numbers: tuple[History, list[int]]) -> None:
+def test_undo_and_redo_run_the_actions_in_order(numbers: tuple[History, list[int]]) -> None:
     history, values = numbers
     assert (history.undo_text, history.redo_text) == ("add 2", "")
     history.undo()
@@ -32,7 +32,7 @@ def test_undo_and_redo_walk_the_steps(numbers: tuple[History, list[int]]) -> Non
     assert history.undo_text == ""
 
 
-def test_a_new_step_forgets_what_was_undone(numbers: tuple[History, list[int]]) -> None:
+def test_a_new_action_clears_the_redo_list(numbers: tuple[History, list[int]]) -> None:
     history, values = numbers
     history.undo()
     history.do(Action("add 9", lambda: values.append(9), lambda: values.pop()))
@@ -40,7 +40,7 @@ def test_a_new_step_forgets_what_was_undone(numbers: tuple[History, list[int]]) 
     assert values == [0, 1, 9]
 
 
-def test_it_remembers_a_bounded_number_of_steps() -> None:
+def test_the_number_of_actions_is_limited() -> None:
     history, values = History(), []
     for k in range(MAX_ACTIONS + 20):
         history.do(Action("", lambda k=k: values.append(k), lambda: values.pop()))
@@ -49,7 +49,7 @@ def test_it_remembers_a_bounded_number_of_steps() -> None:
     assert len(values) == 20
 
 
-def test_an_edit_leaves_what_the_user_painted_since() -> None:
+def test_an_edit_keeps_pixels_that_the_user_painted_since() -> None:
     layer = Labels(np.zeros((10, 10), dtype=np.int32))
     changes = []
     layer.events.data.connect(lambda: changes.append(1))
@@ -66,7 +66,7 @@ def test_an_edit_leaves_what_the_user_painted_since() -> None:
     assert len(changes) == 3
 
 
-def test_an_edit_of_a_layer_that_is_gone_or_smaller_does_nothing() -> None:
+def test_an_edit_of_a_deleted_or_smaller_layer_does_nothing() -> None:
     layer = Labels(np.zeros((10, 10), dtype=np.int32))
     edit = Edit.of(layer, (np.array([9]), np.array([9])), 1)
     layer.data = np.zeros((5, 5), dtype=np.int32)

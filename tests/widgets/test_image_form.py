@@ -1,4 +1,4 @@
-"""What SAM sees, before it is asked."""
+"""The form for the image and its mapping to 8 bits."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_thumbnail_follows_layer_plane_and_intensities(panel: Any, qtbot: An
     assert form.layer_box.currentText() == "short"
 
 
-def test_a_colour_layer_offers_its_colours_and_a_recipe_is_shown(panel: Any) -> None:
+def test_a_colour_layer_has_a_choice_of_colours_and_a_recipe_is_shown(panel: Any) -> None:
     form, viewer = panel.image_form, panel.viewer()
     rgb = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
     viewer.add_image(rgb, name="colours")
@@ -77,6 +77,6 @@ def test_a_colour_layer_offers_its_colours_and_a_recipe_is_shown(panel: Any) -> 
     assert form.mapping() == ImageMapping()
 
 
-def test_the_device_is_named_with_its_reason(panel: Any, qtbot: Any) -> None:
+def test_the_device_is_shown_with_its_reason(panel: Any, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: "Runs on" in panel.model_form.note.text(), timeout=120_000)
     assert "BSD-3-Clause" in panel.model_form.note.text()

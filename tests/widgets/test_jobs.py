@@ -1,4 +1,4 @@
-"""Jobs: one at a time, the newest wins, nothing of a stopped one arrives."""
+"""Jobs run one at a time; a new one replaces the old one, whose results are ignored."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_steps_progress_and_result_arrive_on_the_gui_thread(jobs: Jobs, qtbot: A
     assert statuses[-1].title == ""
 
 
-def test_nothing_of_a_stopped_job_arrives(jobs: Jobs, qtbot: Any) -> None:
+def test_steps_and_result_of_a_stopped_job_are_ignored(jobs: Jobs, qtbot: Any) -> None:
     go, seen = threading.Event(), []
 
     def slow() -> Generator[Any, None, str]:
@@ -68,7 +68,7 @@ def test_nothing_of_a_stopped_job_arrives(jobs: Jobs, qtbot: Any) -> None:
     assert seen == ["first"]
 
 
-def test_the_newest_job_waits_for_the_old_one_to_end(jobs: Jobs, qtbot: Any) -> None:
+def test_a_new_job_starts_when_the_old_one_has_ended(jobs: Jobs, qtbot: Any) -> None:
     go, alive, seen = threading.Event(), [], []
 
     def old() -> Generator[Any, None, None]:
@@ -114,7 +114,7 @@ def test_a_job_stopped_between_two_steps_ends_on_its_own_thread(jobs: Jobs, qtbo
     ("error", "words"),
     [(UserError("Choose another."), "Choose another."), (ValueError("odd"), "Unexpected error")],
 )
-def test_a_failure_is_one_sentence(
+def test_an_error_is_shown_as_one_sentence(
     jobs: Jobs, qtbot: Any, error: Exception, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     popups: list[str] = []

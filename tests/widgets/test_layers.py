@@ -1,4 +1,4 @@
-"""Planes out of layers, and labels back to where the plane lies."""
+"""Planes of layers, and labels at the position of a plane."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def viewer() -> ViewerModel:
         {"affine": np.array([[1, 0, 0, 4], [0, 0, 2, 5], [0, -2, 0, 6], [0, 0, 0, 1.0]])},
     ],
 )
-def test_labels_lie_where_the_plane_lies(viewer: Any, transform: dict[str, Any]) -> None:
+def test_labels_have_the_position_of_the_plane(viewer: Any, transform: dict[str, Any]) -> None:
     image = Image(np.random.default_rng(0).random((5, 20, 30)), name="i", **transform)
     viewer.add_layer(image)
     writer = LayerWriter(viewer, History())
@@ -133,9 +133,7 @@ def writer(viewer: Any) -> LayerWriter:
     return made
 
 
-def test_apply_is_undone_and_done_again_with_what_was_painted(
-    viewer: Any, writer: LayerWriter
-) -> None:
+def test_apply_is_undone_and_redone_with_painted_pixels(viewer: Any, writer: LayerWriter) -> None:
     layer = writer.apply(np.eye(8, dtype=np.int32), {"a": 1})
     assert layer is not None
     assert not viewer.layers[PREVIEW_NAME].visible
@@ -149,7 +147,7 @@ def test_apply_is_undone_and_done_again_with_what_was_painted(
     assert writer.applied is layer
 
 
-def test_replacing_objects_keeps_the_layer_and_comes_back(writer: LayerWriter) -> None:
+def test_replacing_objects_keeps_the_layer_and_can_be_undone(writer: LayerWriter) -> None:
     mine = np.arange(64, dtype=np.int32).reshape(8, 8)
     layer = writer.apply(mine, {"first": True})
     assert layer is not None
@@ -164,7 +162,7 @@ def test_replacing_objects_keeps_the_layer_and_comes_back(writer: LayerWriter) -
     assert (layer.data == np.eye(8)).all()
 
 
-def test_an_object_is_kept_in_the_applied_layer(writer: LayerWriter) -> None:
+def test_a_pinned_object_is_painted_into_the_applied_layer(writer: LayerWriter) -> None:
     mask = np.zeros((8, 8), dtype=bool)
     mask[2:4, 2:5] = True
     assert writer.paint_pinned(mask, []) is None
@@ -194,7 +192,9 @@ def test_outline_and_comparison_are_temporary(viewer: Any, writer: LayerWriter) 
     assert [x.name for x in viewer.layers] == ["i"]
 
 
-def test_helpers_leave_the_list_once_nobody_needs_them(viewer: Any, writer: LayerWriter) -> None:
+def test_hidden_layers_are_removed_when_no_panel_uses_them(
+    viewer: Any, writer: LayerWriter
+) -> None:
     writer.preview(np.ones((8, 8), dtype=np.int32))
     writer.compare(np.eye(8, dtype=np.uint8) * 4)
     writer.outline(np.eye(8, dtype=bool))

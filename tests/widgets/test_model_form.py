@@ -1,4 +1,4 @@
-"""A checkpoint of one's own is chosen in a real file dialog."""
+"""A checkpoint file is chosen in a real file dialog."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.widgets.conftest import type_into_dialog, wait_until_idle
 WEIGHTS = Path(napari_samstar.__file__).parent / "weights" / "pocket.safetensors"
 
 
-def test_a_file_of_ones_own(panels: Any, qtbot: Any, tmp_path: Path) -> None:
+def test_a_checkpoint_file_is_chosen(panels: Any, qtbot: Any, tmp_path: Path) -> None:
     form, segment = panels.segment.model_form, panels.segment
     box = form.model_box
     broken = tmp_path / "broken.pth"

@@ -1,4 +1,4 @@
-"""A decimal comma is a decimal point, in every field and under every locale."""
+"""Comma and point are both decimal separators, in every field and locale."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _type(field: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["1,5", "1.5"])
-def test_a_box(qtbot: Any, locale: str, text: str) -> None:
+def test_a_spin_box_accepts_both_separators(qtbot: Any, locale: str, text: str) -> None:
     box = QDoubleSpinBox()
     qtbot.addWidget(box)
     accept_decimal_comma(box)
@@ -42,7 +42,9 @@ def test_a_box(qtbot: Any, locale: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["1,5", "1.5"])
-def test_sizes_weights_and_settings(panels: Any, locale: str, text: str) -> None:
+def test_sizes_weights_and_settings_accept_both_separators(
+    panels: Any, locale: str, text: str
+) -> None:
     field = panels.tune.expectation_form.fields["small"]
     _type(field, text)
     assert field.text() == "1.5"
@@ -56,7 +58,7 @@ def test_sizes_weights_and_settings(panels: Any, locale: str, text: str) -> None
     assert settings.config().stability_score_offset == 1.5
 
 
-def test_a_pasted_comma_does_not_vanish(qtbot: Any, locale: str) -> None:
+def test_a_pasted_comma_is_not_ignored(qtbot: Any, locale: str) -> None:
     box = QDoubleSpinBox()
     qtbot.addWidget(box)
     accept_decimal_comma(box)

@@ -1,4 +1,4 @@
-"""Pixel sizes: from the file, or typed; what lies on the image goes along."""
+"""Pixel sizes from the file or typed; labels on the image are scaled too."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def panel(make_napari_viewer: Any, tmp_path: Any, qtbot: Any) -> SegmentPanel:
     return made
 
 
-def test_what_the_file_says_is_used_with_one_click_and_can_be_undone(panel: Any) -> None:
+def test_the_pixel_size_of_the_file_is_used_with_one_click_and_can_be_undone(panel: Any) -> None:
     row, viewer = panel.image_form.pixel_row, panel.viewer()
     image, mine = viewer.layers
     row.text.linkActivated.emit("use")
@@ -43,7 +43,7 @@ def test_what_the_file_says_is_used_with_one_click_and_can_be_undone(panel: Any)
     assert not row.isHidden()
 
 
-def test_another_size_is_typed(panel: Any) -> None:
+def test_a_pixel_size_can_be_typed(panel: Any) -> None:
     row = panel.image_form.pixel_row
     assert row.fields.isHidden()
     row.text.linkActivated.emit("set")
@@ -54,7 +54,7 @@ def test_another_size_is_typed(panel: Any) -> None:
     assert pixel_size(panel.viewer().layers[0]) == ((0.5, 0.5), "µm")
 
 
-def test_an_image_without_a_file_can_be_told_too(panel: Any) -> None:
+def test_an_image_without_a_file_can_be_calibrated(panel: Any) -> None:
     row, viewer = panel.image_form.pixel_row, panel.viewer()
     viewer.layers.clear()
     assert row.isHidden()

@@ -1,4 +1,4 @@
-"""Layers and panels that go, or come twice, in the middle of something."""
+"""Layers and panels that are removed, or opened twice, while a job runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def _search(panels: Any, qtbot: Any) -> Any:
     return session
 
 
-def test_an_image_that_is_removed_mid_search_takes_all_with_it(segmented: Any, qtbot: Any) -> None:
+def test_removing_the_image_stops_the_search_and_removes_the_preview(
+    segmented: Any, qtbot: Any
+) -> None:
     session, jobs = _search(segmented, qtbot), segmented.tune.controller.jobs
     segmented.front.compare(int(session.front.members[0]))
     segmented.viewer.layers.remove("discs")
@@ -36,9 +38,7 @@ def test_an_image_that_is_removed_mid_search_takes_all_with_it(segmented: Any, q
     assert not segmented.tune.run_button.isEnabled()
 
 
-def test_an_image_that_is_removed_mid_segmentation_leaves_no_preview(
-    panels: Any, qtbot: Any
-) -> None:
+def test_removing_the_image_during_segmentation_leaves_no_preview(panels: Any, qtbot: Any) -> None:
     jobs = panels.segment.controller.jobs
     panels.segment.run_button.click()
     assert jobs.busy
@@ -48,7 +48,7 @@ def test_an_image_that_is_removed_mid_segmentation_leaves_no_preview(
     assert panels.segment.controller.session.result is None
 
 
-def test_a_panel_that_is_opened_again_mid_run_shows_the_run(segmented: Any, qtbot: Any) -> None:
+def test_a_panel_reopened_during_a_search_shows_its_progress(segmented: Any, qtbot: Any) -> None:
     session, viewer = _search(segmented, qtbot), segmented.viewer
     viewer.window.remove_dock_widget(segmented.tune)
     segmented.tune.deleteLater()
@@ -64,7 +64,9 @@ def test_a_panel_that_is_opened_again_mid_run_shows_the_run(segmented: Any, qtbo
     assert again.continue_button.isEnabled()
 
 
-def test_two_panels_of_a_kind_follow_and_one_may_close(segmented: Any, qtbot: Any) -> None:
+def test_two_panels_of_a_kind_stay_in_step_and_one_can_be_closed(
+    segmented: Any, qtbot: Any
+) -> None:
     viewer = segmented.viewer
     twin = TunePanel(viewer)
     viewer.window.add_dock_widget(twin)
@@ -79,14 +81,16 @@ def test_two_panels_of_a_kind_follow_and_one_may_close(segmented: Any, qtbot: An
     assert f"{len(session.trials)} settings tried" in twin.message.text()
 
 
-def test_a_preview_that_the_user_removed_comes_back_with_the_next_click(segmented: Any) -> None:
+def test_a_removed_preview_is_added_again_by_the_next_choice(segmented: Any) -> None:
     viewer, session = segmented.viewer, segmented.segment.controller.session
     viewer.layers.remove(PREVIEW_NAME)
     session.show(session.config.replace(pred_iou_thresh=0.4))
     assert viewer.layers[PREVIEW_NAME].data.max() > 0
 
 
-def test_a_layer_removed_while_it_is_measured_stays_away(segmented: Any, qtbot: Any) -> None:
+def test_a_layer_removed_while_it_is_measured_is_not_added_again(
+    segmented: Any, qtbot: Any
+) -> None:
     segmented.segment.apply_button.click()
     viewer, controller = segmented.viewer, segmented.segment.controller
     layer = controller.layers.applied
@@ -99,7 +103,7 @@ def test_a_layer_removed_while_it_is_measured_stays_away(segmented: Any, qtbot: 
     assert layer in viewer.layers
 
 
-def test_a_stack_layer_that_the_user_removes_mid_run_does_not_come_back(
+def test_a_stack_layer_removed_while_it_is_filled_is_not_added_again(
     make_napari_viewer: Any,
 ) -> None:
     viewer = make_napari_viewer()
@@ -114,7 +118,7 @@ def test_a_stack_layer_that_the_user_removes_mid_run_does_not_come_back(
     assert whole.data[1].min() == 2, "a redo brings all planes back"
 
 
-def test_apply_undo_and_previews_hold_the_window_no_longer_than_napari(
+def test_apply_undo_and_previews_block_the_window_no_longer_than_napari(
     segmented: Any, qtbot: Any
 ) -> None:
     """Processor time of the GUI thread beyond a bare layer's; the machine may be busy."""
@@ -145,7 +149,7 @@ def _used(qtbot: Any, action: Any) -> float:
     return time.thread_time() - start
 
 
-def test_the_image_of_a_stack_may_go_while_its_labels_stay(panels: Any, qtbot: Any) -> None:
+def test_the_image_of_a_stack_can_be_removed_while_its_labels_stay(panels: Any, qtbot: Any) -> None:
     """napari alone crashes here with software OpenGL: it draws a plane of what is gone."""
     viewer = panels.viewer
     viewer.layers.clear()

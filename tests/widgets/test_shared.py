@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 PLUGIN = "napari-samstar"
 
 
-def test_panels_share_one_place_as_tabs_until_the_user_moves_them(
+def test_panels_are_tabs_of_one_dock_area_until_the_user_moves_them(
     make_napari_viewer: Any, qtbot: Any
 ) -> None:
     viewer = make_napari_viewer(show=True)
