@@ -121,7 +121,7 @@ def test_a_change_just_before_the_viewer_closes_is_saved(
     expected = np.array(layer.data)
     first.viewer.close()
     EXECUTOR.submit(int).result()
-    image = autosave.identity(discs())
+    image = autosave.image_id(discs())
     ((saved,),) = [s.layers for s in autosave.find(image)]
     np.testing.assert_array_equal(autosave.load(saved).labels, expected)
 
@@ -138,7 +138,7 @@ def test_a_removed_layer_is_not_offered_and_unchanged_files_are_not_saved(
     np.save(tmp_path / "truth.npy", np.ones((128, 160), np.uint8))
     (truth,) = first.viewer.open(tmp_path / "truth.npy", layer_type="labels", plugin="napari")
     settle(qtbot)
-    image = autosave.identity(discs())
+    image = autosave.image_id(discs())
     assert [s.name for s in autosave.find(image)[0].layers] == ["by hand"]
     truth.data[0, 0] = 9
     truth.refresh()
@@ -165,7 +165,7 @@ def test_a_full_disk_is_reported_once_and_saving_resumes(
         assert "The disk is full" in warnings[0]
     layer.paint((80, 80), 6)
     settle(qtbot)
-    image = autosave.identity(discs())
+    image = autosave.image_id(discs())
     np.testing.assert_array_equal(
         autosave.load(autosave.find(image)[0].layers[0]).labels, layer.data
     )

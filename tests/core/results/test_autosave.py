@@ -12,7 +12,14 @@ import pytest
 from napari_samstar.core.cache_folder import cache_folder, keep_newest
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.results import autosave
-from napari_samstar.core.results.autosave import SavedLabels, find, identity, load, save, set_aside
+from napari_samstar.core.results.autosave import (
+    SavedLabels,
+    find,
+    image_id,
+    load,
+    mark_removed,
+    save,
+)
 
 IMAGE = "ab" * 32
 RNG = np.random.default_rng(0)
@@ -29,47 +36,47 @@ def labels(dtype=np.int32, shape=(40, 50)):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint16, np.int64])
-def test_labels_come_back_bit_for_bit(dtype):
-    work = SavedLabels("cells × µ", labels(dtype, (1, 40, 50)), (3,), {"model": "pocket"})
-    save(IMAGE, "one", work)
+def test_labels_are_loaded_bit_for_bit(dtype):
+    layer = SavedLabels("cells × µ", labels(dtype, (1, 40, 50)), (3,), {"model": "pocket"})
+    save(IMAGE, "one", layer)
     ((saved,),) = [s.layers for s in find(IMAGE)]
     back = load(saved)
     assert back.labels.dtype == dtype
-    np.testing.assert_array_equal(back.labels, work.labels)
-    assert (back.name, back.plane, back.recipe) == (work.name, work.plane, work.recipe)
+    np.testing.assert_array_equal(back.labels, layer.labels)
+    assert (back.name, back.plane, back.recipe) == (layer.name, layer.plane, layer.recipe)
     assert saved.objects == 8
-    assert autosave._count(work.labels.astype(np.int64) - 4) == 8
-    assert autosave._count(np.zeros((0, 3), int)) == 0
+    assert autosave._count_labels(layer.labels.astype(np.int64) - 4) == 8
+    assert autosave._count_labels(np.zeros((0, 3), int)) == 0
     assert find("cd" * 32) == ()
 
 
-def test_each_session_is_offered_newest_first_and_the_present_one_is_not():
+def test_find_returns_sessions_newest_first_without_the_current_one():
     for run in ("old", "new", "present"):
         save(IMAGE, run, SavedLabels("a", labels()))
         save(IMAGE, run, SavedLabels("b", labels()))
         time.sleep(0.01)
-    sessions = find(IMAGE, but="present")
+    sessions = find(IMAGE, exclude_run="present")
     assert [s.layers[0].run for s in sessions] == ["new", "old"]
     assert [x.name for x in sessions[0].layers] == ["a", "b"] or len(sessions[0].layers) == 2
     assert sessions[0].objects == 16
     assert sessions[0].when >= sessions[1].when
 
 
-def test_a_removed_layer_is_offered_only_where_nothing_else_is_left():
+def test_removed_layers_are_found_only_if_the_session_has_no_other():
     for name in ("a", "b"):
         save(IMAGE, "one", SavedLabels(name, labels()))
-    set_aside(IMAGE, "one", "a")
+    mark_removed(IMAGE, "one", "a")
     (session,) = find(IMAGE)
     assert [x.name for x in session.layers] == ["b"]
-    set_aside(IMAGE, "one", "b")
+    mark_removed(IMAGE, "one", "b")
     (session,) = find(IMAGE)
     assert len(session.layers) == 1
-    assert session.layers[0].gone
+    assert session.layers[0].removed
     save(IMAGE, "one", SavedLabels("a", labels()))  # an undo brought it back
     assert [x.name for x in find(IMAGE)[0].layers] == ["a"]
 
 
-def test_a_kill_in_the_middle_of_a_write_leaves_the_state_before(tmp_path):
+def test_a_process_killed_while_writing_leaves_the_previous_file(tmp_path):
     code = (
         "import numpy as np, itertools\n"
         "from napari_samstar.core.results.autosave import SavedLabels, save\n"
@@ -90,9 +97,9 @@ def test_a_kill_in_the_middle_of_a_write_leaves_the_state_before(tmp_path):
     np.testing.assert_array_equal(back, noise + k)
 
 
-def test_a_full_disk_is_one_sentence_and_the_state_before_stays(monkeypatch):
-    work = SavedLabels("cells", labels())
-    save(IMAGE, "one", work)
+def test_a_full_disk_raises_one_sentence_and_keeps_the_previous_file(monkeypatch):
+    layer = SavedLabels("cells", labels())
+    save(IMAGE, "one", layer)
 
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -102,10 +109,10 @@ def test_a_full_disk_is_one_sentence_and_the_state_before_stays(monkeypatch):
         save(IMAGE, "one", SavedLabels("cells", labels()))
     assert str(caught.value).startswith("'cells' is not being saved in the background: ")
     assert "\n" not in str(caught.value)
-    np.testing.assert_array_equal(load(find(IMAGE)[0].layers[0]).labels, work.labels)
+    np.testing.assert_array_equal(load(find(IMAGE)[0].layers[0]).labels, layer.labels)
 
 
-def test_a_damaged_file_is_not_offered(folder):
+def test_a_damaged_file_is_not_found(folder):
     path = save(IMAGE, "one", SavedLabels("cells", labels()))
     (saved,) = find(IMAGE)[0].layers
     path.write_bytes(path.read_bytes()[:100])
@@ -114,18 +121,18 @@ def test_a_damaged_file_is_not_offered(folder):
         load(saved)
 
 
-def test_old_files_go(folder, monkeypatch):
-    monkeypatch.setattr(autosave, "MOST_FILES", 3)
+def test_old_files_are_deleted(folder, monkeypatch):
+    monkeypatch.setattr(autosave, "MAX_FILES", 3)
     for k in range(5):
         path = save(IMAGE, f"r{k}", SavedLabels("cells", labels()))
         os.utime(path, (k, k))
     assert len(find(IMAGE)) == 3
-    monkeypatch.setattr(autosave, "MOST_BYTES", 1)
+    monkeypatch.setattr(autosave, "MAX_BYTES", 1)
     save(IMAGE, "last", SavedLabels("cells", labels()))
     assert [s.layers[0].run for s in find(IMAGE)] == ["last"]
 
 
-def test_what_is_spared_and_the_newest_stay(tmp_path):
+def test_keep_newest_keeps_listed_files_and_the_newest(tmp_path):
     for k in range(6):
         (tmp_path / f"{k}.x").write_bytes(b"12345")
         os.utime(tmp_path / f"{k}.x", (k, k))
@@ -136,45 +143,45 @@ def test_what_is_spared_and_the_newest_stay(tmp_path):
     keep_newest(tmp_path / "missing", "*", files=1, n_bytes=1)
 
 
-class Counting:
-    """An array that knows what was read of it."""
+class LazyArray:
+    """An array that records the sizes of the parts that are read."""
 
-    def __init__(self, array):
-        self.array, self.read = array, 0
+    def __init__(self, array, sizes=None):
+        self.array, self.sizes = array, [] if sizes is None else sizes
         self.shape, self.dtype = array.shape, array.dtype
 
     def __getitem__(self, at):
-        part = Counting(self.array[at])
-        part.read = self
-        return part
+        return LazyArray(self.array[at], self.sizes)
 
     def __array__(self, dtype=None, copy=None):
+        self.sizes.append(self.array.size)
         return np.array(self.array)
 
 
-def test_images_are_told_apart_by_what_is_in_them():
+def test_image_id_depends_on_pixels_shape_and_dtype():
     image = RNG.integers(0, 999, (40, 50)).astype(np.uint16)
-    assert identity(image) == identity(image.copy())
+    assert image_id(image) == image_id(image.copy())
     other = image.copy()
     other[20, 20] += 1
-    assert len({identity(x) for x in (image, other, image.astype(np.int32), image.T)}) == 4
+    assert len({image_id(x) for x in (image, other, image.astype(np.int32), image.T)}) == 4
     stack = RNG.integers(0, 99, (5, 20, 20)).astype(np.uint8)
     changed = stack.copy()
     changed[4, 0, 0] += 1
-    assert identity(stack) != identity(changed)
-    assert identity([stack, stack[:, ::2, ::2]]) != identity(stack)
+    assert image_id(stack) != image_id(changed)
+    assert image_id([stack, stack[:, ::2, ::2]]) != image_id(stack)
     rgb = RNG.integers(0, 99, (20, 20, 3)).astype(np.uint8)
-    assert identity(rgb, rgb=True) == identity(rgb.copy(), rgb=True)
+    assert image_id(rgb, rgb=True) == image_id(rgb.copy(), rgb=True)
 
 
-def test_a_very_large_plane_is_not_read_as_a_whole():
+def test_image_id_reads_only_blocks_of_very_large_planes():
     big = np.zeros((5000, 5000), np.uint8)
-    before = identity(big)
+    before = image_id(big)
     big[2400, 2400] = 1  # in the middle block
-    assert identity(big) != before
-    lazy = Counting(big)
-    assert identity(lazy) == identity(big)
+    assert image_id(big) != before
+    lazy = LazyArray(big)
+    assert image_id(lazy) == image_id(big)
+    assert max(lazy.sizes) == autosave.BLOCK_SIDE**2
 
 
-def test_the_cache_folder_can_be_moved(tmp_path):
+def test_the_cache_folder_is_set_by_the_environment(tmp_path):
     assert cache_folder("x") == tmp_path / "x"

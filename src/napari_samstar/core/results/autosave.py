@@ -1,6 +1,6 @@
-"""Labels kept in the user's cache while they are worked on, by the image that they belong to.
+"""Autosaved Labels layers in the user's cache folder, found by the image they belong to.
 
-One compressed file for each layer and session, written whole or not at all. The oldest go.
+One compressed file for each layer and session, written atomically. The oldest files are deleted.
 """
 
 from __future__ import annotations
@@ -26,28 +26,31 @@ from napari_samstar.core.errors import UserError
 
 log = logging.getLogger("napari_samstar")
 
-FOLDER, SUFFIX, GONE = "autosave", ".npz", ".gone.npz"
-MOST_FILES, MOST_BYTES = 50, 500 * 2**20
-DAMAGES = (OSError, ValueError, KeyError, TypeError, EOFError, zlib.error, zipfile.BadZipFile)
-WHOLE = 16 * 2**20
-"""Values; a plane of an image with more is told by nine blocks instead of every pixel."""
-BLOCK = 256  # px, side of such a block
+FOLDER, SUFFIX, REMOVED_SUFFIX = "autosave", ".npz", ".gone.npz"
+MAX_FILES, MAX_BYTES = 50, 500 * 2**20
+READ_ERRORS = (OSError, ValueError, KeyError, TypeError, EOFError, zlib.error, zipfile.BadZipFile)
+MAX_HASHED_PIXELS = 16 * 2**20
+"""Of planes with more pixels only nine blocks are hashed."""
+BLOCK_SIDE = 256
+"""Of such a block, px."""
+MAX_COUNTED_LABEL = 16 * 2**20
+"""Larger labels are counted by sorting instead of by a table."""
 
 
 @dataclass(frozen=True, eq=False)
 class SavedLabels:
-    """A layer of labels that someone works on.
+    """A Labels layer to save.
 
     Attributes
     ----------
     name : str
         Of the layer.
     labels : ndarray of int
-        With the axes of its image; leading ones have length one where it is a single plane.
+        With the axes of its image; the leading ones have length 1 for a single plane.
     plane : tuple of int, optional
-        Which plane of a stack it lies on; None where it covers the whole image.
+        Its plane in a stack; None where it covers the whole image.
     recipe : dict
-        How it came about, JSON-ready; empty where it was painted by hand.
+        JSON-ready; empty where the labels were painted by hand.
     """
 
     name: str
@@ -57,13 +60,13 @@ class SavedLabels:
 
     @property
     def digest(self) -> str:
-        """Tells one state of the labels from another; quick, not cryptographic."""
+        """A fast checksum of the labels, to detect changes; not cryptographic."""
         return f"{zlib.crc32(np.ascontiguousarray(self.labels).data):08x}-{self.labels.shape}"
 
 
 @dataclass(frozen=True)
-class Saved:
-    """A file of `save`; the labels themselves are read by `load`.
+class SavedFile:
+    """A file from `save`; its labels are read by `load`.
 
     Attributes
     ----------
@@ -73,10 +76,11 @@ class Saved:
     name : str
         Of the layer.
     when : str
-        Time, ISO 8601 with the offset from UTC.
+        Time of saving, ISO 8601 with the offset from UTC.
     objects : int
-    gone : bool
-        Whether the user had removed the layer from the viewer.
+        Number of objects.
+    removed : bool
+        Whether the user removed the layer from the viewer.
     """
 
     path: Path
@@ -84,18 +88,18 @@ class Saved:
     name: str
     when: str
     objects: int
-    gone: bool
+    removed: bool
 
 
 @dataclass(frozen=True)
 class SavedSession:
-    """What one session left of its layers on an image."""
+    """All layers that one session saved for an image."""
 
-    layers: tuple[Saved, ...]
+    layers: tuple[SavedFile, ...]
 
     @property
     def when(self) -> datetime:
-        """When it was saved last, in local time."""
+        """Time of the last save, local."""
         return max(datetime.fromisoformat(s.when) for s in self.layers).astimezone()
 
     @property
@@ -104,105 +108,113 @@ class SavedSession:
         return sum(s.objects for s in self.layers)
 
 
-def identity(data: Any, *, rgb: bool = False) -> str:
-    """Return what tells an image from others, whatever it is called and however it is shown.
+def image_id(data: Any, *, rgb: bool = False) -> str:
+    """Return an identifier of an image's data, independent of its name and display settings.
 
-    SHA-256 (hex) of shape, type and pixels: of the first, the middle and the last plane of a
-    stack, and of nine blocks of a very large plane, so that lazy data are not read as a whole.
+    SHA-256 (hex) of shape, dtype and pixels. Of stacks only the first, middle and last plane are
+    hashed, and of very large planes nine blocks, so that lazy data need not be read as a whole.
 
     Parameters
     ----------
     data : array, or list of arrays
-        (..., H, W), with a last axis of colours where `rgb`. A list is multiscale, largest first.
+        (..., H, W), or (..., H, W, 3 or 4) with `rgb`. A list is a multiscale image, largest
+        first; its smallest level is hashed.
+    rgb : bool
     """
     digest = hashlib.sha256()
     if isinstance(data, list | tuple):
         digest.update(repr([tuple(level.shape) for level in data]).encode())
         data = data[-1]
     digest.update(repr((tuple(data.shape), str(data.dtype))).encode())
-    for piece in _pieces(data, len(data.shape) - 2 - rgb):
+    for piece in _hashed_pieces(data, len(data.shape) - 2 - rgb):
         digest.update(np.ascontiguousarray(piece).data)
     return digest.hexdigest()
 
 
-def save(image: str, run: str, work: SavedLabels) -> Path:
-    """Write a layer of labels, replacing what the same session wrote of it before.
+def save(image: str, run: str, layer: SavedLabels) -> Path:
+    """Write a layer, replacing its earlier file of the same session.
 
     Parameters
     ----------
     image : str
-        From `identity`.
+        From `image_id`.
     run : str
         The session.
+    layer : SavedLabels
 
     Raises
     ------
     UserError
         Where it cannot be written, a full disk for example.
     """
-    path = _path(image, run, work.name)
-    about = {
+    path = _path(image, run, layer.name)
+    metadata = {
         "run": run,
-        "name": work.name,
-        "plane": None if work.plane is None else list(work.plane),
-        "recipe": work.recipe,
+        "name": layer.name,
+        "plane": None if layer.plane is None else list(layer.plane),
+        "recipe": layer.recipe,
         "when": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "objects": _count(work.labels),
+        "objects": _count_labels(layer.labels),
     }
     try:
         _make_folder(path.parent)
         with write_atomic(path) as part:
-            np.savez_compressed(part, labels=work.labels, about=np.array(json.dumps(about)))
+            np.savez_compressed(part, labels=layer.labels, about=np.array(json.dumps(metadata)))
     except UserError as error:
-        raise UserError(f"'{work.name}' is not being saved in the background: {error}") from error
-    path.with_suffix("").with_suffix(GONE).unlink(missing_ok=True)
-    keep_newest(path.parent, f"*{SUFFIX}", files=MOST_FILES, n_bytes=MOST_BYTES)
+        raise UserError(f"'{layer.name}' is not being saved in the background: {error}") from error
+    path.with_suffix("").with_suffix(REMOVED_SUFFIX).unlink(missing_ok=True)
+    keep_newest(path.parent, f"*{SUFFIX}", files=MAX_FILES, n_bytes=MAX_BYTES)
     return path
 
 
-def set_aside(image: str, run: str, name: str) -> None:
-    """Note that the user removed a layer: it is offered again only where nothing else is left."""
+def mark_removed(image: str, run: str, name: str) -> None:
+    """Record that the user removed a layer: `find` returns it only if the session has no other."""
     path = _path(image, run, name)
     if path.exists():
-        path.replace(path.with_suffix("").with_suffix(GONE))
+        path.replace(path.with_suffix("").with_suffix(REMOVED_SUFFIX))
 
 
-def find(image: str, *, but: str = "") -> tuple[SavedSession, ...]:
-    """Return what earlier sessions left of their work on an image, newest first.
+def find(image: str, *, exclude_run: str = "") -> tuple[SavedSession, ...]:
+    """Return the sessions that saved layers for an image, newest first.
 
     Parameters
     ----------
-    but : str
-        A session to leave out: the present one.
+    image : str
+        From `image_id`.
+    exclude_run : str
+        The current session.
     """
-    files = sorted(cache_folder(FOLDER).glob(f"{image[:24]}-*{SUFFIX}"))
-    found = [s for path in files if (s := _about(path)) is not None and s.run != but]
+    paths = sorted(cache_folder(FOLDER).glob(f"{image[:24]}-*{SUFFIX}"))
+    found = [
+        s for path in paths if (s := _read_metadata(path)) is not None and s.run != exclude_run
+    ]
     sessions = []
     for _, group in groupby(sorted(found, key=lambda s: s.run), key=lambda s: s.run):
-        saved = list(group)
-        there = [s for s in saved if not s.gone] or [max(saved, key=lambda s: s.when)]
-        sessions.append(SavedSession(tuple(there)))
+        files_of_run = list(group)
+        present = [s for s in files_of_run if not s.removed]
+        newest = max(files_of_run, key=lambda s: s.when)
+        sessions.append(SavedSession(tuple(present or [newest])))
     return tuple(sorted(sessions, key=lambda s: s.when, reverse=True))
 
 
-def load(saved: Saved) -> SavedLabels:
-    """Read a layer back, bit for bit.
+def load(saved: SavedFile) -> SavedLabels:
+    """Read a saved layer.
 
     Raises
     ------
     UserError
-        Where the file is gone or damaged.
+        Where the file is missing or damaged.
     """
     try:
         with saved.path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            labels, about = file["labels"], json.loads(str(file["about"]))
-    except DAMAGES as error:
+            labels, metadata = file["labels"], json.loads(str(file["about"]))
+    except READ_ERRORS as error:
         raise UserError(
             f"What was saved of '{saved.name}' cannot be read ({error}): it is lost."
         ) from error
-    plane = about["plane"]
+    plane = metadata["plane"]
     return SavedLabels(
-        about["name"], labels, None if plane is None else tuple(plane), about["recipe"]
+        metadata["name"], labels, None if plane is None else tuple(plane), metadata["recipe"]
     )
 
 
@@ -214,13 +226,13 @@ def _path(image: str, run: str, name: str) -> Path:
     return cache_folder(FOLDER) / f"{image[:24]}-{run}-{layer}{SUFFIX}"
 
 
-def _count(labels: NDArray[Any]) -> int:
-    """Return the number of different labels besides 0; quick also for a large stack."""
-    if not labels.size or labels.min() < 0 or labels.max() > WHOLE:
+def _count_labels(labels: NDArray[Any]) -> int:
+    """Return the number of distinct labels besides 0; fast for large stacks, too."""
+    if not labels.size or labels.min() < 0 or labels.max() > MAX_COUNTED_LABEL:
         return int(np.count_nonzero(np.unique(labels)))
     seen = np.zeros(int(labels.max()) + 1, dtype=bool)
-    for plane in labels.reshape(-1, labels.shape[-1]):
-        seen[plane] = True
+    for row in labels.reshape(-1, labels.shape[-1]):
+        seen[row] = True
     return int(np.count_nonzero(seen[1:]))
 
 
@@ -233,29 +245,30 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _about(path: Path) -> Saved | None:
-    """Return what a file says of itself; None where it is damaged, which costs only the offer."""
+def _read_metadata(path: Path) -> SavedFile | None:
+    """Return the metadata of a file; None where it is damaged, so that it is not offered."""
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            about = json.loads(str(file["about"]))
-        values = (about["run"], about["name"], about["when"], int(about["objects"]))
-    except DAMAGES as error:
+            metadata = json.loads(str(file["about"]))
+        values = tuple(metadata[key] for key in ("run", "name", "when"))
+        objects = int(metadata["objects"])
+    except READ_ERRORS as error:
         log.warning("%s cannot be read: %s", path, error)
         return None
-    return Saved(path, *values, gone=path.name.endswith(GONE))
+    return SavedFile(path, *values, objects, removed=path.name.endswith(REMOVED_SUFFIX))
 
 
-def _pieces(data: Any, leading: int) -> Iterator[NDArray[Any]]:
-    for plane in _planes(data, leading):
-        if np.prod(plane.shape) <= WHOLE:
+def _hashed_pieces(data: Any, leading: int) -> Iterator[NDArray[Any]]:
+    for plane in _hashed_planes(data, leading):
+        if np.prod(plane.shape) <= MAX_HASHED_PIXELS:
             yield np.asarray(plane)
             continue
-        for row in _starts(plane.shape[0]):
-            for col in _starts(plane.shape[1]):
-                yield np.asarray(plane[row : row + BLOCK, col : col + BLOCK])
+        for row in _block_starts(plane.shape[0]):
+            for col in _block_starts(plane.shape[1]):
+                yield np.asarray(plane[row : row + BLOCK_SIDE, col : col + BLOCK_SIDE])
 
 
-def _planes(data: Any, leading: int) -> Iterable[Any]:
+def _hashed_planes(data: Any, leading: int) -> Iterable[Any]:
     if leading <= 0:
         return [data]
     sizes = data.shape[:leading]
@@ -263,5 +276,5 @@ def _planes(data: Any, leading: int) -> Iterable[Any]:
     return [data[np.unravel_index(k, sizes)] for k in sorted({0, n // 2, n - 1}) if n]
 
 
-def _starts(length: int) -> list[int]:
-    return [0, max(0, (length - BLOCK) // 2), max(0, length - BLOCK)]
+def _block_starts(length: int) -> list[int]:
+    return [0, max(0, (length - BLOCK_SIDE) // 2), max(0, length - BLOCK_SIDE)]

@@ -109,7 +109,7 @@ class AutosaveController:
         image, plane = image_plane
         before = self._names.get(layer, layer.name)
         if before != layer.name:
-            EXECUTOR.submit(autosave.set_aside, image, self.run, before)
+            EXECUTOR.submit(autosave.mark_removed, image, self.run, before)
         self._names[layer] = layer.name
         labels = autosave.SavedLabels(
             layer.name, layer.data, plane, layer.metadata.get(RECIPE_KEY, {})
@@ -137,7 +137,7 @@ class AutosaveController:
             return
         image, _ = self._planes[layer]
         if any(image == self._images.get(x) for x in viewer.layers if isinstance(x, Image)):
-            EXECUTOR.submit(autosave.set_aside, image, self.run, layer.name)
+            EXECUTOR.submit(autosave.mark_removed, image, self.run, layer.name)
             self._digests.pop(layer, None)
 
     def _image_plane(self, layer: Labels) -> ImagePlane | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Labels
 
-    from napari_samstar.core.results.autosave import Saved, SavedLabels, SavedSession
+    from napari_samstar.core.results.autosave import SavedFile, SavedLabels, SavedSession
 
 log = logging.getLogger("napari_samstar")
 
@@ -68,11 +68,11 @@ def identify_image(data: Any, rgb: bool, run: str) -> tuple[str, tuple[SavedSess
     None if the data cannot be read.
     """
     try:
-        name = autosave.identity(data, rgb=rgb)
+        name = autosave.image_id(data, rgb=rgb)
     except Exception as error:  # lazy data may raise anything; autosave must not disturb the user
         log.warning("an image cannot be identified: %s", error)
         return None
-    return name, autosave.find(name, but=run)
+    return name, autosave.find(name, exclude_run=run)
 
 
 def save_labels(image: str, run: str, labels: SavedLabels, before: str) -> tuple[str, float, str]:
@@ -98,7 +98,7 @@ def save_labels(image: str, run: str, labels: SavedLabels, before: str) -> tuple
     return digest, time.monotonic() - start, problem
 
 
-def load_labels(saved: Saved) -> SavedLabels | str:
+def load_labels(saved: SavedFile) -> SavedLabels | str:
     """Return saved labels, or a message for the user if they cannot be read."""
     try:
         return autosave.load(saved)
