@@ -22,7 +22,7 @@ def make_worker(work: Callable[..., Any], *arguments: Any) -> Any:
 
 
 class _SilentWorker:
-    """Ignores that its signals were deleted with the window: a traceback would help nobody."""
+    """Ignores that its signals were deleted with the window: a traceback would be of no use."""
 
     signals: Any
 
