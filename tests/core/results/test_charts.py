@@ -6,10 +6,10 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from napari_samstar.core.results.charts import HEIGHT, WIDTH, Marks, chart, profile, ticks
+from napari_samstar.core.results.charts import HEIGHT, WIDTH, Series, chart, profile, ticks
 
 
-def drawing(text):
+def parse_svg(text):
     return ET.fromstring(text)
 
 
@@ -22,24 +22,24 @@ def drawing(text):
         (4.9, 5.1, [4.9, 4.95, 5, 5.05, 5.1]),
     ],
 )
-def test_ticks_are_round_and_inside(low, high, expected):
+def test_ticks_are_round_and_within_the_range(low, high, expected):
     assert ticks(low, high) == pytest.approx(expected)
 
 
-def test_ticks_are_few_in_any_range():
+def test_the_number_of_ticks_is_small_for_any_range():
     rng = np.random.default_rng(0)
     for low, width in zip(rng.normal(size=200), 10 ** rng.uniform(-6, 6, 200), strict=True):
         found = ticks(low, low + width)
         assert 1 <= len(found) <= 8
 
 
-def test_points_lie_where_they_belong():
+def test_a_chart_has_points_titles_axes_and_a_legend():
     series = [
-        Marks([(0, 0), (1, 1)], "tried", "tried", titles=["a < b", ""]),
-        Marks([(0.5, 0.5)], "picked", "chosen", "star"),
-        Marks([(0.2, 0.9), (0.4, 0.3)], "front", shape="steps"),
+        Series([(0, 0), (1, 1)], "tried", "tried", titles=["a < b", ""]),
+        Series([(0.5, 0.5)], "picked", "chosen", "star"),
+        Series([(0.2, 0.9), (0.4, 0.3)], "front", shape="steps"),
     ]
-    shown = drawing(chart(series, "across & along", "up", "what it shows"))
+    shown = parse_svg(chart(series, "across & along", "up", "what it shows"))
     low, high = shown.iter("circle")
     assert float(low.get("cx")) < float(high.get("cx"))
     assert float(low.get("cy")) > float(high.get("cy"))
@@ -57,15 +57,15 @@ def test_points_lie_where_they_belong():
 @pytest.mark.parametrize("points", [[], [(0.3, 0.3)], [(0, 0), (0, 0)], [(1e-9, 5), (2e-9, 5)]])
 @pytest.mark.parametrize("shape", ["dot", "line", "steps", "diamond", "star"])
 def test_degenerate_series_are_drawn(points, shape):
-    text = chart([Marks(points, "tried", shape=shape)], "x", "y", "alt")
-    assert drawing(text) is not None
+    text = chart([Series(points, "tried", shape=shape)], "x", "y", "alt")
+    assert parse_svg(text) is not None
     assert "nan" not in text
 
 
-def test_profiles_share_a_scale():
+def test_profiles_with_equal_limits_have_the_same_scale():
     flat = profile([0, 1, 2], [0.5, 0.5, 0.5], (0, 1), "flat")
     steep = profile([0, 1, 2], [0.0, 0.5, 1.0], (0, 1), "steep")
-    heights = [[float(c.get("cy")) for c in drawing(p).iter("circle")] for p in (flat, steep)]
+    heights = [[float(c.get("cy")) for c in parse_svg(p).iter("circle")] for p in (flat, steep)]
     assert len(set(heights[0])) == 1
     assert heights[1] == sorted(heights[1], reverse=True)
     assert heights[0][1] == heights[1][1]

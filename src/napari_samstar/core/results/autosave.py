@@ -250,12 +250,11 @@ def _read_metadata(path: Path) -> SavedFile | None:
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             metadata = json.loads(str(file["about"]))
-        values = tuple(metadata[key] for key in ("run", "name", "when"))
-        objects = int(metadata["objects"])
+        values = (metadata["run"], metadata["name"], metadata["when"], int(metadata["objects"]))
     except READ_ERRORS as error:
         log.warning("%s cannot be read: %s", path, error)
         return None
-    return SavedFile(path, *values, objects, removed=path.name.endswith(REMOVED_SUFFIX))
+    return SavedFile(path, *values, removed=path.name.endswith(REMOVED_SUFFIX))
 
 
 def _hashed_pieces(data: Any, leading: int) -> Iterator[NDArray[Any]]:

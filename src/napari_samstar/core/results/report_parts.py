@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.transform import downscale_local_mean
 
-from napari_samstar.core.results.charts import Marks, chart
+from napari_samstar.core.results.charts import Series, chart
 from napari_samstar.core.results.figures import overlay, round_length
 
 if TYPE_CHECKING:
@@ -126,11 +126,11 @@ def front_chart(summary: StudySummary) -> str:
     members = front.members.tolist()
     rest = sorted(set(range(len(points))) - set(members))
     series = [
-        Marks(_xy(points, rest), "tried", "tried", titles=_titles(front, rest)),
-        Marks(_xy(points, members), "front", "Pareto front", titles=_titles(front, members)),
+        Series(_xy(points, rest), "tried", "tried", titles=_titles(front, rest)),
+        Series(_xy(points, members), "front", "Pareto front", titles=_titles(front, members)),
     ]
     if points.shape[1] == 2:
-        series.insert(1, Marks(_xy(points, members), "front", shape="steps"))
+        series.insert(1, Series(_xy(points, members), "front", shape="steps"))
     if front.defaults is not None:
         series.append(_marked(front, front.defaults, "defaults", "SAM's defaults", "diamond"))
     series.append(_marked(front, summary.picked, "picked", "chosen", "star"))
@@ -145,10 +145,10 @@ def _history(summary: StudySummary) -> str:
     best = np.maximum.accumulate(values)
     tried = list(enumerate(values.tolist()))
     series = [
-        Marks(tried, "tried", "tried", titles=_titles(front, range(len(values)))),
-        Marks(list(enumerate(best.tolist())), "front", "best so far", shape="line"),
+        Series(tried, "tried", "tried", titles=_titles(front, range(len(values)))),
+        Series(list(enumerate(best.tolist())), "front", "best so far", shape="line"),
     ]
-    series.append(Marks([tried[summary.picked]], "picked", "chosen", "star"))
+    series.append(Series([tried[summary.picked]], "picked", "chosen", "star"))
     return chart(series, "Settings, in the order tried", front.goal.names[0], "Best so far")
 
 
@@ -156,11 +156,11 @@ def hypervolume_chart(summary: StudySummary) -> str:
     """Draw hypervolume against evaluations, with random search's where there is one."""
     curve = summary.curve
     series = [
-        Marks(list(zip(curve.counts, curve.searched, strict=True)), "searched", "search", "line")
+        Series(list(zip(curve.counts, curve.searched, strict=True)), "searched", "search", "line")
     ]
     if curve.random:
         random = list(zip(curve.counts, curve.random, strict=True))
-        series.append(Marks(random, "drawn", "random search, same budget", "line"))
+        series.append(Series(random, "drawn", "random search, same budget", "line"))
     return chart(series, "Settings tried", "Hypervolume", "Hypervolume while the search went on")
 
 
@@ -179,6 +179,6 @@ def _titles(front: Front, positions: Iterable[int]) -> list[str]:
     ]
 
 
-def _marked(front: Front, position: int, style: str, label: str, shape: str) -> Marks:
+def _marked(front: Front, position: int, style: str, label: str, shape: str) -> Series:
     titles = [f"{label}, {text}" for text in _titles(front, [position])]
-    return Marks(_xy(front.points, [position]), style, label, shape, titles)
+    return Series(_xy(front.points, [position]), style, label, shape, titles)
