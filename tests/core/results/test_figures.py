@@ -30,7 +30,7 @@ def trials():
 
 
 @pytest.mark.parametrize("n_objectives", [1, 2, 3])
-def test_the_front_marks_defaults_and_picked_at_their_places(tmp_path, n_objectives):
+def test_the_front_figure_marks_defaults_and_picked_trial(tmp_path, n_objectives):
     names = THREE[:n_objectives]
     goal = Goal(dict.fromkeys(names, 1.0), {"boundary": 2})
     found = front(trials(), goal)
@@ -47,13 +47,13 @@ def test_the_front_marks_defaults_and_picked_at_their_places(tmp_path, n_objecti
     assert 0.02 < np.mean(np.ptp(picture[..., :3], axis=2) + 255 - picture.min(axis=2) > 30) < 0.5
 
 
-def test_a_single_evaluation_is_drawn_too(tmp_path):
+def test_the_front_figure_of_a_single_trial_is_drawn(tmp_path):
     found = front(trials()[:1], Goal(dict.fromkeys(THREE[:2], 1.0)))
     save(front_figure(found, 0), tmp_path / "front.png")
     assert (tmp_path / "front.png").stat().st_size > 1000
 
 
-def test_the_overlay_outlines_each_object_and_leaves_the_rest():
+def test_overlay_outlines_objects_and_does_not_change_the_background():
     rgb = np.full((40, 50, 3), 90, np.uint8)
     labels = np.zeros((40, 50), np.int32)
     labels[5:15, 5:15], labels[5:15, 15:25] = 1, 2  # touching
@@ -65,13 +65,13 @@ def test_the_overlay_outlines_each_object_and_leaves_the_rest():
     assert np.ptp(edge.astype(int)) > 2 * np.ptp(middle.astype(int)) > 0
 
 
-def test_the_overlay_is_enlarged_by_whole_pixels():
+def test_overlay_enlarges_whole_pixels():
     rgb = np.arange(12 * 10 * 3, dtype=np.uint8).reshape(12, 10, 3)
     picture = overlay(rgb, np.zeros((12, 10), np.int32), zoom=3)
     np.testing.assert_array_equal(picture[1::3, 1::3], rgb)
 
 
-def test_the_overlay_figure_has_every_pixel_and_a_scale_bar(tmp_path):
+def test_the_overlay_figure_has_all_pixels_a_scale_bar_and_a_count(tmp_path):
     rgb = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
     labels = np.zeros((60, 80), np.int32)
     labels[20:40, 20:40] = 7
@@ -89,11 +89,11 @@ def test_the_overlay_figure_has_every_pixel_and_a_scale_bar(tmp_path):
 @pytest.mark.parametrize(
     ("length", "rounded"), [(1, 1), (9.9, 5), (20, 20), (0.049, 0.02), (1234, 1000)]
 )
-def test_round_length(length, rounded):
+def test_round_length_is_1_2_or_5_times_a_power_of_ten(length, rounded):
     assert round_length(length) == pytest.approx(rounded)
 
 
-def test_a_missing_folder_is_one_sentence(tmp_path):
+def test_saving_to_a_missing_folder_raises_one_sentence(tmp_path):
     found = front(trials(), Goal(dict.fromkeys(THREE[:2], 1.0)))
     with pytest.raises(UserError, match="no folder"):
         save(front_figure(found), tmp_path / "missing" / "front.png")

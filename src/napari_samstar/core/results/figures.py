@@ -1,4 +1,4 @@
-"""Pictures of a result as PNG files: the Pareto front, and outlines over the image."""
+"""Figures of a result: the Pareto front, and outlines over the image."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 PICKED, DEFAULTS, FRONT = "#d1495b", "#edae49", "#00798c"
 
 OVERLAY_SIDE = 1200
-"""Smaller images are enlarged by a whole factor towards this long side, px: finer outlines."""
+"""px; smaller images are enlarged by a whole factor to about this long side, for thin outlines."""
 
 _DPI = 150
-_FILL = 0.22  # opacity of an object's colour; its outline is opaque
+_FILL_OPACITY = 0.22  # of an object; its outline is opaque
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
+    """Write a figure as PNG, atomically."""
     with write_atomic(path) as part:
-        # The format is named because a path's ending need not be one.
+        # Without a format, matplotlib would take it from the suffix, which the path may lack
         figure.canvas.print_figure(part, format="png", dpi=figure.dpi, facecolor="white")
 
 
@@ -43,34 +43,40 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def front_figure(front: Front, picked: int | None = None) -> Figure:
-    """Draw all evaluations, the front, SAM's defaults and the picked one.
+    """Return a plot of all trials, the front, SAM's defaults and the picked trial.
 
-    Two objectives are the two axes; a third is the colour. A single one is drawn against the
-    order of the evaluations, with the best so far.
+    Two objectives are the axes and a third one is the colour. A single objective is plotted
+    against the number of the trial, with the best value so far.
+
+    Parameters
+    ----------
+    front : Front
+    picked : int, optional
+        Position of the trial in `front`.
     """
     figure = Figure(figsize=(7.2, 5.2), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    _plain(axes)
+    _style_axes(axes)
     if front.points.shape[1] == 1:
         _draw_history(axes, front)
     else:
-        _draw_plane(figure, axes, front)
+        _draw_objectives(figure, axes, front)
     if front.defaults is not None:
-        _mark(axes, front, front.defaults, "SAM's defaults", DEFAULTS, "s", above=False)
+        _draw_mark(axes, front, front.defaults, "SAM's defaults", DEFAULTS, "s", above=False)
     if picked is not None:
-        _mark(axes, front, picked, "picked", PICKED, "*", above=True)
+        _draw_mark(axes, front, picked, "picked", PICKED, "*", above=True)
     n = len(front.trials)
     axes.set_title(f"{n} configurations, {len(front.members)} on the front", loc="left",
                    color=INK, fontsize=12, pad=12)  # fmt: skip
-    # Labels beside the outermost points need room.
+    # Room for the labels of the outermost points
     axes.margins(x=0.16, y=0.16)
     if front.points.shape[1] == 1:
         axes.set_xlim(left=-0.04 * n)
     return figure
 
 
-def _plain(axes: Axes) -> None:
+def _style_axes(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(MUTED)
     axes.tick_params(colors=MUTED, labelcolor=INK, labelsize=9)
@@ -78,7 +84,7 @@ def _plain(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _draw_plane(figure: Figure, axes: Axes, front: Front) -> None:
+def _draw_objectives(figure: Figure, axes: Axes, front: Front) -> None:
     names, points = front.goal.names, front.points
     on_front = points[front.members]
     colours: dict[str, Any] = {"color": FRONT}
@@ -112,12 +118,12 @@ def _draw_history(axes: Axes, front: Front) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _mark(
+def _draw_mark(
     axes: Axes, front: Front, position: int, text: str, colour: str, marker: str, *, above: bool
 ) -> None:
-    """Mark one evaluation, below the front's dots so that a large mark hides none of them.
+    """Mark one trial, and label it above or below its right.
 
-    Above and to the right of a front there are no points that the label could hide.
+    The mark is drawn under the dots of the front, so that it hides none of them.
     """
     point = front.points[position]
     x, y = point[:2] if len(point) > 1 else (position, point[0])
@@ -136,7 +142,7 @@ def _mark(
 
 
 def overlay_figure(image: Micrograph, labels: Labels) -> Figure:
-    """Draw each object's outline and a faint fill over what SAM saw, with a scale bar and a count.
+    """Return the image as SAM sees it with all objects, a scale bar and the number of objects.
 
     Parameters
     ----------
@@ -165,21 +171,33 @@ def overlay_figure(image: Micrograph, labels: Labels) -> Figure:
 
 
 def overlay(rgb: NDArray[np.uint8], labels: Labels, zoom: int = 1) -> NDArray[np.uint8]:
-    """Return RGB uint8 (H * zoom, W * zoom, 3) with each label filled faintly and outlined."""
+    """Return an RGB image with the outline of each label and a faint fill.
+
+    Parameters
+    ----------
+    rgb : ndarray of uint8, shape (H, W, 3)
+    labels : ndarray of int32, shape (H, W)
+    zoom : int
+        Both are enlarged by this factor.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H * zoom, W * zoom, 3)
+    """
     picture = np.kron(rgb, np.ones((zoom, zoom, 1), dtype=np.uint8)).astype(np.float32)
     large = np.kron(labels, np.ones((zoom, zoom), dtype=labels.dtype))
     colours = _colours(int(labels.max(initial=0)))
     inside = large > 0
-    picture[inside] += _FILL * (colours[large[inside]] - picture[inside])
+    picture[inside] += _FILL_OPACITY * (colours[large[inside]] - picture[inside])
     outline = find_boundaries(large, mode="inner") & inside
-    if max(large.shape) >= OVERLAY_SIDE // 2:  # one px would be lost on a screen
+    if max(large.shape) >= OVERLAY_SIDE // 2:  # one px is too thin for large images
         outline |= find_boundaries(np.where(outline, 0, large), mode="inner") & inside
     picture[outline] = colours[large[outline]]
     return np.asarray(np.rint(picture), dtype=np.uint8)
 
 
 def _colours(n: int) -> NDArray[np.float32]:
-    """Return n + 1 vivid colours, 0 to 255, shape (n + 1, 3); consecutive hues lie far apart."""
+    """Return n + 1 RGB colours, 0 to 255, shape (n + 1, 3), with distinct consecutive hues."""
     golden = 0.618033988749895
     hues = (0.55 + golden * np.arange(n + 1)) % 1.0
     values = [colorsys.hsv_to_rgb(h, 0.75 if k % 2 else 0.55, 1.0) for k, h in enumerate(hues)]
@@ -187,7 +205,17 @@ def _colours(n: int) -> NDArray[np.float32]:
 
 
 def _draw_scale_bar(axes: Axes, pixel: float, unit: str, cols: int, size: float) -> None:
-    """Draw a bar of a round length, about a fifth of the width, at the lower right."""
+    """Draw a bar of a round length, at most a fifth of the width, at the lower right.
+
+    Parameters
+    ----------
+    pixel : float
+        Width of a pixel of the picture, in `unit`.
+    cols : int
+        Width of the picture, px.
+    size : float
+        Of the font, pt.
+    """
     length = round_length(pixel * cols / 5)
     share = length / (pixel * cols)
     right, low = 0.97, 0.035
@@ -200,6 +228,6 @@ def _draw_scale_bar(axes: Axes, pixel: float, unit: str, cols: int, size: float)
 
 
 def round_length(length: float) -> float:
-    """Return the largest of 1, 2, 5 times a power of ten that is not above `length`."""
+    """Return the largest number of at most `length` that is 1, 2 or 5 times a power of ten."""
     power = 10.0 ** np.floor(np.log10(length))
     return float(max(k * power for k in (1, 2, 5) if k * power <= length * (1 + 1e-9)))
