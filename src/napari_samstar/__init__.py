@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_samstar.version import __version__
+
 if TYPE_CHECKING:
     from napari_samstar.api.facade import (
         apply,
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from napari_samstar.core.rewards.goal import Goal
     from napari_samstar.core.rewards.marks import Marks
     from napari_samstar.core.tuning.inputs import SearchInputs
-
-__version__ = "0.1.0"
 
 _HOME = {
     "AmgConfig": "core.amg.config",

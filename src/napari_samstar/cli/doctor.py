@@ -12,12 +12,12 @@ from pathlib import Path
 
 import typer
 
-import napari_samstar
 from napari_samstar.cli import options  # noqa: TC001 - typer reads annotations
 from napari_samstar.cli.console import emit, out
 from napari_samstar.cli.errors import FAILED
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.models.registry import REGISTRY
+from napari_samstar.version import __version__
 
 PACKAGES = ("torch", "torchvision", "segment-anything", "numpy", "scikit-image", "pymoo", "napari")
 QT_BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
@@ -52,7 +52,7 @@ def doctor(*, as_json: options.AsJson = False, verbose: options.Verbose = False)
 
 
 def _versions() -> Iterator[Diagnosis]:
-    yield Diagnosis("napari-samstar", napari_samstar.__version__)
+    yield Diagnosis("napari-samstar", __version__)
     yield Diagnosis("Python", f"{platform.python_version()} on {platform.platform()}")
     for package in PACKAGES:
         try:

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-import napari_samstar
 from napari_samstar.cli.apply import apply
 from napari_samstar.cli.demo import demo
 from napari_samstar.cli.doctor import doctor
@@ -15,6 +14,7 @@ from napari_samstar.cli.errors import INTERRUPTED, OneLineErrors
 from napari_samstar.cli.models import models
 from napari_samstar.cli.segment import segment
 from napari_samstar.cli.tune import tune
+from napari_samstar.version import __version__
 
 app = typer.Typer(
     name="samstar",
@@ -31,7 +31,7 @@ for _command in (demo, segment, tune, apply, models, doctor):
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"samstar {napari_samstar.__version__}")
+        typer.echo(f"samstar {__version__}")
         raise typer.Exit
 
 

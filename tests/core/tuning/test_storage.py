@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-import napari_samstar
+from napari_samstar import version
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.rewards.goal import Goal
@@ -95,7 +95,7 @@ def test_the_last_run_of_a_search_is_found_at_any_budget(path):
 def test_other_expectations_or_versions_are_not_known(path, monkeypatch):
     written(path, 3)
     assert opened(path).known({"sizes": {"small": 5.0, "large": 20.0}}) == ()
-    monkeypatch.setattr(napari_samstar, "__version__", "99")
+    monkeypatch.setattr(version, "__version__", "99")
     assert opened(path).known(BY) == ()
 
 

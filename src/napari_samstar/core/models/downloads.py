@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
-import napari_samstar
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.models.registry import REGISTRY, ModelInfo
+from napari_samstar.version import PACKAGE
 
 Report = Callable[[int, int], None]
 """Called with (bytes so far, bytes in all)."""
@@ -38,7 +38,7 @@ def models_folder() -> Path:
 def local_file(info: ModelInfo) -> Path:
     """Return where the file of a model lies, or would lie after its download."""
     if info.url is None:
-        return Path(napari_samstar.__file__).parent / "weights" / info.file
+        return PACKAGE / "weights" / info.file
     return models_folder() / info.file
 
 

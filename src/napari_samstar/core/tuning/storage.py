@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import napari_samstar
+from napari_samstar import version
 from napari_samstar.core.cache_folder import cache_folder, keep_newest
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.tuning.record import StudyRecord, plain
@@ -155,7 +155,7 @@ class Journal:
         name = uuid.uuid4().hex[:12]
         about, inputs = plain(fingerprint), plain(inputs or {})
         self._run = StudyRecord(
-            name, goal, study_config, about, napari_samstar.__version__, now, inputs=inputs
+            name, goal, study_config, about, version.__version__, now, inputs=inputs
         )
         self._cut_torn_line()
         lines = [self._run.to_dict()]
@@ -232,7 +232,7 @@ def _runs(path: Path, text: str, header: dict[str, Any]) -> tuple[StudyRecord, .
         for line in lines:
             if "run" not in line:
                 made[line["of"]].append(line)
-        here = [n for n, line in about.items() if line["software"] == napari_samstar.__version__]
+        here = [n for n, line in about.items() if line["software"] == version.__version__]
         runs = [_run(about[name], made[name]) for name in here]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"The journal {path} is damaged: delete it and start anew.") from error

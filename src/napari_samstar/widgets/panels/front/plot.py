@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyqtgraph as pg
-from napari.utils.theme import get_theme
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_samstar.widgets.panels.front.point_picker import PointPicker
+from napari_samstar.widgets.shell.plot_theme import ACCENT, apply_axes_theme, theme_colours
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-ACCENT = "#f2a03d"
 DEFAULTS_COLOUR = "#4fb0c6"
 KNEE_COLOUR = "#8ac926"
 BEST_COLOUR = "#d36ba6"
@@ -227,21 +226,3 @@ class CurvePlot(pg.PlotWidget):
         self.curve.setPen(pg.mkPen(QColor(ACCENT), width=1.5))
         self.curve.setSymbolBrush(pg.mkBrush(ACCENT))
         self.curve.setSymbolPen(None)
-
-
-def apply_axes_theme(plot: pg.PlotWidget, theme_name: str) -> None:
-    """Apply the colours of a napari theme to the background and axes of a plot."""
-    background, text, grid = theme_colours(theme_name)
-    plot.setBackground(background)
-    for side in ("left", "bottom"):
-        axis = plot.getAxis(side)
-        axis.setPen(pg.mkPen(grid))
-        axis.setTextPen(pg.mkPen(text))
-
-
-def theme_colours(theme_name: str) -> tuple[str, str, QColor]:
-    """Return the background, text and grid colours of a napari theme."""
-    theme = get_theme(theme_name)
-    grid = QColor(theme.text.as_hex())
-    grid.setAlpha(80)
-    return theme.background.as_hex(), theme.text.as_hex(), grid

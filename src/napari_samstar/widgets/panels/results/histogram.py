@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 
-from napari_samstar.widgets.panels.front.plot import ACCENT, apply_axes_theme, theme_colours
+from napari_samstar.widgets.shell.plot_theme import ACCENT, apply_axes_theme, theme_colours
 
 HEIGHT = 130  # px
 FEW_OBJECTS = 4  # up to this height of the bars every count has a tick
