@@ -8,6 +8,8 @@ import subprocess
 
 SCREEN = "1920x1200x24"
 
+_servers: list[subprocess.Popen[bytes]] = []  # referenced, or Python warns that they still run
+
 
 def needs_virtual_display() -> bool:
     """Return whether this process must start a display of its own.
@@ -33,6 +35,7 @@ def start_virtual_display() -> dict[str, str]:
          "-terminate", "+extension", "GLX"],
         pass_fds=(write,), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
+    _servers.append(server)
     os.close(write)
     with os.fdopen(read) as pipe:
         number = pipe.readline().strip()  # chosen by the server; waits until it accepts clients
