@@ -1,15 +1,15 @@
-"""Does SAM learn from one's clicks? Simulated clicks on streams of objects, adapted beside frozen.
+"""Simulated clicks on real and synthetic objects: with SamPredictor, contour fit, and adaptation.
 
     python -m benchmarks.clicks --micrographs DIR > clicks.json
-    python -m benchmarks.clicks --micrographs DIR --data choose --arms objects --change pull=0
+    python -m benchmarks.clicks --micrographs DIR --data choose --arms objects --change l2_sp=0
 
 Each click goes to the centre of the largest error region. Reaching the target on the last allowed
-click counts as success. A stream shows one set's objects in a drawn order; clicking ends at IoU
-0.90 or after 30 clicks. What ended at 0.85 or better is accepted and learned from, the rest is
-skipped. Masks are judged at the end of a click's learning, as the user sees them a moment later.
+click counts as success. A stream goes through the objects of one set in a random order. Clicking
+ends at IoU 0.90 or after 30 clicks. Objects that end at IoU 0.85 or better are accepted and learned
+from. Where clicks are learned from, the IoU is measured after the update of the mask.
 
-`choose` data (training and validation images, own synthetic seeds) picked the settings; `report`
-data (test and unseen images, other seeds) did not.
+The settings were chosen with `choose` data (training and validation images, synthetic seeds of
+their own). `report` data (test and unseen images, other seeds) was not used for that.
 """
 
 from __future__ import annotations
@@ -36,36 +36,41 @@ from napari_samstar.core.interactive.predict import predict
 from napari_samstar.core.interactive.simulated_user import simulate
 from napari_samstar.core.models.encoder import EmbeddingCache
 from napari_samstar.core.models.loading import load
+from napari_samstar.core.progress import run
 from training import real, scoring, synth
 
 if TYPE_CHECKING:
     from napari_samstar.core.models.backend import Embedding, LoadedModel
 
 LONG_SIDE = 640  # px; larger images are reduced, as pocket sees 512
-LEAST_AREA = 100  # px of the reduced image
-ACCEPTED = 0.85
+MIN_AREA = 100  # px of the reduced image
+ACCEPTED_IOU = 0.85
 SEEDS = {"choose": 77_000_000, "report": 88_000_000}
 SPLITS = {"choose": ("validation", "train"), "report": ("test", "unseen")}
 FAMILIES = ("tem", "phase", "tissue")
 
 ARMS: dict[str, dict[str, Any] | None] = {
     "frozen": None,  # SamPredictor
-    "fitted": None,  # corrections fit the outline, nothing is learned
-    "adapted": {},  # and the decoder learns as it does by default
+    "fitted": None,  # corrections fit the contour, nothing is learned
+    "adapted": {},  # the decoder is also adapted, with the default settings
     "clicks": {"click_steps": 1, "object_steps": 0},
     "objects": {"click_steps": 0},
     "both": {"click_steps": 1},
-    "no_guard": {"guard": False},
-    "no_pull": {"pull": 0.0},
-    "no_proof": {"proof": False},
-    "low_rank": {"kind": "low-rank", "object_rate": 1e-3, "click_rate": 1e-3},
+    "no_rollback": {"rollback": False},
+    "no_l2_sp": {"l2_sp": 0.0},
+    "no_validation": {"validate": False},
+    "low_rank": {
+        "kind": "low-rank",
+        "object_learning_rate": 1e-3,
+        "click_learning_rate": 1e-3,
+    },
 }
-"""What is compared: the changes of `AdaptSettings`, None where nothing is learned."""
+"""Changes of `AdaptSettings` of each arm; None where nothing is learned."""
 
 
 @dataclass(frozen=True, eq=False)
-class Thing:
-    """An object to click on."""
+class TrueObject:
+    """An object to click on; `truth` is its mask, (H, W)."""
 
     image: str
     embedding: Embedding
@@ -91,7 +96,7 @@ def main(
 ) -> None:
     torch.set_num_threads(threads)
     loaded = load(model, "cpu")
-    settings = _changed(AdaptSettings(), change or [])
+    settings = _with_changes(AdaptSettings(), change or [])
     report: dict[str, Any] = {
         "model": {"name": loaded.name, "sha256": loaded.sha256},
         "plan": {
@@ -105,40 +110,18 @@ def main(
         "settings": asdict(settings),
         "sets": {},
     }
-    cache = EmbeddingCache()
-    streams = _streams(loaded, cache, real.folder(micrographs), data, sets, images, objects)
+    rule = StopRule(clicks, target, careless)
+    root, names = real.folder(micrographs), arms.split(",")
     adaptations: dict[str, Adaptation] = {}
-    known: dict[str, list[Thing]] = {}
-    wanted = arms.split(",")
-    for name, things in streams:
-        known[name] = things
-        rows: dict[str, list[list[list[float]]]] = {}
-        timing, taken_back = Timing(), {}
-        for arm in wanted:
-            rows[arm] = []
-            changes = ARMS[arm]
-            for order in range(1 if changes is None else orders):
-                mine = replace(settings, **(changes or {}), seed=order)
-                adaptation = Adaptation(loaded, mine)
-                teaches = changes is not None
-                stream = Stream(
-                    arm != "frozen", teaches, adaptation, clicks, target, timing, careless
-                )
-                rows[arm].append(stream.run(things, order))
-                taken_back[arm] = adaptation.taken_back
-                if teaches:
-                    adaptations.setdefault(name, adaptation)
-        report["sets"][name] = {
-            "objects": len(things),
-            **{arm: clicks_summary.summary(traces, clicks) for arm, traces in rows.items()},
-            "against_frozen": clicks_summary.against(rows, clicks),
-            "seconds": timing.summary(),
-            "taken_back": taken_back,
-            "traces": {arm: clicks_summary.rounded(traces) for arm, traces in rows.items()},
-        }
-        for arm in wanted:
+    known: dict[str, list[TrueObject]] = {}
+    for name, found in _sets(loaded, root, data, sets, images, objects):
+        known[name] = found
+        report["sets"][name], adaptation = _run_set(loaded, settings, found, names, orders, rule)
+        if adaptation is not None:
+            adaptations[name] = adaptation
+        for arm in names:
             print(name, arm, json.dumps(report["sets"][name][arm]), file=sys.stderr, flush=True)
-        report["over_sets"] = clicks_summary.over_sets(report["sets"], wanted, clicks)
+        report["over_sets"] = clicks_summary.over_sets(report["sets"], names, clicks)
         if out is not None:
             out.write_text(json.dumps(report, indent=1))
     if drift:
@@ -148,33 +131,62 @@ def main(
     print(json.dumps(report, indent=1))
 
 
+def _run_set(
+    model: LoadedModel,
+    settings: AdaptSettings,
+    objects: list[TrueObject],
+    arms: list[str],
+    orders: int,
+    rule: StopRule,
+) -> tuple[dict[str, Any], Adaptation | None]:
+    """Return the report of one set, and the first adaptation that learned from it."""
+    traces: dict[str, clicks_summary.Traces] = {}
+    timing, rolled_back = Timing(), {}
+    first: Adaptation | None = None
+    for arm in arms:
+        changes = ARMS[arm]
+        traces[arm] = []
+        for order in range(1 if changes is None else orders):
+            adaptation = Adaptation(model, replace(settings, **(changes or {}), seed=order))
+            user = SimulatedUser(arm != "frozen", changes is not None, adaptation, rule, timing)
+            traces[arm].append(user.run(objects, order))
+            rolled_back[arm] = adaptation.n_rolled_back
+            if changes is not None and first is None:
+                first = adaptation
+    report = {
+        "objects": len(objects),
+        **{arm: clicks_summary.summary(t, rule.clicks) for arm, t in traces.items()},
+        "against_frozen": clicks_summary.against(traces, rule.clicks),
+        "seconds": timing.summary(),
+        "rolled_back": rolled_back,
+        "traces": {arm: clicks_summary.rounded(t) for arm, t in traces.items()},
+    }
+    return report, first
+
+
 # --- data -------------------------------------------------------------------------------------
 
 
-def _streams(
-    model: LoadedModel,
-    cache: EmbeddingCache,
-    root: Path,
-    data: str,
-    wanted: str,
-    images: int,
-    objects: int,
-) -> Iterator[tuple[str, list[Thing]]]:
+def _sets(
+    model: LoadedModel, root: Path, data: str, names: str, n_images: int, n_objects: int
+) -> Iterator[tuple[str, list[TrueObject]]]:
+    """Yield the name and the objects of each set; `names` are separated by commas, empty: all."""
+    cache = EmbeddingCache()
     known = dict(_sources(root, data))
-    for name in wanted.split(",") if wanted else known:
-        sources = known[name]
-        some = [scoring.at_most(source(), LONG_SIDE) for source in sources[:images]]
-        each = -(-objects // len(some))
-        things = [
-            Thing(s.name, cache.encode(model, scoring.rgb(s.image)), s.label == i)
-            for s in some
-            for i in scoring.some_instances(s.label, each, seed=0, least=LEAST_AREA)
+    for name in names.split(",") if names else known:
+        images = [scoring.at_most(read(), LONG_SIDE) for read in known[name][:n_images]]
+        per_image = -(-n_objects // len(images))
+        objects = [
+            TrueObject(s.name, cache.encode(model, scoring.rgb(s.image)), s.label == i)
+            for s in images
+            for i in scoring.some_instances(s.label, per_image, seed=0, least=MIN_AREA)
         ]
-        picked = np.random.default_rng(0).permutation(len(things))[:objects]
-        yield name, [things[k] for k in sorted(picked)]
+        picked = np.random.default_rng(0).permutation(len(objects))[:n_objects]
+        yield name, [objects[k] for k in sorted(picked)]
 
 
 def _sources(root: Path, data: str) -> Iterator[tuple[str, list[Any]]]:
+    """Yield the name of each set, and functions that load its images."""
     stems: dict[str, list[str]] = {}
     for split in SPLITS[data]:
         for name, found in real.splits()[split].items():
@@ -204,90 +216,106 @@ class Timing:
     def __init__(self) -> None:
         self.spent: dict[str, list[float]] = {}
 
+    def add(self, kind: str, seconds: float) -> None:
+        """Record one measurement."""
+        self.spent.setdefault(kind, []).append(seconds)
+
     def summary(self) -> dict[str, float]:
-        """Median of each kind, CPU seconds."""
+        """Return the median of each kind."""
         return {k: round(float(np.median(v)), 4) for k, v in self.spent.items() if v}
 
 
-@dataclass(frozen=True, eq=False)
-class Stream:
-    """A user who goes from object to object."""
+@dataclass(frozen=True)
+class StopRule:
+    """When clicking on an object ends, and whether the clicks are careless."""
 
-    fitted: bool
-    teaches: bool
-    adaptation: Adaptation
     clicks: int
     target: float
-    timing: Timing
-    careless: bool = False
+    careless: bool
 
-    def run(self, things: list[Thing], order: int) -> list[list[float]]:
-        """Return the IoU after each click of each object, in the order of `things`."""
-        traces: list[list[float]] = [[] for _ in things]
-        for k in np.random.default_rng(order).permutation(len(things)):
-            traces[k] = self._object(things[k])
+
+@dataclass(frozen=True, eq=False)
+class SimulatedUser:
+    """Clicks on one object after the other; with `learns`, the decoder is adapted to them."""
+
+    fit_contour: bool
+    learns: bool
+    adaptation: Adaptation
+    rule: StopRule
+    timing: Timing
+
+    def run(self, objects: list[TrueObject], order: int) -> list[list[float]]:
+        """Return the IoU after each click of each object, in the order of `objects`.
+
+        They are clicked in a random order, of the seed `order`.
+        """
+        traces: list[list[float]] = [[] for _ in objects]
+        for k in np.random.default_rng(order).permutation(len(objects)):
+            traces[k] = self._click_on(objects[k])
         return traces
 
-    def _object(self, thing: Thing) -> list[float]:
-        adaptation = self.adaptation
-        model = adaptation.begin()
-        beside = adaptation.beside if self.teaches else None
-        session = ClickSession(model, thing.embedding, fitted=self.fitted, beside=beside)
+    def _click_on(self, target: TrueObject) -> list[float]:
+        adaptation, rule = self.adaptation, self.rule
+        session = ClickSession(
+            adaptation.start_object(),
+            target.embedding,
+            fit_contour=self.fit_contour,
+            competitor=adaptation.competitor if self.learns else None,
+        )
+        competes = session.competitor is not None
+        learn = self._learn_clicks if self.learns and adaptation.settings.click_steps else None
+        rng = np.random.default_rng(0) if rule.careless else None
         began = time.process_time()
-        learn = self._learn if self.teaches and adaptation.settings.click_steps else None
-        chance = np.random.default_rng(0) if self.careless else None
-        trace = list(simulate(session, thing.truth, self.clicks, self.target, learn, chance))
+        trace = list(simulate(session, target.truth, rule.clicks, rule.target, learn, rng))
         if learn is None:
+            kind = "two_decoders" if competes else "fitted" if self.fit_contour else "frozen"
             spent = (time.process_time() - began) / max(1, len(trace))
-            kind = "frozen" if not self.fitted else "fitted" if beside is None else "two_decoders"
-            self.timing.spent.setdefault(f"click_{kind}", []).append(spent)
+            self.timing.add(f"click_{kind}", spent)
         prediction = session.state.prediction
-        if self.teaches and prediction is not None and trace[-1] >= ACCEPTED:
+        if self.learns and prediction is not None and trace[-1] >= ACCEPTED_IOU:
             began = time.process_time()
-            _finish(adaptation.accept(Example(thing.embedding, session.states, prediction.mask)))
-            self.timing.spent.setdefault("object_update", []).append(time.process_time() - began)
+            run(adaptation.learn_object(Example(target.embedding, session.states, prediction.mask)))
+            self.timing.add("object_update", time.process_time() - began)
         return trace
 
-    def _learn(self, session: ClickSession) -> None:
-        began = time.process_time()
+    def _learn_clicks(self, session: ClickSession) -> None:
         if len(session.states) < 2:
             return
-        training_target = self.adaptation.learn_clicks(session.embedding, session.states)
-        session.model, session.beside = _finish(training_target), self.adaptation.original
-        self.timing.spent.setdefault("click_step", []).append(time.process_time() - began)
+        began = time.process_time()
+        session.model = run(self.adaptation.learn_clicks(session.embedding, session.states))
+        session.competitor = self.adaptation.original
+        self.timing.add("click_step", time.process_time() - began)
         session.refresh()
 
 
-def _finish(work: Any) -> Any:
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
-
-
-def _drift(known: dict[str, list[Thing]], adaptations: dict[str, Adaptation]) -> dict[str, Any]:
-    """First-click IoU on another set, with the original and after adapting to a set."""
+def _drift(
+    known: dict[str, list[TrueObject]], adaptations: dict[str, Adaptation]
+) -> dict[str, Any]:
+    """Return the IoU of first clicks on the next set, by the original and the adapted model."""
     names = list(known)
     report = {}
     for name, other in zip(names, names[1:] + names[:1], strict=True):
         if name not in adaptations:
             continue
         adaptation = adaptations[name]
-        pair = {}
-        for label, model in (("frozen", adaptation.original), ("adapted", adaptation.model)):
-            ious = []
-            for thing in known[other]:
-                click = next_click(thing.truth)
-                assert click is not None
-                mask = predict(model, thing.embedding, ClickPrompt((click,))).mask
-                ious.append(iou(mask, thing.truth))
-            pair[label] = round(float(np.mean(ious)), 4)
-        report[f"adapted to {name}, asked on {other}"] = {**pair, "n": len(known[other])}
+        models = {"frozen": adaptation.original, "adapted": adaptation.model}
+        means = {arm: _first_click_iou(model, known[other]) for arm, model in models.items()}
+        report[f"adapted to {name}, tested on {other}"] = {**means, "n": len(known[other])}
     return report
 
 
-def _changed(settings: AdaptSettings, changes: list[str]) -> AdaptSettings:
+def _first_click_iou(model: LoadedModel, objects: list[TrueObject]) -> float:
+    ious = []
+    for target in objects:
+        click = next_click(target.truth)
+        assert click is not None
+        mask = predict(model, target.embedding, ClickPrompt((click,))).mask
+        ious.append(iou(mask, target.truth))
+    return round(float(np.mean(ious)), 4)
+
+
+def _with_changes(settings: AdaptSettings, changes: list[str]) -> AdaptSettings:
+    """Return the settings with changes of the form name=value."""
     kinds = {f.name: type(getattr(settings, f.name)) for f in fields(settings)}
     values: dict[str, Any] = {}
     for text in changes:

@@ -1,8 +1,8 @@
-"""What traces of simulated clicks amount to: failures, clicks, and how sure a difference is.
+"""Statistics of simulated clicks: failures, numbers of clicks, and confidence intervals.
 
-An arm's traces are lists by order, then by object, then by click: the IoU after it. Orders of the
-same objects are no independent measurements: everything is first averaged over an object's orders,
-and intervals and tests are over objects.
+The traces of an arm are nested lists by order, object and click, of the IoU after the click.
+Different orders of the same objects are not independent. So everything is averaged over the orders
+of an object first, and intervals and tests are over objects.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from napari_samstar.core.interactive.simulated_user import failed, iou_at, noc
 
 Traces = list[list[list[float]]]
 
-DRAWS = 4000
+N_BOOTSTRAP = 4000
 
 
 def measures(clicks: int) -> dict[str, Any]:
-    """Return what is measured on one trace, by name."""
+    """Return the functions that measure one trace, by name."""
     found: dict[str, Any] = {
         "fr20_85": lambda t: float(failed(t, 0.85, 20)),
         "fr20_90": lambda t: float(failed(t, 0.90, 20)),
@@ -35,12 +35,12 @@ def measures(clicks: int) -> dict[str, Any]:
 
 
 def per_object(traces: Traces, measure: Any) -> np.ndarray:
-    """Return the mean over orders for each object."""
+    """Return a measure's mean over orders for each object, shape (n,)."""
     return np.array([[measure(t) for t in order] for order in traces]).mean(0)
 
 
 def summary(traces: Traces, clicks: int) -> dict[str, float]:
-    """Means over objects and orders, and the spread between orders of failures and clicks."""
+    """Return means over objects and orders, and the range of failures and clicks over orders."""
     out: dict[str, float] = {"n": len(traces[0]), "orders": len(traces)}
     for name, measure in measures(clicks).items():
         by_order = np.array([[measure(t) for t in order] for order in traces]).mean(1)
@@ -51,7 +51,7 @@ def summary(traces: Traces, clicks: int) -> dict[str, float]:
 
 
 def against(rows: dict[str, Traces], clicks: int, base: str = "frozen") -> dict[str, Any]:
-    """Compare every arm with `base`, object by object."""
+    """Compare every arm with `base`; measurements are paired by object."""
     if base not in rows:
         return {}
     out: dict[str, Any] = {}
@@ -62,14 +62,14 @@ def against(rows: dict[str, Traces], clicks: int, base: str = "frozen") -> dict[
             name: (per_object(rows[base], measure), per_object(traces, measure))
             for name, measure in measures(clicks).items()
         }
-        out[arm] = {name: compared(*pair) for name, pair in pairs.items()}
+        out[arm] = {name: compare(*pair) for name, pair in pairs.items()}
     return out
 
 
-def compared(before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
-    """Mean difference with a bootstrap 95 % interval over objects, cut, and Wilcoxon's p."""
+def compare(before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
+    """Return the mean difference, its bootstrap 95 % interval, the cut and Wilcoxon's p."""
     difference = after - before
-    draws = np.random.default_rng(0).integers(len(before), size=(DRAWS, len(before)))
+    draws = np.random.default_rng(0).integers(len(before), size=(N_BOOTSTRAP, len(before)))
     low, high = np.quantile(difference[draws].mean(1), (0.025, 0.975))
     out: dict[str, Any] = {
         "difference": round(float(difference.mean()), 4),
@@ -82,9 +82,9 @@ def compared(before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
 
 
 def over_sets(sets: dict[str, Any], arms: list[str], clicks: int) -> dict[str, Any]:
-    """Cuts of failures and of clicks, the mean over sets where `frozen` fails at all.
+    """Return relative cuts of failures and clicks, averaged over sets where `frozen` fails at all.
 
-    The interval draws objects anew within each set. Also all objects of all sets as one.
+    The bootstrap draws objects within each set. "pooled" compares the objects of all sets at once.
     """
     if "frozen" not in arms:
         return {}
@@ -104,14 +104,14 @@ def _cut(sets: dict[str, Any], names: list[str], arm: str, clicks: int, key: str
     pairs = [
         tuple(per_object(sets[n]["traces"][a], measure) for a in ("frozen", arm)) for n in names
     ]
-    pooled = compared(*(np.concatenate([p[k] for p in pairs]) for k in (0, 1)))
+    pooled = compare(*(np.concatenate([p[k] for p in pairs]) for k in (0, 1)))
     if key.startswith("iou"):
         return {"pooled": pooled}
     pairs = [p for p in pairs if p[0].mean() > 0]
     if not pairs:
         return {"pooled": pooled}
     rng, draws = np.random.default_rng(0), []
-    for _ in range(DRAWS):
+    for _ in range(N_BOOTSTRAP):
         picks = [rng.integers(len(p[0]), size=len(p[0])) for p in pairs]
         rates = [(p[0][k].mean(), p[1][k].mean()) for p, k in zip(pairs, picks, strict=True)]
         cuts = [1 - b / a for a, b in rates if a > 0]
