@@ -1,4 +1,4 @@
-"""Take docs/images/correct.png: the Correct panel at work in a real window.
+"""Take docs/images/correct.png: the Correct panel in a real window.
 
 tools/with_display.sh python docs/make_correct_screenshot.py
 """
@@ -20,7 +20,7 @@ from qtpy.QtWidgets import QApplication
 from napari_samstar import sample_data
 
 OUT = Path(__file__).parent / "images" / "correct.png"
-SAMPLE, ACCEPTED, PATIENCE = "phase_cells", 2, 900
+SAMPLE, N_ACCEPTED, TIMEOUT = "phase_cells", 2, 900  # s
 
 
 def main() -> None:
@@ -32,20 +32,17 @@ def main() -> None:
     segment = viewer.window.add_plugin_dock_widget("napari-samstar", "Segment")[1].finish()
     segment.settings.rows["points_per_side"].value = 12
     segment.run_button.click()
-    wait(
-        lambda: (
-            segment.controller.session.segmented is not None and not segment.controller.jobs.busy
-        )
-    )
+    controller = segment.controller
+    wait(lambda: controller.session.result is not None and not controller.jobs.busy)
     segment_dock = segment.parent().parent()
     panel = viewer.window.add_plugin_dock_widget("napari-samstar", "Correct")[1].finish()
     segment_dock.close()
     panel.start_button.setChecked(True)
     sizes = np.bincount(truth.ravel())
-    whole = [v for v in np.argsort(-sizes[1:]) + 1 if sizes[v] < 4000][: ACCEPTED + 1]
+    whole = [v for v in np.argsort(-sizes[1:]) + 1 if sizes[v] < 4000][: N_ACCEPTED + 1]
     for k, value in enumerate(whole):
         correct(panel, layer, truth == value, 4)
-        if k < ACCEPTED:
+        if k < N_ACCEPTED:
             panel.accept()
             settle(panel)
     middle = np.argwhere(truth == whole[-1]).mean(0)
@@ -57,12 +54,12 @@ def main() -> None:
     viewer.close()
 
 
-def correct(panel, layer, truth, most: int) -> None:
-    """Click on the worst error, up to `most` times, through the canvas's own callback."""
+def correct(panel, layer, truth, max_clicks: int) -> None:
+    """Click on the largest error, up to `max_clicks` times, by the canvas's own callback."""
     from napari_samstar.core.interactive.next_click import next_click
 
-    for _ in range(most):
-        click = next_click(truth, panel.correcting.mask, panel.correcting.clicks)
+    for _ in range(max_clicks):
+        click = next_click(truth, panel.correction.mask, panel.correction.clicks)
         at = layer.data_to_world((click.row, click.col))
         event = SimpleNamespace(
             button=1 if click.positive else 2, pos=(5, 5), type="mouse_release", handled=False,
@@ -75,11 +72,11 @@ def correct(panel, layer, truth, most: int) -> None:
 
 
 def settle(panel) -> None:
-    wait(lambda: not panel.answers.busy and not panel.training_targets.busy)
+    wait(lambda: not panel.click_queue.busy and not panel.training_queue.busy)
 
 
 def wait(until) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while not until():
         assert time.monotonic() < end, "nothing happened for too long"
         pause(0.02)

@@ -1,9 +1,9 @@
-"""Draw docs/images/correcting.png: a failure, its correction, and another object afterwards.
+"""Draw docs/images/correcting.png: a failure, its correction, and another object after adaptation.
 
     python docs/make_correcting_figure.py
 
-On a bundled sample, with its ground truth as the simulated user. Prints the clicks needed before
-and after learning, on objects that were not learned from.
+The simulated user clicks by the ground truth of a bundled sample. Prints the clicks needed before
+and after adaptation, on objects that were not learned from.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from napari_samstar.core.interactive.next_click import iou
 from napari_samstar.core.interactive.simulated_user import noc, simulate
 from napari_samstar.core.models.encoder import encode
 from napari_samstar.core.models.loading import load
+from napari_samstar.core.progress import run
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-SAMPLE, TARGET, MOST, LEARNED = "phase_cells", 0.85, 12, 6
+SAMPLE, TARGET, MAX_CLICKS, N_LEARNED = "phase_cells", 0.85, 12, 6
 OUT = Path(__file__).parent / "images" / "correcting.png"
 
 
@@ -40,32 +41,35 @@ def main() -> None:
     objects = [truth == v for v in np.unique(truth)[1:] if (truth == v).sum() > 150]
     before = [clicked(ClickSession(model, embedding), m) for m in objects]
     hard = [k for k in np.argsort([t[0] for _, t in before]) if before[k][1][0] < TARGET]
-    taught, rest = hard[: 2 * LEARNED : 2], hard[1 : 2 * LEARNED : 2]
+    learned, others = hard[: 2 * N_LEARNED : 2], hard[1 : 2 * N_LEARNED : 2]
     adaptation = Adaptation(model)
-    for k in taught:
-        session = ClickSession(adaptation.begin(), embedding, beside=adaptation.beside)
+    for k in learned:
+        session = ClickSession(
+            adaptation.start_object(), embedding, competitor=adaptation.competitor
+        )
         session, trace = clicked(session, objects[k])
         if trace[-1] >= TARGET:
             example = Example(embedding, session.states, session.state.prediction.mask)
-            for _ in adaptation.accept(example):
-                pass
+            run(adaptation.learn_object(example))
         print(f"object {k}: {len(trace)} clicks; {adaptation.text}")
     after = {}
-    for k in rest:
-        session = ClickSession(adaptation.begin(), embedding, beside=adaptation.beside)
+    for k in others:
+        session = ClickSession(
+            adaptation.start_object(), embedding, competitor=adaptation.competitor
+        )
         after[k] = clicked(session, objects[k])
-        was, now = (noc(t, TARGET, MOST) for t in (before[k][1], after[k][1]))
+        was, now = (noc(t, TARGET, MAX_CLICKS) for t in (before[k][1], after[k][1]))
         print(
             f"object {k}, not learned: {was} clicks -> {now}, "
             f"one click: IoU {before[k][1][0]:.2f} -> {after[k][1][0]:.2f}"
         )
-    two = min(taught, key=lambda k: (abs(len(before[k][1]) - 3), before[k][1][0]))
-    best = max(rest, key=lambda k: (gained(before[k][1], after[k][1]), -before[k][1][0]))
+    two = min(learned, key=lambda k: (abs(len(before[k][1]) - 3), before[k][1][0]))
+    best = max(others, key=lambda k: (gained(before[k][1], after[k][1]), -before[k][1][0]))
     draw(micrograph.rgb, (before[two], objects[two]), before[best], after[best], objects[best])
 
 
 def clicked(session, truth):
-    return session, list(simulate(session, truth, MOST, TARGET))
+    return session, list(simulate(session, truth, MAX_CLICKS, TARGET))
 
 
 def gained(before, after) -> tuple[int, float]:
@@ -79,7 +83,9 @@ def draw(rgb, corrected, before, after, other) -> None:
         (f"{len(trace)} clicks: IoU {trace[-1]:.2f}", session.state, shape),
     ]
     for words, (clicks, ious) in (("Original", before), ("After learning", after)):
-        title = f"{words}, one click: IoU {ious[0]:.2f}\n(to {TARGET}: {noc(ious, TARGET, MOST)})"
+        title = (
+            f"{words}, one click: IoU {ious[0]:.2f}\n(to {TARGET}: {noc(ious, TARGET, MAX_CLICKS)})"
+        )
         panels.append((title, clicks.states[0], other))
     figure, axes = plt.subplots(1, 4, figsize=(11, 3.3), layout="constrained")
     for axis, (title, state, truth) in zip(axes, panels, strict=True):
