@@ -67,7 +67,7 @@ class FrontPlot(pg.PlotWidget):
         self.knee = pg.ScatterPlotItem(size=19, symbol="d", name="knee")
         self.best = pg.ScatterPlotItem(size=10, symbol="t1", name="best for the weights")
         self.compared_ring = pg.ScatterPlotItem(size=22, brush=None)
-        self.chosen_ring = pg.ScatterPlotItem(size=20, brush=None, name="on show")
+        self.chosen_ring = pg.ScatterPlotItem(size=20, brush=None, name="chosen")
         self.hover_ring = pg.ScatterPlotItem(size=14, brush=None)
         for item in (self.tried, self.line, self.members, self.defaults, self.knee, self.best,
                      self.compared_ring, self.chosen_ring, self.hover_ring):  # fmt: skip

@@ -78,7 +78,7 @@ def trial_html(front: Front, position: int) -> str:
 
 
 def _has_effect(config: AmgConfig, name: str) -> bool:
-    """Return whether a setting has any effect, given the others; crops need crop layers, say."""
+    """Return whether a setting has any effect, given the others."""
     if getattr(config, name) is None or (config.prompts != "grid" and name in OF_GRIDS):
         return False
     if name in OF_EXAMPLES and not config.examples:
