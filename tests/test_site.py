@@ -1,16 +1,16 @@
-"""The documentation site: it builds strictly, its links lead somewhere, it loads nothing."""
+"""The documentation site and the citation file."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import pytest
+import yaml
 
 import napari_samstar
 
@@ -36,10 +36,8 @@ class Page(HTMLParser):
             self.loaded.add(values.get(LOADS[tag], ""))
 
 
-@pytest.fixture(scope="module")
-def site(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(repository: Path, folder: Path) -> dict[Path, Page]:
     """Build the site; warnings of mkdocs, such as a broken link, end a strict build."""
-    folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder],
         cwd=repository,
@@ -49,43 +47,46 @@ def site(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return {path: Page(path) for path in folder.rglob("*.html")}
 
 
-@pytest.fixture(scope="module")
-def pages(site: Path) -> dict[Path, Page]:
-    return {path: Page(path) for path in site.rglob("*.html")}
-
-
-def internal(pages: dict[Path, Page]) -> Iterator[tuple[Path, str, Path, str]]:
-    """Yield (page, link, file, anchor) of each link within the site."""
+def broken_links(pages: dict[Path, Page]) -> list[str]:
+    """Return links within the site without a file or an anchor."""
+    broken = []
     for path, page in pages.items():
         if path.name == "404.html":  # its links are those of the server's root
             continue
         for link in page.links:
             parts = urlsplit(link)
-            if not parts.scheme and not parts.netloc:
-                target = path.parent / unquote(parts.path) if parts.path else path
-                yield path, link, target.resolve(), unquote(parts.fragment)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            anchor = unquote(parts.fragment)
+            if target.is_dir():
+                target /= "index.html"
+            known = pages[target].anchors if target in pages else {anchor}
+            if not target.is_file() or (anchor and anchor not in known):
+                broken.append(f"{path.name}: {link}")
+    return broken
 
 
-def test_every_link_within_the_site_leads_somewhere(pages):
-    anchors = {path.resolve(): page.anchors for path, page in pages.items()}
-    broken = [
-        f"{path.name}: {link}"
-        for path, link, target, anchor in internal(pages)
-        if not (target / "index.html" if target.is_dir() else target).is_file()
-        or (anchor and target in anchors and anchor not in anchors[target])
-    ]
-    assert broken == []
+def test_the_site_builds_strictly_and_its_links_lead_somewhere(repository, tmp_path):
+    """One test, as the build takes some seconds and tests run in several processes."""
+    pages = built(repository, tmp_path.resolve())
+    assert broken_links(pages) == []
+
+    loaded = {link for page in pages.values() for link in page.loaded}
+    assert {link for link in loaded if urlsplit(link).netloc} == set(), "needs the network"
+
+    reference = pages[tmp_path.resolve() / "api" / "index.html"]
+    names = {link.rpartition(".")[2] for link in reference.links}
+    assert set(napari_samstar.__all__) - {"__version__"} - names == set(), "not in the reference"
 
 
-def test_pages_load_nothing_from_the_network(pages):
-    outside = {link for page in pages.values() for link in page.loaded if urlsplit(link).netloc}
-    assert outside == set()
-
-
-def test_every_public_name_is_in_the_api_reference(site, pages):
-    names = set(napari_samstar.__all__) - {"__version__"}
-    links = {link.rpartition(".")[2] for link in pages[site / "api" / "index.html"].links}
-    assert names - links == set()
+def test_the_citation_names_version_licence_and_papers(repository):
+    citation = yaml.safe_load((repository / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == napari_samstar.__version__
+    assert citation["license"] == "BSD-3-Clause"
+    cited = {reference["url"] for reference in citation["references"]}
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    assert cited == set(re.findall(r"https://arxiv\.org/abs/[\d.]+", readme))
