@@ -23,8 +23,9 @@ help:
 demo: $(INSTALLED)
 	$(BIN)/samstar demo
 
+# Without bytecode each of the many processes that import torch would compile it again.
 test: lint $(LIBRARIES)
-	$(THREADS) $(BIN)/python -m pytest -n auto --dist worksteal
+	env -u PYTHONDONTWRITEBYTECODE $(THREADS) $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
