@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QDeadlineTimer, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit
 from skimage.draw import disk
@@ -17,13 +18,15 @@ from skimage.filters import gaussian
 from napari_samstar.widgets.panels.front.panel import FrontPanel
 from napari_samstar.widgets.panels.segment.panel import SegmentPanel
 from napari_samstar.widgets.panels.tune.panel import TunePanel
+from napari_samstar.widgets.viewer.controller import controller_of
 from tests.display import needs_virtual_display, start_virtual_display
+from tests.widgets.waiting import PATIENCE, wait_for_workers, wait_until_idle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-GRID = 8
+GRID = 6
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +35,34 @@ def qapp_args() -> list[str]:
     if needs_virtual_display():
         os.environ |= start_virtual_display()
     return ["pytest"]
+
+
+@pytest.fixture
+def qtbot(qtbot: Any) -> Any:
+    """pytest-qt's, which waits for a condition as long as it takes on a busy machine."""
+    qtbot.waitUntil = partial(qtbot.waitUntil, timeout=PATIENCE)
+    return qtbot
+
+
+@pytest.fixture
+def make_napari_viewer(
+    make_napari_viewer: Callable[..., Any], qtbot: Any
+) -> Iterator[Callable[..., Any]]:
+    """napari's; a window is on screen when it is returned, and no thread works when it closes."""
+    viewers: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def make(**arguments: Any) -> Any:
+        viewer = make_napari_viewer(**arguments)
+        viewers.add(viewer)
+        if arguments.get("show"):
+            with qtbot.waitExposed(viewer.window._qt_window, timeout=PATIENCE):
+                pass
+        return viewer
+
+    yield make
+    for viewer in viewers:
+        controller_of(viewer).jobs.stop()
+    wait_for_workers(qtbot)
 
 
 class Panels(NamedTuple):
@@ -79,12 +110,13 @@ def segmented(panels: Panels, qtbot: Any) -> Panels:
 
 def type_into_dialog(path: Path | None) -> None:
     """Type a name into the file dialog that opens next, and press Return; None cancels it."""
+    patience = QDeadlineTimer(PATIENCE // 2)
 
-    def answer(patience: int = 100) -> None:
+    def answer() -> None:
         dialog = QApplication.activeModalWidget()
-        if not isinstance(dialog, QFileDialog):
-            assert patience, "no file dialog opened"
-            QTimer.singleShot(50, partial(answer, patience - 1))
+        if not isinstance(dialog, QFileDialog) or not dialog.isVisible():
+            assert not patience.hasExpired(), "no file dialog opened"
+            QTimer.singleShot(10, answer)
             return
         if path is None:
             QTest.keyClick(dialog, Qt.Key.Key_Escape)
@@ -93,9 +125,4 @@ def type_into_dialog(path: Path | None) -> None:
         line.setText(str(path))
         QTest.keyClick(line, Qt.Key.Key_Return)
 
-    QTimer.singleShot(50, answer)
-
-
-def wait_until_idle(panels: Panels, qtbot: Any) -> None:
-    jobs = panels.segment.controller.jobs
-    qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
+    QTimer.singleShot(0, answer)
