@@ -15,6 +15,8 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit
 from skimage.draw import disk
 from skimage.filters import gaussian
 
+from napari_samstar.core.amg import bank
+from napari_samstar.core.amg.decode import decode_prompts
 from napari_samstar.widgets.panels.front.panel import FrontPanel
 from napari_samstar.widgets.panels.segment.panel import SegmentPanel
 from napari_samstar.widgets.panels.tune.panel import TunePanel
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-GRID = 6
+    from napari_samstar.core.amg.candidates import Candidates
+
+GRID = 8
 
 
 @pytest.fixture(scope="session")
@@ -102,10 +106,27 @@ def panels(make_napari_viewer: Callable[..., Any]) -> Panels:
 @pytest.fixture
 def segmented(panels: Panels, qtbot: Any) -> Panels:
     """The panels after a press on Segment."""
-    panels.segment.run_button.click()
-    wait_until_idle(panels, qtbot)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bank, "decode_prompts", _decode_once)
+        panels.segment.run_button.click()
+        wait_until_idle(panels, qtbot)
     assert panels.segment.controller.session.result is not None, panels.segment.message.text()
     return panels
+
+
+_decoded: dict[Any, Candidates] = {}
+
+
+def _decode_once(
+    backend: Any, embedding: Any, crop_box: Any, shape: Any, prompts: Any, per_batch: int
+) -> Iterator[int]:
+    """Decode as the bank does, and keep the candidates for the next test: it takes seconds."""
+    key = crop_box, shape, prompts.points.tobytes(), per_batch, type(backend)
+    if key not in _decoded:
+        _decoded[key] = yield from decode_prompts(
+            backend, embedding, crop_box, shape, prompts, per_batch
+        )
+    return _decoded[key]
 
 
 def type_into_dialog(path: Path | None) -> None:

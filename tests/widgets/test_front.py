@@ -1,8 +1,9 @@
-"""Axes, comparison, export and journal of a tuned image, in one run."""
+"""The Pareto front panel: axes, comparison, export, and searches that are continued."""
 
 from __future__ import annotations
 
 import csv
+import itertools
 from functools import partial
 from typing import Any
 
@@ -16,35 +17,42 @@ from napari_samstar.core.tuning.front import hypervolume_by_generation
 from napari_samstar.widgets.panels.front.words import axis_values
 from napari_samstar.widgets.viewer.layer_writer import COMPARISON_NAME, PREVIEW_NAME
 from tests.widgets.conftest import type_into_dialog
+from tests.widgets.waiting import wait_until_drawn, wait_until_idle, wait_until_laid_out
 
 
 @pytest.fixture
 def tuned(segmented: Any, qtbot: Any) -> Any:
     segmented.tune.budget_box.setValue(64)
     segmented.tune.run_button.click()
-    _idle(segmented, qtbot)
+    wait_until_idle(segmented, qtbot)
     assert len(segmented.tune.controller.session.trials) == 64, segmented.tune.message.text()
     return segmented
-
-
-def _idle(panels: Any, qtbot: Any) -> None:
-    jobs = panels.tune.controller.jobs
-    qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
 
 
 def _click(plot: Any, at: QPoint, held: Any = Qt.KeyboardModifier.NoModifier) -> None:
     QTest.mouseClick(plot, Qt.MouseButton.LeftButton, held, at)
 
 
-def _spot(panel: Any, position: int) -> QPoint:
-    """Where an evaluation lies on the plot."""
-    x, y = (axis_values(panel.controller.session.front, box.currentData())[position]
+def _position(panel: Any, trial: int) -> QPoint:
+    """Return where a trial lies on the plot."""
+    x, y = (axis_values(panel.controller.session.front, box.currentData())[trial]
             for box in (panel.x_box, panel.y_box))  # fmt: skip
     return panel.plot.mapFromScene(panel.plot.getViewBox().mapViewToScene(QPointF(x, y)))
 
 
 def _in_view(plot: Any, at: QPoint) -> bool:
     return bool(plot.getViewBox().sceneBoundingRect().contains(plot.mapToScene(at)))
+
+
+def _hover_until(condition: Any, panel: Any, at: QPoint, qtbot: Any) -> None:
+    """Move the pointer to and fro at a place of the plot until the condition holds."""
+    steps = itertools.cycle((QPoint(0, 0), QPoint(1, 0)))
+
+    def moved() -> bool:
+        QTest.mouseMove(panel.plot.viewport(), at + next(steps))
+        return bool(condition())
+
+    qtbot.waitUntil(moved)
 
 
 def test_front_axes_comparison_and_export(tuned: Any, qtbot: Any, tmp_path: Any) -> None:
@@ -56,34 +64,34 @@ def test_front_axes_comparison_and_export(tuned: Any, qtbot: Any, tmp_path: Any)
     assert panel.plot.getAxis("bottom").labelText == REWARDS["coverage"].label
     assert len(panel.plot.line.getData()[0] or []) == 0
 
+    wait_until_laid_out(tuned.viewer, qtbot)
     click = partial(_click, panel.plot.viewport())
     counts = [e.n_masks for e in front.trials]
-    panel.x_box.setCurrentIndex(0)
-    at = partial(_spot, panel)
+    at = partial(_position, panel)
     click(at(front.best))
-    few = session.chosen
-    assert few == front.best
+    first = session.chosen
+    assert first == front.best
     seen = [k for k in range(len(counts)) if _in_view(panel.plot, at(k))]
-    many = max(seen, key=lambda k: (at(k) - at(few)).manhattanLength())
-    click(at(many), Qt.KeyboardModifier.ShiftModifier)
-    many = panel._compared
-    assert session.chosen == few, "comparing must not choose"
+    far = max(seen, key=lambda k: (at(k) - at(first)).manhattanLength())
+    click(at(far), Qt.KeyboardModifier.ShiftModifier)
+    second = panel._compared
+    assert second is not None
+    assert session.chosen == first, "comparing must not choose"
     assert panel.controller.layers.visible_layer(COMPARISON_NAME) is not None
     assert not tuned.viewer.layers[PREVIEW_NAME].visible
     for word in ("gained", "lost", "changed", "same"):
         assert word in panel.details.text()
-    click(at(many))
-    assert session.chosen == many
+    click(at(second))
+    assert session.chosen == second
     assert panel.controller.layers.visible_layer(COMPARISON_NAME) is None
     assert tuned.viewer.layers[PREVIEW_NAME].visible
     assert len(panel.plot.compared_ring.points()) == 0
 
-    QTest.mouseMove(panel.plot.viewport(), at(few))
-    qtbot.waitUntil(lambda: f"{counts[few]} objects" in panel.plot.toolTip(), timeout=5_000)
-    QTest.mouseMove(panel.plot.viewport(), at(many))
-    qtbot.waitUntil(lambda: f"{counts[many]} objects" in panel.plot.toolTip(), timeout=5_000)
-    QTest.mouseMove(panel.plot.viewport(), QPoint(2, 2))
-    qtbot.waitUntil(lambda: panel.plot.toolTip() == "", timeout=5_000)
+    for k in (first, second):
+        _hover_until(
+            lambda k=k: f"{counts[k]} objects" in panel.plot.toolTip(), panel, at(k), qtbot
+        )
+    _hover_until(lambda: panel.plot.toolTip() == "", panel, QPoint(2, 2), qtbot)
 
     panel.curve_section.expand(animate=False)
     panel._draw_curve()
@@ -93,7 +101,7 @@ def test_front_axes_comparison_and_export(tuned: Any, qtbot: Any, tmp_path: Any)
     for act, name in zip(panel.export_button.menu().actions(), ("f.csv", "f.png"), strict=True):
         type_into_dialog(tmp_path / "f")
         act.trigger()
-        qtbot.waitUntil(lambda name=name: name in panel.details.text(), timeout=180_000)
+        qtbot.waitUntil(lambda name=name: name in panel.details.text())
     with (tmp_path / "f.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 64
     assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
@@ -101,13 +109,14 @@ def test_front_axes_comparison_and_export(tuned: Any, qtbot: Any, tmp_path: Any)
         tuned.viewer.theme = theme
 
 
-def test_a_search_goes_on_where_it_was(tuned: Any, qtbot: Any) -> None:
-    """After more budget, and after the image was closed and opened again."""
+def test_a_search_is_continued_with_more_trials_and_after_its_image_was_reopened(
+    tuned: Any, qtbot: Any
+) -> None:
     tune, session = tuned.tune, tuned.tune.controller.session
     first = session.trials
     tune.budget_box.setValue(32)
     tune.continue_button.click()
-    _idle(tuned, qtbot)
+    wait_until_idle(tuned, qtbot)
     assert session.trials[:64] == first
     assert len(session.trials) == 96
 
@@ -116,18 +125,20 @@ def test_a_search_goes_on_where_it_was(tuned: Any, qtbot: Any) -> None:
     tuned.viewer.layers.remove(image)
     assert session.result is None, "the bank of a closed image is still held"
     assert session.front is None
-    qtbot.waitUntil(lambda: PREVIEW_NAME not in tuned.viewer.layers, timeout=10_000)
-    qtbot.wait(300)  # napari's canvas crashes where all layers go and one comes in one breath
+    qtbot.waitUntil(lambda: PREVIEW_NAME not in tuned.viewer.layers)
+    wait_until_drawn(tuned.viewer, qtbot)  # napari's canvas crashes if it is drawn only afterwards
     tuned.viewer.add_layer(image)
     tuned.segment.run_button.click()
-    _idle(tuned, qtbot)
+    wait_until_idle(tuned, qtbot)
     assert "tuned this image before" in tune.message.text()
     tune.continue_button.click()
-    _idle(tuned, qtbot)
+    wait_until_idle(tuned, qtbot)
     assert session.trials[:96] == everything
 
 
-def test_a_weight_of_a_hidden_reward_counts_and_the_drawer_tells_how_many(panels: Any) -> None:
+def test_the_weight_of_a_hidden_reward_counts_and_the_section_shows_the_number_of_hidden_rewards(
+    panels: Any,
+) -> None:
     form = panels.tune.goal_form
     shown = [name for name, weight in form.goal().weights.items() if weight > 0]
     hidden = [name for name in REWARDS if name not in shown]
@@ -139,7 +150,7 @@ def test_a_weight_of_a_hidden_reward_counts_and_the_drawer_tells_how_many(panels
     assert panels.tune.controller.session.goal.weights["boundary"] == 1.5
 
 
-def test_a_point_within_the_ring_of_the_chosen_one_can_be_clicked(tuned: Any) -> None:
+def test_a_point_inside_the_ring_around_the_chosen_point_can_be_clicked(tuned: Any) -> None:
     panel, front = tuned.front, tuned.tune.controller.session.front
     rows = len(front.trials)
     important = {front.knee, front.best, front.defaults, *front.members.tolist()}
@@ -160,7 +171,7 @@ def test_a_point_within_the_ring_of_the_chosen_one_can_be_clicked(tuned: Any) ->
     assert picked == [other, one]
 
 
-def test_the_legend_hides_none_of_the_points_that_it_names(tuned: Any, qtbot: Any) -> None:
+def test_the_legend_covers_none_of_the_points_that_it_names(tuned: Any, qtbot: Any) -> None:
     front = tuned.tune.controller.session.front
     plot = tuned.front.plot
     rows = len(front.trials)
