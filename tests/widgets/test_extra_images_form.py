@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_samstar.core.amg import bank
 from napari_samstar.widgets.forms.extra_images_form import HOLD_OUT, TUNE
-from tests.widgets.conftest import discs, wait_until_idle
-
-IDLE = 240_000
+from tests.widgets.conftest import decode_once, discs
+from tests.widgets.waiting import let_events_run, wait_until_drawn, wait_until_idle
 
 
 @pytest.fixture
-def stack(panels: Any, qtbot: Any) -> Any:
+def stack(panels: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The panels after plane 1 of a stack was segmented, beside another image."""
+    monkeypatch.setattr(bank, "decode_prompts", decode_once)
     panels.viewer.layers.clear()
     data = np.stack([discs()[::-1], discs(), discs()[:, ::-1], discs()[::-1, ::-1]])
     panels.viewer.add_image(discs().T, name="another", visible=False)
@@ -65,7 +66,7 @@ def test_an_error_of_a_search_is_shown_until_the_next_search(stack: Any, qtbot: 
     stack.tune.goal_form.weights["count"].setValue(1)
     stack.tune.run_button.click()
     wait_until_idle(stack, qtbot)
-    qtbot.wait(100)
+    let_events_run(qtbot)
     assert "needs the number" in stack.tune.message.text()
     stack.tune.expectation_form.fields["count"].setText("4")
     stack.tune.run_button.click()
@@ -84,11 +85,11 @@ def test_a_search_on_several_images_is_checked_on_held_out_ones(stack: Any, qtbo
     wait_until_idle(stack, qtbot)
     assert len(session.trials) == 48, tune.message.text()
     assert [len(session.evaluators.tuned), len(session.evaluators.held_out)] == [3, 1]
-    qtbot.waitUntil(lambda: "→" in tune.held_out.text.text(), timeout=IDLE)
+    qtbot.waitUntil(lambda: "→" in tune.held_out.text.text())
     assert "stack, plane 3" in tune.held_out.text.text()
     before = tune.held_out.text.text()
     stack.front.choose(session.front.defaults)
-    qtbot.waitUntil(lambda: "→" in tune.held_out.text.text() != before, timeout=IDLE)
+    qtbot.waitUntil(lambda: "→" in tune.held_out.text.text() != before)
     images = session.recipe().tuning.images
     assert [x["held_out"] for x in images] == [False, False, False, True]
     tune.continue_button.click()
@@ -118,7 +119,7 @@ def test_a_search_on_several_images_continues_after_they_were_reopened(
         viewer.layers.remove(layer)
     for field in (form.tuned_field, form.held_field, size):
         field.setText("")
-    qtbot.wait(300)
+    wait_until_drawn(viewer, qtbot)  # napari's canvas crashes if it is drawn only afterwards
     viewer.add_layer(layers["stack"])
     viewer.dims.set_current_step(0, 1)
     stack.segment.run_button.click()
