@@ -22,7 +22,7 @@ from napari_samstar.core.amg.decode import decode_prompts
 from napari_samstar.widgets.panels.front.panel import FrontPanel
 from napari_samstar.widgets.panels.segment.panel import SegmentPanel
 from napari_samstar.widgets.panels.tune.panel import TunePanel
-from napari_samstar.widgets.viewer.controller import controller_of
+from napari_samstar.widgets.viewer.controller import _controllers as controllers
 from tests.display import needs_virtual_display, start_virtual_display
 from tests.widgets.waiting import PATIENCE, wait_for_workers, wait_until_idle
 
@@ -66,8 +66,8 @@ def make_napari_viewer(
         return viewer
 
     yield make
-    for viewer in viewers:
-        controller_of(viewer).jobs.stop()
+    for controller in [c for v in viewers if (c := controllers.get(v)) is not None]:
+        controller.jobs.stop()
     wait_for_workers(qtbot)
 
 

@@ -21,7 +21,8 @@ from napari_samstar.core.models.registry import ModelChoice
 from napari_samstar.core.progress import run
 from napari_samstar.core.results.recipe import Recipe, make_recipe
 from napari_samstar.widgets.viewer.layer_writer import PREVIEW_NAME, RECIPE_KEY
-from tests.widgets.conftest import GRID, discs, wait_until_idle
+from tests.widgets.conftest import GRID, discs
+from tests.widgets.waiting import wait_for_jobs, wait_until_idle
 
 
 def _labels(viewer: Any, name: str) -> Labels:
@@ -33,8 +34,7 @@ def _labels(viewer: Any, name: str) -> Labels:
 def _tune(panels: Any, qtbot: Any, trials: int = 64) -> None:
     panels.tune.budget_box.setValue(trials)
     panels.tune.run_button.click()
-    jobs = panels.tune.controller.jobs
-    qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
+    wait_until_idle(panels, qtbot)
     assert len(panels.tune.controller.session.trials) == trials, panels.tune.message.text()
 
 
@@ -48,7 +48,7 @@ def test_segment_previews_the_objects(segmented: Any) -> None:
     assert f"{len(selection)} objects" in segmented.segment.message.text()
 
 
-def test_a_slider_selects_anew_without_sam(segmented: Any) -> None:
+def test_a_threshold_slider_updates_the_selection_without_decoding(segmented: Any) -> None:
     session = segmented.segment.controller.session
     before = len(session.selection)
     rows = segmented.segment.settings.rows
@@ -63,13 +63,13 @@ def test_a_slider_selects_anew_without_sam(segmented: Any) -> None:
     assert not _labels(segmented.viewer, PREVIEW_NAME).data.any()
 
 
-def test_a_setting_that_needs_sam_says_so(segmented: Any) -> None:
+def test_a_setting_that_needs_decoding_asks_for_segment(segmented: Any) -> None:
     rows = segmented.segment.settings.rows
     rows["points_per_side"].value = rows["points_per_side"].value + 1
     assert "Press Segment" in segmented.segment.message.text()
 
 
-def test_the_bundled_model_is_asked_at_centres(panels: Any, qtbot: Any) -> None:
+def test_the_bundled_model_is_prompted_at_centres(panels: Any, qtbot: Any) -> None:
     settings = panels.segment.settings
     settings.prompts.value = "centres"
     assert not settings.rows["points_per_side"].enabled
@@ -81,7 +81,7 @@ def test_the_bundled_model_is_asked_at_centres(panels: Any, qtbot: Any) -> None:
     assert len(segmented.selection) >= 4
 
 
-def test_a_model_without_centres_is_asked_on_a_grid(panels: Any) -> None:
+def test_a_model_that_proposes_no_centres_is_prompted_on_a_grid(panels: Any) -> None:
     settings, models = panels.segment.settings, panels.segment.model_form
     settings.prompts.value = "centres"
     models.show_model("vit_b")
@@ -120,7 +120,7 @@ def test_tune_grows_a_front_and_a_click_previews(segmented: Any, qtbot: Any) -> 
     assert f"{len(session.selection)} objects" in segmented.front.details.text()
 
 
-def test_arrow_keys_walk_the_front(segmented: Any, qtbot: Any) -> None:
+def test_arrow_keys_step_along_the_front(segmented: Any, qtbot: Any) -> None:
     _tune(segmented, qtbot)
     session = segmented.front.controller.session
     members = session.front.members.tolist()
@@ -131,7 +131,7 @@ def test_arrow_keys_walk_the_front(segmented: Any, qtbot: Any) -> None:
     assert session.chosen == members[0]
 
 
-def test_moving_a_weight_moves_the_front_without_sam(segmented: Any, qtbot: Any) -> None:
+def test_changing_a_weight_updates_the_front_without_new_trials(segmented: Any, qtbot: Any) -> None:
     _tune(segmented, qtbot)
     session = segmented.tune.controller.session
     before = session.front
@@ -159,7 +159,7 @@ def test_apply_adds_a_layer_whose_recipe_repeats_it(segmented: Any, qtbot: Any) 
     choice = ModelChoice(recipe.model, "cpu")
     again = run(iter_segment(source, choice, recipe.config, EmbeddingCache()))
     np.testing.assert_array_equal(again.labels, layer.data)
-    qtbot.waitUntil(lambda: len(layer.features) > 0, timeout=20_000)
+    qtbot.waitUntil(lambda: len(layer.features) > 0)
     assert len(layer.features) == layer.data.max()
     assert "diameter_nm" in layer.features
 
@@ -173,48 +173,50 @@ def test_apply_never_overwrites(segmented: Any) -> None:
     assert (first.data == 7).all()
 
 
-def test_stop_is_immediate_and_keeps_what_was_found(segmented: Any, qtbot: Any) -> None:
+def test_stop_is_immediate_and_keeps_the_trials(segmented: Any, qtbot: Any) -> None:
     session, jobs = segmented.tune.controller.session, segmented.tune.controller.jobs
-    segmented.tune.budget_box.setValue(10_000)
+    segmented.tune.budget_box.setValue(segmented.tune.budget_box.maximum())
     segmented.tune.run_button.click()
-    qtbot.waitUntil(lambda: len(session.trials) > 20, timeout=60_000)
-    start = time.monotonic()
+    qtbot.waitUntil(lambda: len(session.trials) > 20)
+    start = time.process_time()  # not the time: other programs may need the processor
     segmented.tune.job_bar.stop.click()
     assert not jobs.busy
     found = session.trials
-    qtbot.waitUntil(lambda: jobs._running is None, timeout=10_000)
-    assert time.monotonic() - start < 1
+    qtbot.waitUntil(lambda: jobs._running is None)
+    assert time.process_time() - start < 1
     assert session.trials == found
     assert session.front is not None
 
 
-def test_closing_a_panel_mid_run_does_not_stop_the_run(segmented: Any, qtbot: Any) -> None:
+def test_closing_panels_during_a_search_does_not_stop_it(segmented: Any, qtbot: Any) -> None:
     session = segmented.tune.controller.session
     segmented.tune.budget_box.setValue(600)
     segmented.tune.run_button.click()
-    qtbot.waitUntil(lambda: len(session.trials) > 10, timeout=60_000)
+    qtbot.waitUntil(lambda: len(session.trials) > 10)
     viewer, jobs = segmented.viewer, segmented.front.controller.jobs
     viewer.window.remove_dock_widget(segmented.tune)
     segmented.tune.deleteLater()
     viewer.window.remove_dock_widget(segmented.front)
     segmented.front.deleteLater()
-    qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
+    wait_for_jobs(jobs, qtbot)
     assert len(session.trials) == 600
 
 
-def test_closing_the_viewer_mid_run_is_safe(segmented: Any, qtbot: Any) -> None:
+def test_closing_the_viewer_during_a_search_releases_its_results(
+    segmented: Any, qtbot: Any
+) -> None:
     jobs, session = segmented.tune.controller.jobs, segmented.tune.controller.session
-    segmented.tune.budget_box.setValue(5_000)
+    segmented.tune.budget_box.setValue(segmented.tune.budget_box.maximum())
     segmented.tune.run_button.click()
-    qtbot.waitUntil(lambda: len(session.trials) > 10, timeout=60_000)
+    qtbot.waitUntil(lambda: len(session.trials) > 10)
     segmented.viewer.close()
     jobs.stop()
-    qtbot.waitUntil(lambda: jobs._running is None, timeout=20_000)
+    qtbot.waitUntil(lambda: jobs._running is None)
     assert session.result is None, "the bank of a closed viewer is still held"
     assert session.trials == ()
 
 
-def test_panels_of_one_viewer_share_a_desk_and_two_viewers_do_not(
+def test_panels_of_one_viewer_share_a_controller_and_two_viewers_do_not(
     panels: Any, make_napari_viewer: Any
 ) -> None:
     from napari.utils._proxies import PublicOnlyProxy
@@ -226,7 +228,7 @@ def test_panels_of_one_viewer_share_a_desk_and_two_viewers_do_not(
     assert controller_of(make_napari_viewer()) is not panels.tune.controller
 
 
-def test_without_an_image_the_panel_says_what_to_do(panels: Any) -> None:
+def test_without_an_image_the_panels_show_the_next_step(panels: Any) -> None:
     panels.viewer.layers.clear()
     assert not panels.segment.run_button.isEnabled()
     assert "Drop an image" in panels.segment.image_form.plane_note.text()
@@ -242,26 +244,25 @@ def test_without_an_image_the_panel_says_what_to_do(panels: Any) -> None:
         (np.ones((2, 2)), "larger image"),
     ],
 )
-def test_a_bad_image_is_one_sentence_in_the_panel(
+def test_an_unusable_image_gives_one_sentence_in_the_panel(
     panels: Any, qtbot: Any, data: np.ndarray, words: str
 ) -> None:
     panels.viewer.layers.clear()
     panels.viewer.add_image(data, name="bad", contrast_limits=(0, 1))
     with qtbot.waitSignal(panels.segment.run_button.clicked):
         panels.segment.run_button.click()
-    qtbot.waitUntil(lambda: "color" in panels.segment.message.text(), timeout=60_000)
+    qtbot.waitUntil(lambda: "color" in panels.segment.message.text())
     assert words in panels.segment.message.text().lower()
 
 
-def test_a_stack_is_segmented_where_the_viewer_stands(panels: Any, qtbot: Any) -> None:
+def test_the_plane_on_show_of_a_stack_is_segmented(panels: Any, qtbot: Any) -> None:
     panels.viewer.layers.clear()
     stack = np.stack([np.zeros_like(discs()), discs(), discs()])
     panels.viewer.add_image(stack, name="stack", scale=(2, 0.5, 0.5), units=("nm",) * 3)
     panels.viewer.dims.set_current_step(0, 1)
     assert "Plane 1" in panels.segment.image_form.plane_note.text()
     panels.segment.run_button.click()
-    jobs = panels.segment.controller.jobs
-    qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
+    wait_until_idle(panels, qtbot)
     preview = _labels(panels.viewer, PREVIEW_NAME)
     assert preview.data.shape == (1, 128, 160)
     np.testing.assert_allclose(preview.translate, (2, 0, 0))
