@@ -21,10 +21,10 @@ def _press(widget: Any, at: Any = None) -> None:
 def _choose(row: Any, text: str, qtbot: Any) -> None:
     """Open the menu and click on an entry."""
     _press(row.more)
-    qtbot.waitUntil(row.menu.isVisible, timeout=5_000)
+    qtbot.waitUntil(row.menu.isVisible)
     (act,) = [a for a in row.menu.actions() if text in a.text()]
     _press(row.menu, row.menu.actionGeometry(act).center())
-    qtbot.waitUntil(lambda: not row.menu.isVisible(), timeout=5_000)
+    qtbot.waitUntil(lambda: not row.menu.isVisible())
 
 
 def test_objects_go_to_a_new_layer_or_replace_those_of_a_layer(segmented: Any, qtbot: Any) -> None:

@@ -41,21 +41,21 @@ def test_the_thumbnail_follows_layer_plane_and_intensities(panel: Any, qtbot: An
         return [image.pixelColor(x, image.height() // 2).red() for x in spots]
 
     viewer.dims.set_current_step(0, 1)
-    qtbot.waitUntil(lambda: gray() == [255, 0], timeout=60_000)
+    qtbot.waitUntil(lambda: gray() == [255, 0])
     form.invert_box.setChecked(True)
-    qtbot.waitUntil(lambda: gray() == [0, 255], timeout=60_000)
+    qtbot.waitUntil(lambda: gray() == [0, 255])
     viewer.dims.set_current_step(0, 2)
-    qtbot.waitUntil(lambda: gray() == [255, 0], timeout=60_000)
+    qtbot.waitUntil(lambda: gray() == [255, 0])
     form.invert_box.setChecked(False)
     viewer.dims.set_current_step(0, 0)
-    qtbot.waitUntil(lambda: "constant" in form.thumbnail.text(), timeout=60_000)
+    qtbot.waitUntil(lambda: "constant" in form.thumbnail.text())
     form.plane_box.setCurrentIndex(1)  # the maximum over the first axis
     assert form.planes() == ()
     form.plane_box.setCurrentIndex(0)
     viewer.dims.set_current_step(0, 1)
     form.stretch_box.setCurrentIndex(1)
     layer.contrast_limits = (0, 1800)
-    qtbot.waitUntil(lambda: gray() is not None and abs(gray()[0] - 128) < 2, timeout=60_000)
+    qtbot.waitUntil(lambda: gray() is not None and abs(gray()[0] - 128) < 2)
     assert panel.sizeHint().width() == width
     layer.name = "short"
     assert form.layer() is layer
@@ -78,5 +78,5 @@ def test_a_colour_layer_has_a_choice_of_colours_and_a_recipe_is_shown(panel: Any
 
 
 def test_the_device_is_shown_with_its_reason(panel: Any, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: "Runs on" in panel.model_form.note.text(), timeout=120_000)
+    qtbot.waitUntil(lambda: "Runs on" in panel.model_form.note.text())
     assert "BSD-3-Clause" in panel.model_form.note.text()

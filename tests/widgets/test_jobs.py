@@ -11,6 +11,7 @@ import pytest
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.progress import Progress
 from napari_samstar.widgets.jobs.jobs import Job, Jobs
+from tests.widgets.waiting import wait_for_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 @pytest.fixture
 def jobs(qapp: Any) -> Jobs:
     return Jobs()
-
-
-def _wait(jobs: Jobs, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: jobs._running is None and not jobs.busy, timeout=10_000)
 
 
 def count(n: int) -> Generator[Any, None, int]:
@@ -43,7 +40,7 @@ def test_steps_progress_and_result_arrive_on_the_gui_thread(jobs: Jobs, qtbot: A
     statuses: list[Any] = []
     jobs.changed.connect(statuses.append)
     jobs.start(Job("Count", count, (3,), on_step=note, on_result=note))
-    _wait(jobs, qtbot)
+    wait_for_jobs(jobs, qtbot)
     assert seen == [0, 1, 2, 3]
     assert threads == {threading.main_thread()}
     assert [s.progress.done for s in statuses if s.progress.total] == [1, 2, 3]
@@ -55,16 +52,16 @@ def test_steps_and_result_of_a_stopped_job_are_ignored(jobs: Jobs, qtbot: Any) -
 
     def slow() -> Generator[Any, None, str]:
         yield "first"
-        go.wait(10)
+        go.wait(240)
         yield "late"
         return "late result"
 
     jobs.start(Job("Slow", slow, on_step=seen.append, on_result=seen.append))
-    qtbot.waitUntil(lambda: seen == ["first"], timeout=5_000)
+    qtbot.waitUntil(lambda: seen == ["first"])
     jobs.stop()
     assert not jobs.busy
     go.set()
-    _wait(jobs, qtbot)
+    wait_for_jobs(jobs, qtbot)
     assert seen == ["first"]
 
 
@@ -74,7 +71,7 @@ def test_a_new_job_starts_when_the_old_one_has_ended(jobs: Jobs, qtbot: Any) -> 
     def old() -> Generator[Any, None, None]:
         alive.append("old")
         yield Progress(0, 1, "Old")
-        go.wait(10)
+        go.wait(240)
         alive.remove("old")
         yield "late"
 
@@ -84,11 +81,11 @@ def test_a_new_job_starts_when_the_old_one_has_ended(jobs: Jobs, qtbot: Any) -> 
         return name
 
     jobs.start(Job("Old", old, on_step=seen.append))
-    qtbot.waitUntil(lambda: bool(alive), timeout=5_000)
+    qtbot.waitUntil(lambda: bool(alive))
     jobs.start(Job("Never", new, ("never",), on_result=seen.append))
     jobs.start(Job("New", new, ("new",), on_result=seen.append))
     go.set()
-    _wait(jobs, qtbot)
+    wait_for_jobs(jobs, qtbot)
     assert seen == ["new"]
 
 
@@ -106,7 +103,7 @@ def test_a_job_stopped_between_two_steps_ends_on_its_own_thread(jobs: Jobs, qtbo
             ended.append(threading.get_ident())
 
     jobs.start(Job("Steps", steps, on_step=lambda _: jobs.stop()))
-    _wait(jobs, qtbot)
+    wait_for_jobs(jobs, qtbot)
     assert began == ended != [threading.get_ident()]
 
 
@@ -127,10 +124,10 @@ def test_an_error_is_shown_as_one_sentence(
         raise error
 
     jobs.start(Job("Fail", fail))
-    _wait(jobs, qtbot)
+    wait_for_jobs(jobs, qtbot)
     assert len(said) == 1
     assert words in said[0]
     assert popups == said
     jobs.start(Job("Count", count, (1,), on_result=said.append))
-    _wait(jobs, qtbot)
+    wait_for_jobs(jobs, qtbot)
     assert said[-1] == 1

@@ -10,7 +10,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 import napari_samstar
-from tests.widgets.conftest import type_into_dialog, wait_until_idle
+from tests.widgets.conftest import type_into_dialog
+from tests.widgets.waiting import wait_until_idle
 
 WEIGHTS = Path(napari_samstar.__file__).parent / "weights" / "pocket.safetensors"
 

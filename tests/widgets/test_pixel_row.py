@@ -25,7 +25,7 @@ def panel(make_napari_viewer: Any, tmp_path: Any, qtbot: Any) -> SegmentPanel:
     viewer.open(tmp_path / "a.ome.tif", plugin="napari")
     viewer.add_labels(np.ones((1, 40, 60), np.int32), name="mine", translate=(2, 0, 0))
     row = made.image_form.pixel_row
-    qtbot.waitUntil(lambda: "0.16 × 0.32 nm" in row.text.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "0.16 × 0.32 nm" in row.text.text())
     return made
 
 

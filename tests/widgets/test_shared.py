@@ -6,6 +6,8 @@ from typing import Any
 
 from qtpy.QtCore import Qt
 
+from tests.widgets.waiting import let_events_run
+
 PLUGIN = "napari-samstar"
 
 
@@ -16,16 +18,17 @@ def test_panels_are_tabs_of_one_dock_area_until_the_user_moves_them(
     window = viewer.window._qt_window
     first, shell = viewer.window.add_plugin_dock_widget(PLUGIN, "Segment")
     segment = shell.finish()
-    qtbot.waitUntil(lambda: first.windowTitle() == "Segment", timeout=20_000)
+    qtbot.waitUntil(lambda: first.windowTitle() == "Segment")
     second, shell = viewer.window.add_plugin_dock_widget(PLUGIN, "Tune")
     tune = shell.finish()
-    qtbot.waitUntil(lambda: first in window.tabifiedDockWidgets(second), timeout=20_000)
-    qtbot.waitUntil(lambda: tune.seen and not segment.seen, timeout=20_000)
+    qtbot.waitUntil(lambda: first in window.tabifiedDockWidgets(second))
+    qtbot.waitUntil(lambda: tune.seen and not segment.seen)
 
     segment.open_panel("Segment")
-    qtbot.waitUntil(lambda: segment.seen and not tune.seen, timeout=20_000)
+    qtbot.waitUntil(lambda: segment.seen and not tune.seen)
     window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, second)
     second.hide()
     second.show()
-    qtbot.wait(100)
+    qtbot.waitUntil(lambda: tune.seen)
+    let_events_run(qtbot)
     assert first not in window.tabifiedDockWidgets(second)

@@ -7,9 +7,11 @@ import sys
 from typing import Any
 
 import pytest
+from qtpy.compat import isalive
 
 from napari_samstar.widgets.forms.buttons import CollapsibleSection
 from napari_samstar.widgets.shell.shells import SHELLS, SegmentShell, Shell
+from tests.widgets.waiting import let_events_run
 
 HEAVY = ["pyqtgraph", "pandas", "tifffile", "torch", "napari", "magicgui"]
 
@@ -33,9 +35,9 @@ def test_a_shell_builds_its_panel_in_later_turns(
     shell = kind(viewer)
     viewer.window.add_dock_widget(shell)
     assert shell.panel is None
-    qtbot.waitUntil(lambda: shell.panel is not None, timeout=120_000)
+    qtbot.waitUntil(lambda: shell.panel is not None)
     assert type(shell.panel).__name__ == kind.PANEL
-    qtbot.waitUntil(lambda: shell.panel.size() == shell.size(), timeout=20_000)
+    qtbot.waitUntil(lambda: shell.panel.size() == shell.size())
     assert shell.finish() is shell.panel
 
 
@@ -45,7 +47,9 @@ def test_a_shell_closed_early_builds_no_panel(make_napari_viewer: Any, qtbot: An
     viewer.window.add_dock_widget(shell)
     viewer.window.remove_dock_widget(shell)
     shell.deleteLater()
-    qtbot.wait(300)
+    qtbot.waitUntil(lambda: not isalive(shell))
+    qtbot.waitUntil(shell._imported.is_set)
+    let_events_run(qtbot)
     assert shell.panel is None
 
 
@@ -58,7 +62,7 @@ class BrokenShell(Shell):
 def test_a_panel_that_cannot_be_opened_shows_the_error(make_napari_viewer: Any, qtbot: Any) -> None:
     shell = BrokenShell(make_napari_viewer())
     qtbot.addWidget(shell)
-    qtbot.waitUntil(lambda: "cannot be opened" in shell._message.text(), timeout=120_000)
+    qtbot.waitUntil(lambda: "cannot be opened" in shell._message.text())
     assert "NoPanel" in shell._message.text()
 
 
@@ -67,9 +71,9 @@ def test_an_expanded_section_is_not_cut_off(make_napari_viewer: Any, qtbot: Any)
     shell = SegmentShell(viewer)
     viewer.window.add_dock_widget(shell)
     panel = shell.finish()
-    qtbot.waitUntil(panel.isVisible, timeout=20_000)
+    qtbot.waitUntil(panel.isVisible)
     panel.findChild(CollapsibleSection).expand(animate=False)
-    qtbot.waitUntil(panel.settings.native.isVisible, timeout=20_000)
-    qtbot.waitUntil(lambda: panel.widget().width() <= panel.viewport().width(), timeout=20_000)
+    qtbot.waitUntil(panel.settings.native.isVisible)
+    qtbot.waitUntil(lambda: panel.widget().width() <= panel.viewport().width())
     panel.findChild(CollapsibleSection).collapse()
     assert not panel.settings.native.isVisible()

@@ -45,10 +45,10 @@ def _ask(why: WhyPanel, qtbot: Any) -> None:
     viewer = why.viewer()
     why.pick_button.setChecked(True)
     Hand(viewer, viewer.layers["discs"], qtbot).click((row, col))
-    qtbot.waitUntil(lambda: bool(why.findings), timeout=120_000)
+    qtbot.waitUntil(lambda: bool(why.findings))
     at = [f.mask_id for f in why.findings].index(int(why.lost))
     why.list.setCurrentRow(at)
-    qtbot.waitUntil(why.loosen_button.isEnabled, timeout=120_000)
+    qtbot.waitUntil(why.loosen_button.isEnabled)
 
 
 def test_loosening_the_named_setting_brings_the_object_back(why: WhyPanel, qtbot: Any) -> None:
@@ -60,9 +60,7 @@ def test_loosening_the_named_setting_brings_the_object_back(why: WhyPanel, qtbot
     np.testing.assert_array_equal(outline.data, rim(mask, OUTLINE_WIDTH))
     why.loosen_button.click()
     assert why.lost in why.controller.session.selection.candidates
-    qtbot.waitUntil(
-        lambda: any(f.kept and f.mask_id == why.lost for f in why.findings), timeout=120_000
-    )
+    qtbot.waitUntil(lambda: any(f.kept and f.mask_id == why.lost for f in why.findings))
 
 
 def test_an_object_is_kept_undone_and_remembered(why: WhyPanel, qtbot: Any) -> None:
