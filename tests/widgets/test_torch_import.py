@@ -8,36 +8,7 @@ import sys
 
 import pytest
 
-PROGRAM = """
-import ctypes.util, ctypes, glob, sys
-from napari_samstar.widgets.shell.torch_import import prepare_torch_import
-prepare_torch_import()
-assert "triton" not in sys.modules
-libraries = sorted(glob.glob("/usr/lib/*/libLLVM*.so*"))
-if not libraries:
-    print("no LLVM"); sys.exit()
-ctypes.CDLL(libraries[-1])
-prepare_torch_import()
-import torch, torchvision
-assert sys.modules["triton"] is None
-print("fine", torch.zeros(2).sum().item())
-"""
-
-
-def assert_runs_with_mesas_llvm(program: str) -> None:
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    if "no LLVM" in done.stdout:
-        pytest.skip("this machine has no libLLVM, so the crash cannot happen")
-    assert "fine" in done.stdout
-
-
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="Triton exists on Linux only")
-
-
-@on_linux
-def test_torchvision_can_be_imported_after_mesas_llvm() -> None:
-    assert_runs_with_mesas_llvm(PROGRAM)
 
 
 WAITS = """
@@ -76,13 +47,19 @@ def test_other_threads_run_while_torch_is_imported() -> None:
 
 
 START = """
-import gc, sys, threading
-from napari_samstar.widgets.shell.torch_import import MODULES, start_torch
+import ctypes, gc, glob, sys, threading
+from napari_samstar.widgets.shell.torch_import import MODULES, prepare_torch_import, start_torch
+prepare_torch_import()
+assert "triton" not in sys.modules, "blocked without need"
+libraries = sorted(glob.glob("/usr/lib/*/libLLVM*.so*"))[-1:]
+for library in libraries:
+    ctypes.CDLL(library)
 before = sys.getswitchinterval()
 ready = start_torch()
 assert start_torch() is ready
 ready.wait()
 assert set(MODULES) <= set(sys.modules), set(MODULES) - set(sys.modules)
+assert not libraries or sys.modules["triton"] is None
 for thread in threading.enumerate():
     if thread.name == "samstar-import":
         thread.join()
@@ -91,7 +68,7 @@ assert sys.getswitchinterval() == before
 """
 
 
-def test_torch_is_imported_once_and_the_garbage_collector_is_restored() -> None:
+def test_torch_is_imported_once_without_triton_and_the_garbage_collector_is_restored() -> None:
     done = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -108,7 +85,7 @@ time.sleep(float(sys.argv[1]))
 @pytest.mark.parametrize("seconds", ["0", "0.4", "1.5"])
 def test_a_program_can_end_while_torch_is_imported(seconds: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", END_EARLY, seconds], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", END_EARLY, seconds], capture_output=True, text=True, timeout=300
     )
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -168,5 +145,9 @@ app.exec_() if hasattr(app, "exec_") else app.exec()
 
 
 @on_linux
-def test_a_worker_can_be_the_first_to_import_torch() -> None:
-    assert_runs_with_mesas_llvm(WORKER)
+def test_a_worker_can_be_the_first_to_import_torch_after_mesas_llvm() -> None:
+    done = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    if "no LLVM" in done.stdout:
+        pytest.skip("this machine has no libLLVM, so the crash cannot happen")
+    assert "fine" in done.stdout
