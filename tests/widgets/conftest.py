@@ -19,9 +19,12 @@ from skimage.filters import gaussian
 
 from napari_samstar.core.amg import bank
 from napari_samstar.core.amg.decode import decode_prompts
+from napari_samstar.core.cache_folder import cache_folder
+from napari_samstar.core.models import encoder
 from napari_samstar.widgets.panels.front.panel import FrontPanel
 from napari_samstar.widgets.panels.segment.panel import SegmentPanel
 from napari_samstar.widgets.panels.tune.panel import TunePanel
+from napari_samstar.widgets.viewer.autosave_tasks import EXECUTOR
 from napari_samstar.widgets.viewer.controller import _controllers as controllers
 from tests.display import needs_virtual_display, start_virtual_display
 from tests.widgets.waiting import PATIENCE, wait_for_workers, wait_until_idle
@@ -41,6 +44,20 @@ def qapp_args() -> list[str]:
     if needs_virtual_display():
         os.environ |= start_virtual_display()
     return ["pytest"]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache_of_a_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep journals, labels and clicks that a test saves from the next one; embeddings are shared.
+
+    Ends when the autosave thread has written all.
+    """
+    embeddings = cache_folder("embeddings")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAMSTAR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(encoder, "default_cache", lambda: encoder.EmbeddingCache(embeddings))
+        yield
+        EXECUTOR.submit(int).result()
 
 
 @pytest.fixture

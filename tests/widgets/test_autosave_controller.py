@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QApplication
 
 from napari_samstar.core.results import autosave
 from napari_samstar.widgets.forms.restore_row import RestoreRow
@@ -29,11 +30,21 @@ def short_delay(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr(autosave_controller, "SAVE_DELAY", 50)
 
 
-def settle(qtbot: Any) -> None:
-    """Wait until all changes are on disk."""
-    qtbot.wait(200)
-    EXECUTOR.submit(int).result()
-    qtbot.wait(50)
+def wait_until_saved(controller: Any, qtbot: Any) -> None:
+    """Wait until all changes are on disk and the controller knows."""
+    autosave = controller.autosave
+
+    def is_waiting() -> bool:
+        return bool(autosave._changed_layers) or autosave._timer.isActive()
+
+    def is_saved() -> bool:
+        if is_waiting():
+            return False
+        EXECUTOR.submit(int).result()
+        QApplication.processEvents()
+        return not is_waiting()
+
+    qtbot.waitUntil(is_saved)
 
 
 def opened(make_napari_viewer: Any, image: Any, **more: Any) -> Any:
@@ -47,13 +58,13 @@ def opened(make_napari_viewer: Any, image: Any, **more: Any) -> Any:
 
 def painted(controller: Any, viewer: Any, qtbot: Any, shape: Any = (128, 160)) -> Labels:
     """Return a layer that was added, painted on and partly undone."""
-    qtbot.waitUntil(lambda: len(controller.autosave._images) > 0, timeout=20_000)
+    qtbot.waitUntil(lambda: len(controller.autosave._images) > 0)
     layer = viewer.add_labels(np.zeros(shape, np.int32), name="by hand")
     layer.brush_size = 9
     for k in range(1, 4):
         layer.paint((*[0] * (len(shape) - 2), 20 * k, 30), k)
     layer.undo()
-    settle(qtbot)
+    wait_until_saved(controller, qtbot)
     return layer
 
 
@@ -65,18 +76,18 @@ def test_painted_labels_are_restored_bit_for_bit_in_another_session(
     layer = painted(first.controller, first.viewer, qtbot)
     layer.metadata = {RECIPE_KEY: {"model": "pocket"}}
     layer.paint((99, 99), 7)
-    settle(qtbot)
+    wait_until_saved(first.controller, qtbot)
     expected = np.array(layer.data)
     assert set(np.unique(expected)) == {0, 1, 2, 7}
 
     # The first session is not closed. A second one opens the same image under another name.
     second = opened(make_napari_viewer, discs(), scale=(0.5, 0.5), units=("nm", "nm"))
     second.viewer.layers[0].name = "renamed"
-    qtbot.waitUntil(lambda: not second.row.isHidden(), timeout=20_000)
+    qtbot.waitUntil(lambda: not second.row.isHidden())
     assert "by hand" in second.row.text.text()
     assert "3 objects" in second.row.text.text()
     second.row.button.click()
-    qtbot.waitUntil(lambda: "by hand" in second.viewer.layers, timeout=20_000)
+    qtbot.waitUntil(lambda: "by hand" in second.viewer.layers)
     restored = second.viewer.layers["by hand"]
     assert restored.data.dtype == layer.data.dtype
     np.testing.assert_array_equal(restored.data, expected)
@@ -92,19 +103,19 @@ def test_labels_of_a_plane_and_of_a_stack_are_restored_in_place(
 ) -> None:
     stack = np.stack([discs(), discs()[::-1], discs()[:, ::-1]])
     first = opened(make_napari_viewer, stack, scale=(3, 1, 1))
-    qtbot.waitUntil(lambda: len(first.controller.autosave._images) > 0, timeout=20_000)
+    qtbot.waitUntil(lambda: len(first.controller.autosave._images) > 0)
     single = np.zeros((1, 128, 160), np.int32)
     single[0, 9, 9] = 4
     first.viewer.add_labels(single, name="one plane", translate=(6, 0, 0), scale=(3, 1, 1))
     whole = np.zeros((3, 128, 160), np.uint8)
     whole[1, 5:9, 5:9] = 1
     first.viewer.add_labels(whole, name="all planes", scale=(3, 1, 1))
-    settle(qtbot)
+    wait_until_saved(first.controller, qtbot)
 
     second = opened(make_napari_viewer, stack, scale=(5, 1, 1))
-    qtbot.waitUntil(lambda: not second.row.isHidden(), timeout=20_000)
+    qtbot.waitUntil(lambda: not second.row.isHidden())
     second.row.button.click()
-    qtbot.waitUntil(lambda: len(second.viewer.layers) == 3, timeout=20_000)
+    qtbot.waitUntil(lambda: len(second.viewer.layers) == 3)
     np.testing.assert_array_equal(second.viewer.layers["one plane"].data, single)
     np.testing.assert_allclose(second.viewer.layers["one plane"].translate, (10, 0, 0))
     np.testing.assert_array_equal(second.viewer.layers["all planes"].data, whole)
@@ -132,17 +143,17 @@ def test_a_removed_layer_is_not_offered_and_unchanged_files_are_not_saved(
     first = opened(make_napari_viewer, discs())
     painted(first.controller, first.viewer, qtbot)
     other = first.viewer.add_labels(np.ones((128, 160), np.uint8), name="thrown away")
-    settle(qtbot)
+    wait_until_saved(first.controller, qtbot)
     first.viewer.layers.remove(other)
-    settle(qtbot)
+    wait_until_saved(first.controller, qtbot)
     np.save(tmp_path / "truth.npy", np.ones((128, 160), np.uint8))
     (truth,) = first.viewer.open(tmp_path / "truth.npy", layer_type="labels", plugin="napari")
-    settle(qtbot)
+    wait_until_saved(first.controller, qtbot)
     image = autosave.image_id(discs())
     assert [s.name for s in autosave.find(image)[0].layers] == ["by hand"]
     truth.data[0, 0] = 9
     truth.refresh()
-    settle(qtbot)
+    wait_until_saved(first.controller, qtbot)
     assert {s.name for s in autosave.find(image)[0].layers} == {"by hand", truth.name}
 
 
@@ -160,11 +171,11 @@ def test_a_full_disk_is_reported_once_and_saving_resumes(
         first = opened(make_napari_viewer, discs())
         layer = painted(first.controller, first.viewer, qtbot)
         layer.paint((60, 60), 5)
-        settle(qtbot)
+        wait_until_saved(first.controller, qtbot)
         assert len(warnings) == 1
         assert "The disk is full" in warnings[0]
     layer.paint((80, 80), 6)
-    settle(qtbot)
+    wait_until_saved(first.controller, qtbot)
     image = autosave.image_id(discs())
     np.testing.assert_array_equal(
         autosave.load(autosave.find(image)[0].layers[0]).labels, layer.data
@@ -175,7 +186,7 @@ def test_saved_sessions_can_be_dismissed(make_napari_viewer: Any, qtbot: Any) ->
     first = opened(make_napari_viewer, discs())
     painted(first.controller, first.viewer, qtbot)
     second = opened(make_napari_viewer, discs())
-    qtbot.waitUntil(lambda: not second.row.isHidden(), timeout=20_000)
+    qtbot.waitUntil(lambda: not second.row.isHidden())
     second.row.close_button.click()
     assert second.row.isHidden()
     assert second.controller.autosave.saved_sessions() == []

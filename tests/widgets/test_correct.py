@@ -1,4 +1,4 @@
-"""Correct objects by clicks in a real viewer, with the real bundled model."""
+"""The Correct panel: clicks on objects in a viewer, with the bundled model."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_samstar.core.amg import bank
 from napari_samstar.core.interactive import unfinished
 from napari_samstar.core.masks.outlines import rim
 from napari_samstar.widgets.jobs.task_queue import TaskQueue
 from napari_samstar.widgets.panels.correct.panel import NEW_LAYER, CorrectPanel
 from napari_samstar.widgets.viewer.autosave_tasks import EXECUTOR
 from napari_samstar.widgets.viewer.layer_writer import OUTLINE_NAME, OUTLINE_WIDTH
-from tests.widgets.conftest import discs, type_into_dialog, wait_until_idle
+from tests.widgets.conftest import decode_once, discs, type_into_dialog
 from tests.widgets.hand import CONTROL, RIGHT, SHIFT, Hand, camera_of
+from tests.widgets.waiting import wait_until_idle
 
 DISC, OTHER = (90, 50), (30, 30)
-LONG = 240_000
 
 
 @pytest.fixture
@@ -31,10 +32,10 @@ def correct(segmented: Any) -> CorrectPanel:
 
 @pytest.fixture
 def hand(correct: CorrectPanel, qtbot: Any) -> Hand:
-    """A hand whose every move is waited for."""
+    """A hand that waits after each action until the panel has processed it."""
     viewer = correct.viewer()
 
-    class Patient(Hand):
+    class PatientHand(Hand):
         def click(self, *args: Any, **more: Any) -> None:
             super().click(*args, **more)
             settle(correct, qtbot)
@@ -43,13 +44,12 @@ def hand(correct: CorrectPanel, qtbot: Any) -> Hand:
             super().drag(*args, **more)
             settle(correct, qtbot)
 
-    return Patient(viewer, viewer.layers["discs"], qtbot)
+    return PatientHand(viewer, viewer.layers["discs"], qtbot)
 
 
 def settle(panel: CorrectPanel, qtbot: Any) -> None:
-    qtbot.waitUntil(
-        lambda: not panel.click_queue.busy and not panel.training_queue.busy, timeout=LONG
-    )
+    """Wait until all clicks are answered, and what was learned from them is in use."""
+    qtbot.waitUntil(lambda: not panel.click_queue.busy and not panel.training_queue.busy)
 
 
 def test_a_click_shows_an_outline_that_undo_and_redo_follow(correct, hand, qtbot):
@@ -71,7 +71,7 @@ def test_a_click_shows_an_outline_that_undo_and_redo_follow(correct, hand, qtbot
     assert correct.controller.layers.visible_layer(OUTLINE_NAME) is None
 
 
-def test_accepting_writes_a_layer_teaches_sam_and_can_be_undone_and_reset(correct, hand, qtbot):
+def test_accepted_objects_are_written_and_learned_and_both_can_be_taken_back(correct, hand, qtbot):
     controller = correct.controller
     for at in (DISC, OTHER):
         hand.click(at)
@@ -93,7 +93,7 @@ def test_accepting_writes_a_layer_teaches_sam_and_can_be_undone_and_reset(correc
     assert "Nothing learned" in correct.learn_form.state.text()
 
 
-def test_an_object_of_a_layer_is_picked_up_refined_and_its_neighbours_stay(correct, hand, qtbot):
+def test_an_object_of_a_layer_is_refined_and_its_neighbours_keep_their_pixels(correct, hand, qtbot):
     controller = correct.controller
     layer = controller.apply()
     layer.data[80:100, 30:50] = 77  # half of a disc, badly drawn
@@ -114,7 +114,7 @@ def test_an_object_of_a_layer_is_picked_up_refined_and_its_neighbours_stay(corre
     np.testing.assert_array_equal(layer.data, before)
 
 
-def test_a_box_and_control_click(correct, hand):
+def test_shift_drag_draws_a_box_and_control_click_removes(correct, hand):
     hand.drag((70, 30), (110, 70), SHIFT)
     assert correct.correction.state.prompt.box.row1 == 110
     assert correct.correction.mask[DISC]
@@ -122,7 +122,7 @@ def test_a_box_and_control_click(correct, hand):
     assert not correct.correction.clicks[0].positive
 
 
-def test_keys_on_the_canvas_work_whichever_layer_is_chosen(correct, hand, qtbot):
+def test_keys_on_the_canvas_work_whichever_layer_is_active(correct, hand, qtbot):
     viewer = correct.viewer()
     earlier: list[str] = []
     correct.start_button.setChecked(False)
@@ -157,11 +157,11 @@ def test_keys_on_the_canvas_work_whichever_layer_is_chosen(correct, hand, qtbot)
     assert not made.keymap
 
 
-def test_the_image_can_be_dragged_and_a_brush_paints_alone(correct, hand, qtbot):
+def test_drags_move_the_image_and_a_brush_only_paints(correct, hand, qtbot):
     viewer = correct.viewer()
     before = camera_of(viewer).center
     hand.drag((60, 40), (70, 80))
-    qtbot.waitUntil(lambda: not np.allclose(camera_of(viewer).center, before), timeout=5_000)
+    qtbot.waitUntil(lambda: not np.allclose(camera_of(viewer).center, before))
     assert correct.correction.state is None
     viewer.reset_view()
     labels = correct.controller.apply()
@@ -175,7 +175,8 @@ def test_the_image_can_be_dragged_and_a_brush_paints_alone(correct, hand, qtbot)
     assert correct.correction.state is not None
 
 
-def test_where_clicks_mean_nothing_it_says_so(panels, qtbot):
+def test_clicks_beside_the_segmented_plane_are_explained(panels, qtbot, monkeypatch):
+    monkeypatch.setattr(bank, "decode_prompts", decode_once)
     viewer = panels.viewer
     viewer.layers.clear()
     stack = viewer.add_image(np.stack([discs()] * 3), name="stack")
@@ -201,7 +202,7 @@ def test_where_clicks_mean_nothing_it_says_so(panels, qtbot):
     assert panel.correction.mask[DISC]
 
 
-def test_what_was_learned_is_saved_and_loaded_and_says_so(correct, hand, qtbot, tmp_path):
+def test_an_adaptation_is_saved_and_loaded(correct, hand, qtbot, tmp_path):
     form = correct.learn_form
     hand.click(DISC)
     hand.press(Qt.Key.Key_Return)
@@ -234,11 +235,11 @@ def test_the_least_certain_object_comes_first(correct, qtbot):
     np.testing.assert_array_equal(correct.correction.mask, mask)
 
 
-def test_all_objects_are_found_again_with_what_was_learned(
+def test_the_image_is_segmented_again_with_the_adapted_decoder(
     correct, hand, qtbot, segmented, tmp_path
 ):
     controller = correct.controller
-    bank = controller.session.result.bank
+    first = controller.session.result
     hand.click(DISC)
     correct.accept()
     settle(correct, qtbot)
@@ -247,7 +248,7 @@ def test_all_objects_are_found_again_with_what_was_learned(
     correct.learn_form.find_all()
     wait_until_idle(segmented, qtbot)
     again = controller.session.result
-    assert again.bank is not bank
+    assert again.bank is not first.bank
     assert again.model is learned.model
     assert correct.correction.result is again
     assert correct.correction.adaptation is learned
@@ -256,7 +257,7 @@ def test_all_objects_are_found_again_with_what_was_learned(
     assert correct.correction.adaptation.delta.digest() == learned.delta.digest()
 
 
-def test_without_an_image_it_says_what_to_do(panels):
+def test_without_a_result_the_panel_shows_the_next_step(panels):
     panel = CorrectPanel(panels.viewer)
     panels.viewer.window.add_dock_widget(panel)
     assert "Segment" in panel.message.text()
@@ -264,17 +265,17 @@ def test_without_an_image_it_says_what_to_do(panels):
     assert panel.layer_box.currentText() == NEW_LAYER
 
 
-def test_a_lane_keeps_order_and_newer_tasks_replace_waiting_ones(qtbot):
+def test_tasks_run_in_order_and_newer_ones_replace_waiting_ones_of_their_kind(qtbot):
     task_queue, seen = TaskQueue(), []
     for k in range(3):
         task_queue.add(lambda k=k: k, seen.append)
     task_queue.add(lambda: "old", seen.append, "kind")
     task_queue.add(lambda: "new", seen.append, "kind")
-    qtbot.waitUntil(lambda: not task_queue.busy, timeout=LONG)
+    qtbot.waitUntil(lambda: not task_queue.busy)
     assert seen == [0, 1, 2, "new"]
 
 
-def test_clicks_on_an_unfinished_object_survive_the_panel_and_the_session(
+def test_clicks_on_an_unfinished_object_are_restored_in_a_new_session(
     correct, hand, qtbot, segmented, monkeypatch, tmp_path
 ):
     monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path))

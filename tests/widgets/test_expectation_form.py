@@ -14,6 +14,7 @@ from napari_samstar.widgets.forms.examples import Examples
 from napari_samstar.widgets.forms.goal_form import CUSTOM
 from napari_samstar.widgets.viewer.layers import Placement
 from tests.widgets.hand import Hand
+from tests.widgets.waiting import wait_for_jobs
 
 
 def test_presets_set_the_weights_and_a_changed_weight_is_custom(panels: Any) -> None:
@@ -76,11 +77,11 @@ def test_a_reward_with_missing_inputs_shows_an_error(segmented: Any, qtbot: Any)
     segmented.tune.budget_box.setValue(32)
     jobs = segmented.tune.controller.jobs
     segmented.tune.run_button.click()
-    qtbot.waitUntil(lambda: "needs" in segmented.tune.message.text(), timeout=120_000)
-    qtbot.waitUntil(lambda: jobs._running is None, timeout=120_000)
+    qtbot.waitUntil(lambda: "needs" in segmented.tune.message.text())
+    wait_for_jobs(jobs, qtbot)
     segmented.tune.expectation_form.fields["count"].setText("4")
     segmented.tune.run_button.click()
-    qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
+    wait_for_jobs(jobs, qtbot)
     session = segmented.tune.controller.session
     assert len(session.trials) == 32, segmented.tune.message.text()
     assert session.recipe() is not None
@@ -101,9 +102,7 @@ def test_the_search_finds_objects_like_good_examples(segmented: Any, qtbot: Any)
     assert controller.session.goal.weights["shape_prior"] > 0
     tune.budget_box.setValue(32)
     tune.run_button.click()
-    qtbot.waitUntil(
-        lambda: not controller.jobs.busy and controller.jobs._running is None, timeout=120_000
-    )
+    wait_for_jobs(controller.jobs, qtbot)
     found = controller.session.trials
     assert len(found) == 32, tune.message.text()
     assert len({e.config.min_likeness for e in found}) > 5

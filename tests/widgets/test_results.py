@@ -12,13 +12,15 @@ import tifffile
 from qtpy.QtCore import Qt
 from roifile import roiread
 
+from napari_samstar.core.amg import bank
 from napari_samstar.core.masks.outlines import rim
 from napari_samstar.core.results.recipe import Recipe
 from napari_samstar.widgets.panels.results.exports import EXPORTS
 from napari_samstar.widgets.panels.results.panel import ResultsPanel
 from napari_samstar.widgets.viewer.layer_writer import OUTLINE_NAME, OUTLINE_WIDTH
-from tests.widgets.conftest import discs, type_into_dialog
+from tests.widgets.conftest import decode_once, discs, type_into_dialog
 from tests.widgets.hand import Hand, camera_of
+from tests.widgets.waiting import wait_for_jobs
 
 
 @pytest.fixture
@@ -29,11 +31,13 @@ def results(make_napari_viewer: Any, qtbot: Any) -> ResultsPanel:
     viewer.add_labels(labels, name="mine", scale=(0.5, 0.5), units=("nm", "nm"))
     panel = ResultsPanel(viewer)
     viewer.window.add_dock_widget(panel)
-    qtbot.waitUntil(lambda: panel.model.rowCount() == 3, timeout=120_000)
+    qtbot.waitUntil(lambda: panel.model.rowCount() == 3)
     return panel
 
 
-def test_rows_and_objects_find_each_other(results: ResultsPanel, qtbot: Any) -> None:
+def test_a_row_selects_its_object_and_a_click_on_an_object_its_row(
+    results: ResultsPanel, qtbot: Any
+) -> None:
     viewer, layer = results.viewer(), results.layer()
     assert "3 objects" in results.summary.text()
     assert "nm" in results.summary.text()
@@ -58,24 +62,24 @@ def test_rows_and_objects_find_each_other(results: ResultsPanel, qtbot: Any) -> 
     )
 
 
-def test_an_edit_is_measured_anew(results: ResultsPanel, qtbot: Any) -> None:
+def test_an_edited_layer_is_measured_again(results: ResultsPanel, qtbot: Any) -> None:
     layer = results.layer()
     layer.data[20:24, 60:64] = 0
     layer.events.data(value=layer.data)
-    qtbot.waitUntil(lambda: results.model.rowCount() == 2, timeout=120_000)
+    qtbot.waitUntil(lambda: results.model.rowCount() == 2)
     layer.data_setitem((np.array([0, 0]), np.array([70, 71])), 9)
     layer.events.paint(value=[])
-    qtbot.waitUntil(lambda: results.model.row_of(9) is not None, timeout=120_000)
+    qtbot.waitUntil(lambda: results.model.row_of(9) is not None)
 
 
-def test_every_export_gives_the_objects_back(
+def test_every_exported_file_contains_the_objects(
     results: ResultsPanel, tmp_path: Any, qtbot: Any
 ) -> None:
     for act in results.export_button.menu().actions():
         type_into_dialog(tmp_path / "o")
         act.trigger()
         name = f"o.{EXPORTS[act.text()]}"
-        qtbot.waitUntil(lambda name=name: name in results.message.text(), timeout=120_000)
+        qtbot.waitUntil(lambda name=name: name in results.message.text())
     assert pd.read_csv(tmp_path / "o.csv")["label"].tolist() == [1, 2, 4]
     with tifffile.TiffFile(tmp_path / "o.tif") as file:
         np.testing.assert_array_equal(file.asarray(), results.layer().data)
@@ -83,7 +87,7 @@ def test_every_export_gives_the_objects_back(
     assert len(roiread(tmp_path / "o.zip")) == 3
     assert not results.recipe_button.isEnabled(), "these labels came from elsewhere"
     results.export(tmp_path / "o.samstar.json")
-    qtbot.waitUntil(lambda: "not a recipe" in results.message.text(), timeout=120_000)
+    qtbot.waitUntil(lambda: "not a recipe" in results.message.text())
 
 
 def test_a_stack_has_a_column_for_the_plane(results: ResultsPanel, qtbot: Any) -> None:
@@ -93,7 +97,7 @@ def test_a_stack_has_a_column_for_the_plane(results: ResultsPanel, qtbot: Any) -
     viewer.add_labels(
         stack, name="a rather long name of a stack that goes on and on", scale=(4, 1, 1)
     )
-    qtbot.waitUntil(lambda: "plane" in results.model.table, timeout=120_000)
+    qtbot.waitUntil(lambda: "plane" in results.model.table)
     results.choose(2, move_to=True)
     assert viewer.dims.current_step[0] == 2
     assert viewer.layers[OUTLINE_NAME].data.shape == (1, 40, 50)
@@ -102,11 +106,13 @@ def test_a_stack_has_a_column_for_the_plane(results: ResultsPanel, qtbot: Any) -
     assert "No Labels layer yet" in results.summary.text()
 
 
-def test_a_recipe_is_saved_and_dropped_on_napari(segmented: Any, tmp_path: Any, qtbot: Any) -> None:
+def test_a_saved_recipe_is_loaded_when_dropped_on_napari(
+    segmented: Any, tmp_path: Any, qtbot: Any
+) -> None:
     segmented.segment.image_form.invert_box.setChecked(True)
     segmented.segment.run_button.click()
     jobs = segmented.segment.controller.jobs
-    qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
+    wait_for_jobs(jobs, qtbot)
     session = segmented.segment.controller.session
     session.show(session.config.replace(pred_iou_thresh=0.41, stability_score_thresh=0.2))
     segmented.segment.apply_button.click()
@@ -115,7 +121,7 @@ def test_a_recipe_is_saved_and_dropped_on_napari(segmented: Any, tmp_path: Any, 
     path = tmp_path / "particles.samstar.json"
     type_into_dialog(tmp_path / "particles")
     results.recipe_button.click()
-    qtbot.waitUntil(lambda: path.exists(), timeout=120_000)
+    qtbot.waitUntil(lambda: path.exists())
     assert Recipe.load(path).config == session.config
 
     segmented.segment.image_form.invert_box.setChecked(False)
@@ -130,19 +136,22 @@ def test_a_recipe_is_saved_and_dropped_on_napari(segmented: Any, tmp_path: Any, 
     assert "loaded" in segmented.segment.message.text()
 
 
-def test_all_planes_become_one_layer_and_stop_keeps_what_is_done(panels: Any, qtbot: Any) -> None:
+def test_all_planes_become_one_layer_and_stop_keeps_finished_planes(
+    panels: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     panels.viewer.layers.clear()
     stack = np.stack([discs(), np.full_like(discs(), 7), discs()[::-1], discs()])
     panels.viewer.add_image(stack, name="stack", scale=(2, 0.5, 0.5), units=("nm",) * 3)
     segment, jobs = panels.segment, panels.segment.controller.jobs
     assert not segment.stack_button.isHidden()
     panels.viewer.dims.set_current_step(0, 0)
+    monkeypatch.setattr(bank, "decode_prompts", decode_once)
     segment.run_button.click()
-    qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
+    wait_for_jobs(jobs, qtbot)
     segment.stack_button.click()
-    qtbot.waitUntil(lambda: "stack objects" in panels.viewer.layers, timeout=180_000)
+    qtbot.waitUntil(lambda: "stack objects" in panels.viewer.layers)
     layer = panels.viewer.layers["stack objects"]
-    qtbot.waitUntil(lambda: not jobs.busy and jobs._running is None, timeout=120_000)
+    wait_for_jobs(jobs, qtbot)
     assert layer.data.shape == stack.shape
     np.testing.assert_array_equal(layer.data[0], segment.controller.session.result.labels)
     assert not layer.data[1].any(), "a constant plane has no objects"
@@ -150,16 +159,17 @@ def test_all_planes_become_one_layer_and_stop_keeps_what_is_done(panels: Any, qt
     assert set(np.unique(layer.data[3])) & set(np.unique(layer.data[0])) == {0}
     np.testing.assert_allclose(layer.translate, (0, 0, 0))
 
+    monkeypatch.undo()  # so that a plane takes seconds
     segment.stack_button.click()
-    qtbot.waitUntil(lambda: "stack objects [1]" in panels.viewer.layers, timeout=180_000)
+    qtbot.waitUntil(lambda: "stack objects [1]" in panels.viewer.layers)
     jobs.stop()
-    qtbot.waitUntil(lambda: jobs._running is None, timeout=120_000)
+    qtbot.waitUntil(lambda: jobs._running is None)
     assert panels.viewer.layers["stack objects [1]"].data[0].any()
     segment.controller.history.undo()
     assert "stack objects [1]" not in panels.viewer.layers
 
 
-def test_objects_become_good_examples_and_are_taken_back(results: ResultsPanel) -> None:
+def test_objects_are_marked_and_unmarked_as_good_examples(results: ResultsPanel) -> None:
     viewer, layer, row = results.viewer(), results.layer(), results.examples
     history = results.controller.history
     assert not row.button.isEnabled(), "no object is on show"
@@ -187,14 +197,14 @@ def test_objects_become_good_examples_and_are_taken_back(results: ResultsPanel) 
     assert made in viewer.layers
 
 
-def test_an_example_lies_on_its_own_plane_of_a_stack(make_napari_viewer: Any, qtbot: Any) -> None:
+def test_an_example_in_a_stack_is_a_layer_of_its_plane(make_napari_viewer: Any, qtbot: Any) -> None:
     viewer = make_napari_viewer(show=True)
     stack = np.zeros((3, 40, 50), dtype=np.int32)
     stack[0, 5:15, 5:15], stack[2, 20:30, 20:40] = 1, 2
     viewer.add_labels(stack, name="mine", scale=(2, 1, 1), translate=(0, 3, 3))
     panel = ResultsPanel(viewer)
     viewer.window.add_dock_widget(panel)
-    qtbot.waitUntil(lambda: panel.model.rowCount() == 2, timeout=120_000)
+    qtbot.waitUntil(lambda: panel.model.rowCount() == 2)
     for label, plane in ((1, 0), (2, 2)):
         panel.choose(label)
         panel.examples.button.click()
@@ -204,7 +214,7 @@ def test_an_example_lies_on_its_own_plane_of_a_stack(make_napari_viewer: Any, qt
         np.testing.assert_array_equal(made.data[0] > 0, stack[plane] == label)
 
 
-def test_examples_of_an_image_of_another_size_do_not_disturb(
+def test_images_of_different_sizes_have_their_own_examples(
     results: ResultsPanel, qtbot: Any
 ) -> None:
     viewer = results.viewer()
@@ -213,7 +223,7 @@ def test_examples_of_an_image_of_another_size_do_not_disturb(
     larger = np.zeros((90, 100), dtype=np.int32)
     larger[5:15, 5:25] = 1
     viewer.add_labels(larger, name="larger", scale=(0.5, 0.5), units=("nm", "nm"))
-    qtbot.waitUntil(lambda: results.model.rowCount() == 1, timeout=120_000)
+    qtbot.waitUntil(lambda: results.model.rowCount() == 1)
     results.choose(1)
     assert not results.examples.button.isChecked()
     results.examples.button.click()

@@ -7,7 +7,7 @@ import uuid
 import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -68,6 +68,7 @@ class AutosaveController:
         self._images: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
         self._sessions: WeakKeyDictionary[Image, tuple[SavedSession, ...]] = WeakKeyDictionary()
         self._digests: WeakKeyDictionary[Labels, str] = WeakKeyDictionary()  # as saved last
+        self._digest_pending: WeakSet[Labels] = WeakSet()  # copies of files
         self._planes: WeakKeyDictionary[Labels, ImagePlane] = WeakKeyDictionary()
         self._names: WeakKeyDictionary[Labels, str] = WeakKeyDictionary()  # as saved last
         self._changed_layers: dict[Labels, None] = {}  # in order
@@ -97,7 +98,9 @@ class AutosaveController:
             return
         layers, self._changed_layers = list(self._changed_layers), {}
         for layer in layers:
-            if layer in viewer.layers:
+            if layer in self._digest_pending:  # perhaps not changed at all, see `_on_digest`
+                self._changed_layers[layer] = None
+            elif layer in viewer.layers:
                 self._save_layer(layer)
             else:
                 self._discard_removed(layer)
@@ -205,6 +208,7 @@ class AutosaveController:
                 event.connect(self._on_labels_changed)
             self._schedule_save(layer)
             if is_copy_of_file(layer) and layer not in self._digests:
+                self._digest_pending.add(layer)
                 done = partial(self._on_digest, weakref.ref(layer))
                 self._background.submit(partial(labels_digest, layer.data), done)
 
@@ -230,6 +234,9 @@ class AutosaveController:
         layer = reference()
         if layer is not None:
             self._digests.setdefault(layer, digest)
+            self._digest_pending.discard(layer)
+            if layer in self._changed_layers:
+                self._schedule_save(layer)
 
     def _on_labels_changed(self, event: Any) -> None:
         self._schedule_save(event.source)
