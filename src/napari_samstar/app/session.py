@@ -66,6 +66,8 @@ class Session:
         The trials under the goal.
     chosen : int, optional
         Position in `trials` of the one on show.
+    rule : str
+        "knee" or "best" where the trial was chosen by that rule; empty where the user clicked it.
     pinned : tuple of int
         Ids of masks that the user keeps, whatever the settings say.
     loaded : Recipe, optional
@@ -85,6 +87,7 @@ class Session:
     trials: tuple[Trial, ...] = ()
     front: Front | None = None
     chosen: int | None = None
+    rule: str = ""
     pinned: tuple[int, ...] = ()
     loaded: Recipe | None = None
     earlier: StudyRecord | None = None
@@ -133,12 +136,19 @@ class Session:
         self.goal = goal
         self._rebuild_front()
 
-    def choose(self, position: int) -> None:
-        """Show the masks of one trial. Its candidates are in the bank already."""
+    def choose(self, position: int, rule: str = "") -> None:
+        """Show the masks of one trial. Its candidates are in the bank already.
+
+        Parameters
+        ----------
+        rule : {"", "knee", "best"}
+            By which the trial was chosen, for the recipe; empty where the user clicked it.
+        """
         from napari_samstar.core.amg.select import select
 
         if self.result is None or not 0 <= position < len(self.trials):
             return
+        self.rule = rule
         self.chosen = position
         self.config = self.trials[position].config
         self.selection = select(self.result.bank, self.config)
@@ -176,7 +186,9 @@ class Session:
         front, study_config, evaluators, chosen = known
         if front is None or study_config is None or evaluators is None or chosen is None:
             return None
-        picked = "knee" if chosen == front.knee else "best" if chosen == front.best else "by hand"
+        # Other weights may have made another trial the knee, or the best, since
+        still = bool(self.rule) and getattr(front, self.rule) == chosen
+        picked = self.rule if still else "by hand"
         return tuning_of(front, study_config, evaluators, chosen, picked)
 
     def _rebuild_front(self) -> None:

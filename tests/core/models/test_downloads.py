@@ -169,7 +169,7 @@ def test_the_cache_folder(monkeypatch, cache):
 def test_the_bundled_model_needs_no_network(monkeypatch, tmp_path):
     path = local_file(REGISTRY["pocket"])
     assert path.parent.name == "weights"
-    monkeypatch.setattr(downloads.napari_samstar, "__file__", str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(downloads, "PACKAGE", tmp_path)
     with pytest.raises(UserError, match="reinstall napari-samstar"):
         fetch("pocket")
     (tmp_path / "weights").mkdir()

@@ -243,7 +243,7 @@ def test_a_registered_name_is_fetched(monkeypatch, tmp_path, pocket_file):
 
     (tmp_path / "weights").mkdir()
     pocket_file.rename(tmp_path / "weights" / "pocket.safetensors")
-    monkeypatch.setattr(downloads.napari_samstar, "__file__", str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(downloads, "PACKAGE", tmp_path)
     model = load("pocket")
     assert_ready(model)
     assert model.name == "pocket"

@@ -176,7 +176,9 @@ class FrontPanel(Panel):
         front = self.controller.session.front
         position = getattr(front, name) if front is not None else None
         if position is not None:
-            self.choose(position)
+            self._compared = None
+            rule = name if name in ("knee", "best") else ""
+            self.controller.session.choose(position, rule)
 
     # --- updates ------------------------------------------------------------------------------
 
