@@ -77,7 +77,7 @@ class StudyConfig:
     base : AmgConfig
         Gives the settings that the scope leaves alone.
     starts : tuple of AmgConfig
-        More configurations for the first population, after the defaults and the sound starts.
+        More configurations for the first population, after the defaults and the warm starts.
     """
 
     scope: Scope = "filters"

@@ -44,7 +44,7 @@ def search(
 ) -> Iterator[Progress | Trial]:
     """Run NSGA-II; yields every `Trial` as it is made, and `Progress` in between.
 
-    The defaults and a few sound starts are in the first population, so that the front never
+    The defaults and a few warm starts are in the first population, so that the front never
     lies below them.
 
     Parameters
@@ -93,7 +93,7 @@ def search(
 def random_search(
     evaluate: Evaluate, study_config: StudyConfig, known: Iterable[Trial] = ()
 ) -> Iterator[Progress | Trial]:
-    """Evaluate uniformly drawn configurations: the yardstick at equal budget.
+    """Evaluate uniformly drawn configurations: the baseline at equal budget.
 
     It shares no draw with `search` under the same seed. See there for `known`.
     """
