@@ -123,7 +123,7 @@ def missing(walk: Walk) -> None:
     ids = [i for i in best.candidates.tolist() if i not in session.selection.candidates]
     mask = session.result.bank.masks.dense(ids[0])
     rows, cols = mask.nonzero()
-    why.look((int(rows[len(rows) // 2]), int(cols[len(cols) // 2])))
+    why.explain_at((int(rows[len(rows) // 2]), int(cols[len(cols) // 2])))
     wait(lambda: bool(why.findings))
     wait(lambda: why.loosen_button.isEnabled() or "No filter" in why.details.text())
     walk.shoot("why")
