@@ -91,11 +91,7 @@ def main() -> None:
     wait(lambda: not segment.image_form.thumbnail.pixmap().isNull())
     walk.shoot("ready")
     walk.click(segment.run_button)
-    wait(
-        lambda: (
-            segment.controller.session.result is not None or "color" in segment.message.text()
-        )
-    )
+    wait(lambda: segment.controller.session.result is not None or "color" in segment.message.text())
     walk.idle()
     walk.viewer.reset_view()
     print(
