@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # The same examples on every run, so that a change is judged by itself and not by the draw;
 # HYPOTHESIS_PROFILE=search looks for new ones.
-settings.register_profile("same", derandomize=True, deadline=None)
-settings.register_profile("search", max_examples=2000, deadline=None)
+# A busy machine may be slow: neither a deadline nor the check of the generators' speed.
+BUSY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("same", derandomize=True, **BUSY)
+settings.register_profile("search", max_examples=2000, **BUSY)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # Read when torch or numpy start their pools, hence before anything imports them.

@@ -328,8 +328,8 @@ def test_a_larger_budget_continues_and_other_weights_start_from_it(
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL there")
 def test_a_killed_run_continues_to_the_same_result(tmp_path, model, image, monkeypatch):
     monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path / "cache"))
-    run = ("tune", image, "--model", model, *QUICK, "--population", "6", "--trials", "150")
-    process = start(*run, "-o", tmp_path / "killed")
+    run = ("tune", image, "--model", model, *QUICK, "--population", "6")
+    process = start(*run, "--trials", "10000", "-o", tmp_path / "killed")
     until = time.monotonic() + 240
     written = 0
     while written < 20 and time.monotonic() < until and process.poll() is None:
@@ -338,7 +338,8 @@ def test_a_killed_run_continues_to_the_same_result(tmp_path, model, image, monke
         written = sum(len(j.read_bytes().splitlines()) for j in journals)
     process.kill()
     _, said_before = process.communicate()
-    assert 20 <= written < 150, said_before
+    assert written >= 20, said_before
+    run += ("--trials", "150")
     said = samstar(*run, "-o", tmp_path / "continued", "--continue").stderr
     assert "Going on with an earlier run" in said
     samstar(*run, "-o", tmp_path / "whole")

@@ -136,14 +136,14 @@ def test_relation_tells_cells_that_vote_for_the_clicked_centre() -> None:
 
 
 def test_latency_allows_interaction(model: pocket.Pocket) -> None:
-    """Loose bounds: far above what two idle cores need."""
+    """Loose bounds, in processor time: other programs do not count."""
     predictor = SamPredictor(model)
-    start = time.perf_counter()
+    start = time.process_time()
     predictor.set_image(disks((256, 256)))
-    encoded = time.perf_counter()
+    encoded = time.process_time()
     predictor.predict(np.array([[50, 50]]), np.array([1]))
     assert encoded - start < 10
-    assert time.perf_counter() - encoded < 3
+    assert time.process_time() - encoded < 3
 
 
 def bundled(model: pocket.Pocket) -> pocket.Pocket:
