@@ -1,4 +1,4 @@
-"""A viewer with a small image in it, and the three panels."""
+"""A viewer with a small image, its panels, and what all tests of widgets need."""
 
 from __future__ import annotations
 

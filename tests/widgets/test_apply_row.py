@@ -1,4 +1,4 @@
-"""Apply, the menu beside it, undo and redo, with a real mouse."""
+"""Apply, the menu beside it, undo and redo, by mouse events."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def wait_until_saved(controller: Any, qtbot: Any) -> None:
     qtbot.waitUntil(is_saved)
 
 
-def opened(make_napari_viewer: Any, image: Any, **more: Any) -> Any:
+def open_image(make_napari_viewer: Any, image: Any, **more: Any) -> Any:
     viewer = make_napari_viewer()
     viewer.add_image(image, name="a micrograph", **more)
     panel = SegmentPanel(viewer)
@@ -56,7 +56,7 @@ def opened(make_napari_viewer: Any, image: Any, **more: Any) -> Any:
     return SimpleNamespace(viewer=viewer, controller=controller_of(viewer), row=row)
 
 
-def painted(controller: Any, viewer: Any, qtbot: Any, shape: Any = (128, 160)) -> Labels:
+def add_painted_labels(controller: Any, viewer: Any, qtbot: Any, shape: Any = (128, 160)) -> Labels:
     """Return a layer that was added, painted on and partly undone."""
     qtbot.waitUntil(lambda: len(controller.autosave._images) > 0)
     layer = viewer.add_labels(np.zeros(shape, np.int32), name="by hand")
@@ -71,9 +71,9 @@ def painted(controller: Any, viewer: Any, qtbot: Any, shape: Any = (128, 160)) -
 def test_painted_labels_are_restored_bit_for_bit_in_another_session(
     make_napari_viewer: Any, qtbot: Any
 ) -> None:
-    first = opened(make_napari_viewer, discs())
+    first = open_image(make_napari_viewer, discs())
     assert first.row.isHidden()
-    layer = painted(first.controller, first.viewer, qtbot)
+    layer = add_painted_labels(first.controller, first.viewer, qtbot)
     layer.metadata = {RECIPE_KEY: {"model": "pocket"}}
     layer.paint((99, 99), 7)
     wait_until_saved(first.controller, qtbot)
@@ -81,7 +81,7 @@ def test_painted_labels_are_restored_bit_for_bit_in_another_session(
     assert set(np.unique(expected)) == {0, 1, 2, 7}
 
     # The first session is not closed. A second one opens the same image under another name.
-    second = opened(make_napari_viewer, discs(), scale=(0.5, 0.5), units=("nm", "nm"))
+    second = open_image(make_napari_viewer, discs(), scale=(0.5, 0.5), units=("nm", "nm"))
     second.viewer.layers[0].name = "renamed"
     qtbot.waitUntil(lambda: not second.row.isHidden())
     assert "by hand" in second.row.text.text()
@@ -102,7 +102,7 @@ def test_labels_of_a_plane_and_of_a_stack_are_restored_in_place(
     make_napari_viewer: Any, qtbot: Any
 ) -> None:
     stack = np.stack([discs(), discs()[::-1], discs()[:, ::-1]])
-    first = opened(make_napari_viewer, stack, scale=(3, 1, 1))
+    first = open_image(make_napari_viewer, stack, scale=(3, 1, 1))
     qtbot.waitUntil(lambda: len(first.controller.autosave._images) > 0)
     single = np.zeros((1, 128, 160), np.int32)
     single[0, 9, 9] = 4
@@ -112,7 +112,7 @@ def test_labels_of_a_plane_and_of_a_stack_are_restored_in_place(
     first.viewer.add_labels(whole, name="all planes", scale=(3, 1, 1))
     wait_until_saved(first.controller, qtbot)
 
-    second = opened(make_napari_viewer, stack, scale=(5, 1, 1))
+    second = open_image(make_napari_viewer, stack, scale=(5, 1, 1))
     qtbot.waitUntil(lambda: not second.row.isHidden())
     second.row.button.click()
     qtbot.waitUntil(lambda: len(second.viewer.layers) == 3)
@@ -125,8 +125,8 @@ def test_labels_of_a_plane_and_of_a_stack_are_restored_in_place(
 def test_a_change_just_before_the_viewer_closes_is_saved(
     make_napari_viewer: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = opened(make_napari_viewer, discs())
-    layer = painted(first.controller, first.viewer, qtbot)
+    first = open_image(make_napari_viewer, discs())
+    layer = add_painted_labels(first.controller, first.viewer, qtbot)
     monkeypatch.setattr(autosave_controller, "SAVE_DELAY", 60_000)
     layer.paint((99, 99), 9)
     expected = np.array(layer.data)
@@ -140,8 +140,8 @@ def test_a_change_just_before_the_viewer_closes_is_saved(
 def test_a_removed_layer_is_not_offered_and_unchanged_files_are_not_saved(
     make_napari_viewer: Any, qtbot: Any, tmp_path: Any
 ) -> None:
-    first = opened(make_napari_viewer, discs())
-    painted(first.controller, first.viewer, qtbot)
+    first = open_image(make_napari_viewer, discs())
+    add_painted_labels(first.controller, first.viewer, qtbot)
     other = first.viewer.add_labels(np.ones((128, 160), np.uint8), name="thrown away")
     wait_until_saved(first.controller, qtbot)
     first.viewer.layers.remove(other)
@@ -168,8 +168,8 @@ def test_a_full_disk_is_reported_once_and_saving_resumes(
 
     with monkeypatch.context() as patch:
         patch.setattr(np, "savez_compressed", full)
-        first = opened(make_napari_viewer, discs())
-        layer = painted(first.controller, first.viewer, qtbot)
+        first = open_image(make_napari_viewer, discs())
+        layer = add_painted_labels(first.controller, first.viewer, qtbot)
         layer.paint((60, 60), 5)
         wait_until_saved(first.controller, qtbot)
         assert len(warnings) == 1
@@ -183,9 +183,9 @@ def test_a_full_disk_is_reported_once_and_saving_resumes(
 
 
 def test_saved_sessions_can_be_dismissed(make_napari_viewer: Any, qtbot: Any) -> None:
-    first = opened(make_napari_viewer, discs())
-    painted(first.controller, first.viewer, qtbot)
-    second = opened(make_napari_viewer, discs())
+    first = open_image(make_napari_viewer, discs())
+    add_painted_labels(first.controller, first.viewer, qtbot)
+    second = open_image(make_napari_viewer, discs())
     qtbot.waitUntil(lambda: not second.row.isHidden())
     second.row.close_button.click()
     assert second.row.isHidden()

@@ -19,7 +19,7 @@ from tests.widgets.conftest import decode_once, discs, type_into_dialog
 from tests.widgets.hand import CONTROL, RIGHT, SHIFT, Hand, camera_of
 from tests.widgets.waiting import wait_until_idle
 
-DISC, OTHER = (90, 50), (30, 30)
+DISC, OTHER_DISC = (90, 50), (30, 30)
 
 
 @pytest.fixture
@@ -38,17 +38,17 @@ def hand(correct: CorrectPanel, qtbot: Any) -> Hand:
     class PatientHand(Hand):
         def click(self, *args: Any, **more: Any) -> None:
             super().click(*args, **more)
-            settle(correct, qtbot)
+            wait_until_processed(correct, qtbot)
 
         def drag(self, *args: Any, **more: Any) -> None:
             super().drag(*args, **more)
-            settle(correct, qtbot)
+            wait_until_processed(correct, qtbot)
 
     return PatientHand(viewer, viewer.layers["discs"], qtbot)
 
 
-def settle(panel: CorrectPanel, qtbot: Any) -> None:
-    """Wait until all clicks are answered, and what was learned from them is in use."""
+def wait_until_processed(panel: CorrectPanel, qtbot: Any) -> None:
+    """Wait until no click is computed and no training runs."""
     qtbot.waitUntil(lambda: not panel.click_queue.busy and not panel.training_queue.busy)
 
 
@@ -73,10 +73,10 @@ def test_a_click_shows_an_outline_that_undo_and_redo_follow(correct, hand, qtbot
 
 def test_accepted_objects_are_written_and_learned_and_both_can_be_taken_back(correct, hand, qtbot):
     controller = correct.controller
-    for at in (DISC, OTHER):
+    for at in (DISC, OTHER_DISC):
         hand.click(at)
         correct.accept_button.click()
-        settle(correct, qtbot)
+        wait_until_processed(correct, qtbot)
     layer = correct.target_layer()
     assert sorted(np.unique(layer.data)) == [0, 1, 2]
     assert (
@@ -135,20 +135,20 @@ def test_keys_on_the_canvas_work_whichever_layer_is_active(correct, hand, qtbot)
     hand.press(Qt.Key.Key_R)
     assert len(correct.correction.clicks) == 2
     hand.press(Qt.Key.Key_Return)
-    settle(correct, qtbot)
+    wait_until_processed(correct, qtbot)
     made = correct.target_layer()
     assert set(np.unique(made.data)) == {0, 1}
     viewer.layers.selection.active = made  # Labels have uses of their own for Enter and Escape
-    hand.click(OTHER)
+    hand.click(OTHER_DISC)
     hand.press(Qt.Key.Key_Return)
-    settle(correct, qtbot)
+    wait_until_processed(correct, qtbot)
     assert set(np.unique(made.data)) == {0, 1, 2}
     hand.click(DISC)
     assert correct.correction.label == 1
     hand.press(Qt.Key.Key_Escape)
     assert correct.correction.state is None
     hand.press(Qt.Key.Key_N)
-    settle(correct, qtbot)
+    wait_until_processed(correct, qtbot)
     assert correct.correction.state is not None
     assert not earlier
     correct.start_button.setChecked(False)
@@ -198,7 +198,7 @@ def test_clicks_beside_the_segmented_plane_are_explained(panels, qtbot, monkeypa
     viewer.dims.ndisplay = 2
     viewer.dims.set_current_step(0, 1)
     hand.click((1, *DISC))
-    settle(panel, qtbot)
+    wait_until_processed(panel, qtbot)
     assert panel.correction.mask[DISC]
 
 
@@ -206,7 +206,7 @@ def test_an_adaptation_is_saved_and_loaded(correct, hand, qtbot, tmp_path):
     form = correct.learn_form
     hand.click(DISC)
     hand.press(Qt.Key.Key_Return)
-    settle(correct, qtbot)
+    wait_until_processed(correct, qtbot)
     assert form.state.text() == "Learned from 1 object."
     learned = correct.correction.adaptation.delta
     type_into_dialog(tmp_path / "mine")
@@ -230,7 +230,7 @@ def test_the_least_certain_object_comes_first(correct, qtbot):
     selection = correct.correction.result.selection
     doubt = selection.predicted_iou * selection.stability
     correct.next_button.click()
-    settle(correct, qtbot)
+    wait_until_processed(correct, qtbot)
     mask = correct.correction.result.bank.masks.dense(int(selection.ids[doubt.argmin()]))
     np.testing.assert_array_equal(correct.correction.mask, mask)
 
@@ -242,7 +242,7 @@ def test_the_image_is_segmented_again_with_the_adapted_decoder(
     first = controller.session.result
     hand.click(DISC)
     correct.accept()
-    settle(correct, qtbot)
+    wait_until_processed(correct, qtbot)
     learned = correct.correction.adaptation
     correct.learn_form.save(tmp_path / "learned.safetensors")
     correct.learn_form.find_all()
@@ -292,7 +292,7 @@ def test_clicks_on_an_unfinished_object_are_restored_in_a_new_session(
     correct.correction.open(correct.controller.session.result)
     assert not correct.unfinished_row.isHidden()
     correct.unfinished_row.button.click()
-    settle(correct, qtbot)
+    wait_until_processed(correct, qtbot)
     assert correct.correction.clicks == clicks
     np.testing.assert_array_equal(correct.correction.mask, mask)
     assert correct.unfinished_row.isHidden()

@@ -136,7 +136,7 @@ def test_a_search_is_continued_with_more_trials_and_after_its_image_was_reopened
     assert session.trials[:96] == everything
 
 
-def test_the_weight_of_a_hidden_reward_counts_and_the_section_shows_the_number_of_hidden_rewards(
+def test_weights_of_hidden_rewards_count_and_their_number_is_shown(
     panels: Any,
 ) -> None:
     form = panels.tune.goal_form

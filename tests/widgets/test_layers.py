@@ -200,12 +200,12 @@ def test_hidden_layers_are_removed_when_no_panel_uses_them(
     writer.outline(np.eye(8, dtype=bool))
     writer.remove_hidden_layer()
     assert len(viewer.layers) == 4, "both are on show"
-    asked: list[bool] = []
-    writer.layer_hidden.connect(lambda: asked.append(True))
+    calls: list[bool] = []
+    writer.layer_hidden.connect(lambda: calls.append(True))
     panel = History()  # anything that can be referred to weakly
     writer.set_outline_user(panel, True)
     writer.preview(np.ones((8, 8), dtype=np.int32))
-    assert asked, "someone is told that there may be less to keep"
+    assert calls, "`layer_hidden` is emitted"
     for _ in range(2):
         writer.remove_hidden_layer()
     assert [x.name for x in viewer.layers] == ["i", PREVIEW_NAME, OUTLINE_NAME]

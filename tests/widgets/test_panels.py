@@ -1,4 +1,4 @@
-"""The real buttons of the real panels in a real napari, with the bundled model."""
+"""The Segment, Tune and Pareto front panels in a viewer, with the bundled model."""
 
 from __future__ import annotations
 
@@ -100,7 +100,9 @@ def _recipe_on_a_grid() -> Any:
     return make_recipe(image, load("pocket", "cpu"), AmgConfig(points_per_side=9))
 
 
-def test_tune_grows_a_front_and_a_click_previews(segmented: Any, qtbot: Any) -> None:
+def test_a_search_updates_the_front_and_a_click_previews_a_trial(
+    segmented: Any, qtbot: Any
+) -> None:
     sizes: list[int] = []
     session = segmented.tune.controller.session
     session.events.trials.connect(lambda new: sizes.append(len(new)))

@@ -1,4 +1,4 @@
-"""The table and the canvas know each other; everything can be exported."""
+"""The Results panel: table and canvas, exports, recipes, stacks, good examples."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_row_selects_its_object_and_a_click_on_an_object_its_row(
     hand.click((22, 62))
     assert results.model.label(results.view.currentIndex().row()) == 4
     results.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
-    assert results.model.label(results.view.currentIndex().row()) == 4, "the row follows"
+    assert results.model.label(results.view.currentIndex().row()) == 4, "sorting keeps the row"
     assert layer.selected_label == 4
     assert OUTLINE_NAME in viewer.layers
     hand.click((55, 5))
@@ -182,7 +182,7 @@ def test_objects_are_marked_and_unmarked_as_good_examples(results: ResultsPanel)
         assert f"{n} example" in row.note.text()
     made = viewer.layers["good examples"]
     np.testing.assert_array_equal(made.data > 0, np.isin(layer.data, (2, 4)))
-    assert len(np.unique(made.data)) == 3, "one id each"
+    assert len(np.unique(made.data)) == 3, "one label each"
     np.testing.assert_array_equal(made.scale, layer.scale)
     assert results.layer() is layer, "the table stays with the result"
     row.button.click()

@@ -1,4 +1,4 @@
-"""Ask why an object is missing, loosen a setting, keep an object, take it back."""
+"""The panel on missing objects: a cause is found, a setting loosened, an object kept."""
 
 from __future__ import annotations
 
@@ -31,44 +31,44 @@ def why(segmented: Any) -> WhyPanel:
     panel = WhyPanel(segmented.viewer)
     segmented.viewer.window.add_dock_widget(panel)
     session = panel.controller.session
-    panel.lost = session.result.selection.candidates[0]
+    panel.missing_id = session.result.selection.candidates[0]
     rating = float(session.result.selection.predicted_iou[0])
     session.show(session.config.replace(pred_iou_thresh=min(1.0, round(rating + 0.02, 2))))
-    assert panel.lost not in session.selection.candidates
+    assert panel.missing_id not in session.selection.candidates
     return panel
 
 
-def _ask(why: WhyPanel, qtbot: Any) -> None:
+def _click_on_missing_object(why: WhyPanel, qtbot: Any) -> None:
     """Click on the canvas in the middle of the missing object."""
-    mask = why.controller.session.result.bank.masks.dense(int(why.lost))
+    mask = why.controller.session.result.bank.masks.dense(int(why.missing_id))
     row, col = np.argwhere(mask)[mask.sum() // 2].tolist()
     viewer = why.viewer()
     why.pick_button.setChecked(True)
     Hand(viewer, viewer.layers["discs"], qtbot).click((row, col))
     qtbot.waitUntil(lambda: bool(why.findings))
-    at = [f.mask_id for f in why.findings].index(int(why.lost))
+    at = [f.mask_id for f in why.findings].index(int(why.missing_id))
     why.list.setCurrentRow(at)
     qtbot.waitUntil(why.loosen_button.isEnabled)
 
 
 def test_loosening_the_named_setting_brings_the_object_back(why: WhyPanel, qtbot: Any) -> None:
-    _ask(why, qtbot)
+    _click_on_missing_object(why, qtbot)
     assert "Predicted quality" in why.details.text()
     assert "would keep it" in why.details.text()
     outline = why.viewer().layers[OUTLINE_NAME]
-    mask = why.controller.session.result.bank.masks.dense(int(why.lost))
+    mask = why.controller.session.result.bank.masks.dense(int(why.missing_id))
     np.testing.assert_array_equal(outline.data, rim(mask, OUTLINE_WIDTH))
     why.loosen_button.click()
-    assert why.lost in why.controller.session.selection.candidates
-    qtbot.waitUntil(lambda: any(f.kept and f.mask_id == why.lost for f in why.findings))
+    assert why.missing_id in why.controller.session.selection.candidates
+    qtbot.waitUntil(lambda: any(f.kept and f.mask_id == why.missing_id for f in why.findings))
 
 
-def test_an_object_is_kept_undone_and_remembered(why: WhyPanel, qtbot: Any) -> None:
+def test_a_kept_object_can_be_undone_and_is_in_the_recipe(why: WhyPanel, qtbot: Any) -> None:
     controller = why.controller
-    _ask(why, qtbot)
+    _click_on_missing_object(why, qtbot)
     applied = controller.apply() if len(controller.session.selection) else None
     why.keep_button.click()
-    mask = controller.session.result.bank.masks.dense(int(why.lost))
+    mask = controller.session.result.bank.masks.dense(int(why.missing_id))
     preview = why.viewer().layers[PREVIEW_NAME].data
     assert (preview[mask] == preview.max()).all()
     if applied is not None:
@@ -87,10 +87,10 @@ def test_an_object_is_kept_undone_and_remembered(why: WhyPanel, qtbot: Any) -> N
     assert controller.session.pinned == ()
     assert (why.viewer().layers[PREVIEW_NAME].data[mask] == 0).any()
     controller.history.redo()
-    assert controller.session.pinned == (why.lost,)
+    assert controller.session.pinned == (why.missing_id,)
 
 
-def test_where_there_is_nothing_it_says_what_to_do(why: WhyPanel, qtbot: Any) -> None:
+def test_a_click_beside_all_candidates_shows_advice(why: WhyPanel, qtbot: Any) -> None:
     why._pixel = (0, 0)
     why._on_findings(why._request, ())
     assert "Points per side" in why.message.text()
@@ -100,7 +100,7 @@ def test_where_there_is_nothing_it_says_what_to_do(why: WhyPanel, qtbot: Any) ->
     assert why.controller.layers.visible_layer(OUTLINE_NAME) is None
 
 
-def test_without_candidates_it_says_where_to_start(panels: Any) -> None:
+def test_without_a_result_the_panel_shows_the_next_step(panels: Any) -> None:
     why = WhyPanel(panels.viewer)
     assert not why.pick_button.isEnabled()
     assert "Segment" in why.message.text()
