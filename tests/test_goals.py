@@ -64,7 +64,7 @@ def test_weights_change_the_preset():
         goal_of(None, "lunch")
 
 
-def test_tune_uses_what_it_is_told(tmp_path, model, image):
+def test_tune_uses_its_inputs(tmp_path, model, image):
     labels = np.zeros((96, 96), np.uint8)
     labels[disk((20, 22), 9)] = 1
     marks = tmp_path / "good.tif"

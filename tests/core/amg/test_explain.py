@@ -143,7 +143,7 @@ def test_the_winner_of_a_duplicate_is_kept_by_its_crop_and_overlaps(bank: Propos
     assert seen
 
 
-def test_a_removed_speck_is_told_apart_from_a_missing_object(bank: ProposalBank) -> None:
+def test_a_removed_speck_is_not_reported_as_a_missing_object(bank: ProposalBank) -> None:
     config = BASE.replace(pred_iou_thresh=0.3, stability_score_thresh=0.0, min_mask_region_area=60)
     selection = select(bank, config)
     for candidate, shown in zip(selection.candidates, selection.ids, strict=True):
@@ -163,7 +163,7 @@ def test_a_removed_speck_is_told_apart_from_a_missing_object(bank: ProposalBank)
     assert holds(bank.masks[int(again.ids[at])], (row, col))
 
 
-def test_a_near_miss_is_told_with_the_digits_that_matter() -> None:
+def test_a_near_miss_is_shown_with_enough_digits() -> None:
     assert Rejection("quality", 0.96996, 0.97).numbers == ("0.96996", "0.97", "0.00004")
     assert Rejection("stability", 0.8234, 0.88).numbers == ("0.823", "0.88", "0.057")
 

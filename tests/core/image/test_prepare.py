@@ -197,7 +197,7 @@ def test_the_finest_level_of_a_multiscale_image_is_taken():
     np.testing.assert_array_equal(prepare(nested, EXACT).rgb[..., 0], RAMP)
 
 
-def test_dask_computes_only_the_plane_that_is_asked_for():
+def test_dask_computes_only_the_chosen_plane():
     da = pytest.importorskip("dask.array")
     computed = []
 

@@ -16,7 +16,7 @@ def test_auto_says_what_and_why():
     torch.zeros(2, device=chosen.device)
 
 
-def test_the_cpu_can_be_asked_for():
+def test_the_cpu_can_be_chosen():
     assert choose_device("cpu").device == torch.device("cpu")
 
 

@@ -49,7 +49,7 @@ def test_peaks_are_the_highest_of_their_neighbours_above_the_threshold() -> None
     assert peaks(centre, 0.2).tolist() == [[3, 4], [9, 0]]
 
 
-def test_without_a_peak_the_highest_cell_is_asked_about() -> None:
+def test_without_a_peak_the_highest_cell_is_the_prompt() -> None:
     centre = np.zeros((4, 6), np.float32)
     centre[2, 5] = 0.01
     assert peaks(centre, 0.2).tolist() == [[2, 5]]
@@ -64,7 +64,7 @@ def test_centres_lie_on_the_objects(model: LoadedModel, image: Micrograph) -> No
 
 
 @pytest.mark.parametrize("zoom", [0, 1])
-def test_records_are_upstreams_asked_at_the_same_points(
+def test_records_equal_upstreams_at_the_same_points(
     model: LoadedModel, image: Micrograph, zoom: int
 ) -> None:
     config = CENTRES.replace(crop_n_layers=zoom, pred_iou_thresh=0.5, stability_score_thresh=0.5)
@@ -122,7 +122,7 @@ def test_before_it_is_encoded_the_cost_is_a_guess(model: LoadedModel, image: Mic
     assert not bank.missing([CENTRES, CENTRES.replace(points_per_side=8)])
 
 
-def test_another_model_is_told_apart(image: Micrograph) -> None:
+def test_a_model_without_a_centre_map_is_refused(image: Micrograph) -> None:
     tiny = tiny_model()
     assert not tiny.backend.sees_centres
     with pytest.raises(UserError, match="cannot propose centres"):

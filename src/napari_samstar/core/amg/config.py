@@ -19,7 +19,7 @@ OFFSET_STEP = 0.05
 """Step of the ladder on which stability is stored; see `AmgConfig.stability_score_offset`."""
 
 OF_GRIDS = ("points_per_side", "crop_n_points_downscale_factor")
-"""Settings without effect where SAM is asked at centres."""
+"""Settings without effect where SAM is prompted at centres."""
 
 OF_EXAMPLES = ("min_likeness",)
 """Settings without effect where no good objects are marked."""
@@ -69,8 +69,8 @@ class AmgConfig:
     boxes : tuple of (float, float, float, float)
         (x0, y0, x1, y1) in px of the image, one for each object, for ``prompts="boxes"``.
     min_likeness : float
-        Least likeness to the `examples`, see `ShapeTable.likeness`; asked before duplicates are
-        removed, as upstream asks for quality and stability. 0 keeps every shape.
+        Least likeness to the `examples`, see `ShapeTable.likeness`; applied before duplicates are
+        removed, like the filters of quality and stability. 0 keeps every shape.
     examples : tuple of (float, float, float, float)
         Shapes of good objects: log diameter (px), log aspect ratio, circularity, solidity.
     """
@@ -79,7 +79,7 @@ class AmgConfig:
     points_per_side: int | None = _setting(
         32,
         label="Points per side",
-        help="How densely SAM is asked. More points find smaller objects and cost time.",
+        help="How densely SAM is prompted. More points find smaller objects and cost time.",
         low=4, high=96, step=1, reruns="decoder", choices=(12, 16, 24, 32, 48, 64),
     )  # fmt: skip
     points_per_batch: int = 64

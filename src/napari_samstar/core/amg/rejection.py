@@ -91,7 +91,7 @@ class Finding:
     area : int
         px.
     predicted_iou, stability : float
-        NaN where the stability of an empty mask was asked for.
+        NaN where the stability of an empty mask was wanted.
     rejections : tuple of Rejection
         Every filter that it fails, or else the stage that removed it. Empty where it is kept and
         covers the spot.

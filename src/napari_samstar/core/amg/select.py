@@ -97,8 +97,8 @@ def stages(bank: ProposalBank, config: AmgConfig) -> Stages:
 def passes(bank: ProposalBank, table: Table, config: AmgConfig) -> dict[str, torch.Tensor]:
     """Return which candidates of one crop pass each filter: bool, shape (n,) each.
 
-    Likeness is upstream's stranger; it is asked before duplicates are removed, so that the whole
-    that swallows an object of the right shape does not take its place.
+    `segment_anything` has no filter of likeness. It comes before duplicates are removed: else a
+    mask of the wrong shape could remove the right object inside it as its duplicate.
     """
     c = table.candidates
     every = torch.ones_like(c.near_edge)

@@ -63,7 +63,7 @@ def fetch(
     progress : callable, optional
         Called with (bytes so far, bytes in all) after every 256 KiB.
     cancelled : callable, optional
-        Asked as often; True stops the download.
+        Called as often; True stops the download.
     base_url : str, optional
         A mirror that holds the same file names.
 

@@ -82,7 +82,7 @@ class EmbeddingCache:
         path = self._path(key)
         if path is None or not path.exists():
             return None
-        # A damaged cache file is not worth a word to the user: encode again.
+        # A damaged cache file does not concern the user: encode again.
         with contextlib.suppress(OSError, safetensors.SafetensorError, KeyError, ValueError):
             data = load_file(path, device=str(device))
             os.utime(path)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.models.backend import Backend, Embedding
 
 LEAST = 0.2
-"""Least height of the centre map at which a peak is worth a prompt; set beforehand, not tuned."""
+"""Least height of the centre map at which a peak becomes a prompt; set beforehand, not tuned."""
 
 USUAL_CENTRES = 200
 """Centres per crop, for estimates of time and memory before the crop is encoded."""
@@ -76,7 +76,7 @@ def peaks(centre: NDArray[np.float32], least: float = LEAST) -> NDArray[np.int64
     """Return the local maxima (n, 2) as (row, col) of a centre map (H, W) in [0, 1], highest first.
 
     A peak is the highest of its 3 x 3 cells and reaches `least`. Where there is none, the highest
-    cell alone: a generator that is asked nothing would fail.
+    cell alone: SAM's generator fails without any prompt.
     """
     from skimage.feature import peak_local_max
 

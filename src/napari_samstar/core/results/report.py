@@ -162,7 +162,7 @@ def _search(summary: StudySummary) -> str:
         "every goal. "
     )
     if front.points.shape[1] == 3:
-        text += "The third goal is told when the mouse rests on a dot. "
+        text += "Rest the mouse on a dot to read the third goal. "
     text += "Hypervolume, 0 to 1, is the share of all conceivable outcomes that the front beats"
     random_trials = summary.random_front
     if random_trials is None:

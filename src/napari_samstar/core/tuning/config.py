@@ -134,7 +134,7 @@ def space(study_config: StudyConfig) -> dict[str, Setting]:
 
     Without crops, and with a scope that adds none, nothing depends on the settings of crops but
     the last clean-up, which then keeps its default; nor anything on the density of a grid where SAM
-    is asked at centres, nor on likeness where no good objects are known.
+    is prompted at centres, nor on likeness where no good objects are known.
     """
     found = searched(study_config.scope)
     idle: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Was the search worth it? Ground truth for scoring only, and what random search would have picked.
+"""Scores of a finished search against ground truth, and against random search.
 
 Nothing here is seen by a search.
 """

@@ -54,7 +54,7 @@ def search(
     goal : Goal
     study_config : StudyConfig
     known : iterable of Trial
-        Of an earlier or interrupted run under the same judge. Their configurations are yielded
+        Of an earlier or interrupted run with the same evaluator. Their configurations are yielded
         again where the search asks for them, but not evaluated again: the search follows from
         seed and results alone, so that it goes on exactly as if it had never been stopped.
     """
@@ -71,22 +71,22 @@ def search(
     algorithm.setup(problem, termination=termination, seed=study_config.seed)
     done, generation = 0, 0
     while algorithm.has_next():
-        asked = algorithm.ask()
-        if asked is None or len(asked) == 0:
+        offspring = algorithm.ask()
+        if offspring is None or len(offspring) == 0:
             return
         costs = []
-        for k, individual in enumerate(asked[: study_config.trials - done]):
+        for k, individual in enumerate(offspring[: study_config.trials - done]):
             config = _config(individual.X, study_config.base, variables)
             origin = _origin(study_config, generation, k)
             result = yield from _evaluated(evaluate, config, memory)
             yield Trial(config, result[0], result[1], generation, origin)
             costs.append(-goal.values(result[0]))
         done += len(costs)
-        if len(costs) < len(asked):
+        if len(costs) < len(offspring):
             return
         # pymoo minimises; the sign flips here and nowhere else
-        PymooEvaluator().eval(StaticProblem(problem, F=np.array(costs)), asked)
-        algorithm.tell(infills=asked)
+        PymooEvaluator().eval(StaticProblem(problem, F=np.array(costs)), offspring)
+        algorithm.tell(infills=offspring)
         generation += 1
 
 

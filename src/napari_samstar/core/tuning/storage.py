@@ -57,8 +57,8 @@ def folder() -> Path:
 def latest(image_key: str, model_sha256: str) -> StudyRecord | None:
     """Return the last search on an image, alone or with others that can be found again.
 
-    Others are known where the search was told their layers; a journal that cannot be read is
-    passed over, with a warning in the log.
+    Others can be found where the journal names their layers; a journal that cannot be read is
+    left out, with a warning in the log.
     """
     found: list[StudyRecord] = []
     for path in folder().glob("*.jsonl"):
@@ -171,7 +171,7 @@ class Journal:
             self._append([{"of": self._run.name, **e.to_dict()} for e in trials])
 
     def unsaid_problem(self) -> str | None:
-        """Return `problem` the first time it is asked for after it arose, else None."""
+        """Return `problem` once after it arose, else None."""
         said, self._said = self._said, self.problem is not None
         return None if said else self.problem
 

@@ -125,7 +125,7 @@ def open_study(
         goes on exactly as if it had never stopped. Under another goal or plan nothing known is
         evaluated again, and its best configurations are in the first population.
     inputs : dict, optional
-        What the journal shall remember of what the user told, see `inputs.SearchInputs.to_dict`.
+        The user's inputs, which the journal stores, see `inputs.SearchInputs.to_dict`.
     """
     if journal is None:
         return StudyRun(goal, study_config)

@@ -4,11 +4,11 @@ Built from `segment_anything.modeling`, so `SamPredictor` and `SamAutomaticMaskG
 unchanged. Three things differ from Meta's SAM:
 
 - The encoder is a small U-Net on a 512 px frame. Its stride-4 maps travel *packed* (space to
-  depth) as extra channels of the image embedding, because the predictor hands on one tensor.
+  depth) as extra channels of the image embedding, because `SamPredictor` stores one tensor.
 - The encoder also predicts dense maps (foreground, edge, centre heat, centre offset, size).
 - The decoder relates every pixel to the prompt: does it point at the same object centre? Those
-  relation maps feed both the two-way transformer and the mask head, which a model trained for
-  hours on a CPU learns far sooner than attention alone.
+  relation maps are inputs of both the two-way transformer and the mask head, which a model
+  trained for hours on a CPU learns far sooner than attention alone.
 
 Masks come at stride 2 (256 x 256), the size of SAM's own low-resolution logits.
 """

@@ -23,17 +23,17 @@ def relate(dense: Tensor, identity: Tensor, maps: Tensor) -> Tensor:
     size = SIZE_UNIT * log_size.exp()
     votes = torch.cat([rows + size * dense[:, 3:4], cols + size * dense[:, 4:5]], 1)
     inputs = torch.cat([votes, log_size, identity], 1)  # (1 or B) x 11 x H x W
-    asked = maps[:, :2].flatten(2) @ inputs.flatten(2).transpose(1, 2)  # B x 2 x 11
-    near, near_background = (_vote_distance(votes, asked[:, i]) for i in (0, 1))
+    prompted = maps[:, :2].flatten(2) @ inputs.flatten(2).transpose(1, 2)  # B x 2 x 11
+    near, near_background = (_vote_distance(votes, prompted[:, i]) for i in (0, 1))
     here = torch.cat([rows.expand_as(size), cols.expand_as(size)], 1)
     has_background = maps[:, 1:2].amax((2, 3), keepdim=True) > 0
-    alike = (identity - asked[:, 0, 3:, None, None]).square()
+    alike = (identity - prompted[:, 0, 3:, None, None]).square()
     half = IDENTITY // 2
     channels = [
         torch.exp(-8 * near.square()),
         1 / (1 + near),
-        1 / (1 + _vote_distance(here, asked[:, 0])),
-        torch.tanh(log_size - asked[:, 0, 2:3, None, None]),
+        1 / (1 + _vote_distance(here, prompted[:, 0])),
+        torch.tanh(log_size - prompted[:, 0, 2:3, None, None]),
         torch.exp(-alike[:, :half].sum(1, keepdim=True)),
         torch.exp(-alike[:, half:].sum(1, keepdim=True)),
         torch.tanh(dense[:, 0:1] / 4).expand_as(near),
@@ -45,8 +45,8 @@ def relate(dense: Tensor, identity: Tensor, maps: Tensor) -> Tensor:
     return torch.cat(channels, 1)
 
 
-def _vote_distance(votes: Tensor, asked: Tensor) -> Tensor:
-    """Distance (B, 1, H, W) of votes from the asked centre, in units of the asked size."""
-    delta = votes - asked[:, :2, None, None]
-    size = SIZE_UNIT * asked[:, 2, None, None, None].exp()
+def _vote_distance(votes: Tensor, prompted: Tensor) -> Tensor:
+    """Distance (B, 1, H, W) of votes from the prompted centre, in units of the prompted size."""
+    delta = votes - prompted[:, :2, None, None]
+    size = SIZE_UNIT * prompted[:, 2, None, None, None].exp()
     return (delta.square().sum(1, keepdim=True) + 1e-4).sqrt() / size

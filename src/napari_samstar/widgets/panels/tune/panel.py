@@ -80,7 +80,7 @@ class TunePanel(Panel):
     def _build_search_rows(self) -> None:
         self.column.addWidget(heading("Search"))
         self.scope_box = combo(
-            "Filters re-use what SAM has proposed. Grids and zoom levels ask SAM again.", SCOPES
+            "Filters re-use what SAM has proposed. Grids and zoom levels prompt SAM again.", SCOPES
         )
         self.scope_box.currentIndexChanged.connect(self._refresh)
         self.budget_box = QSpinBox()
@@ -146,7 +146,7 @@ class TunePanel(Panel):
             self.goal_form.show_goal(goal)
 
     def _enter(self, inputs: dict[str, Any]) -> None:
-        """Enter what an earlier search was told."""
+        """Enter the inputs of an earlier search."""
         self.expectation_form.restore(Expectations.from_dict(inputs["expectations"]))
         self.extra_images_form.restore(inputs["extra_images"])
 
