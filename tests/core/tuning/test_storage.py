@@ -17,7 +17,7 @@ from napari_samstar.core.errors import UserError
 from napari_samstar.core.rewards.goal import Goal
 from napari_samstar.core.tuning import storage
 from napari_samstar.core.tuning.config import StudyConfig, Trial
-from napari_samstar.core.tuning.storage import Journal
+from napari_samstar.core.tuning.storage import Journal, path_for
 
 GOAL, OTHER = Goal({"coverage": 1}), Goal({"coverage": 2, "boundary": 1})
 CONFIG = StudyConfig(trials=40, population=8)
@@ -205,9 +205,21 @@ def test_the_latest_search_on_an_image_is_found_in_the_cache_folder(tmp_path, mo
     wrote(["k"], model="bb")
     wrote(["k"], n=0)
     assert len(storage.latest("k", "aa").trials) == 3
-    (tmp_path / "journals" / "torn.jsonl").write_text("{")
+    (tmp_path / "journals" / f"torn{storage.SUFFIX}").write_text("{")
     assert len(storage.latest("k", "aa").trials) == 3
     assert "cannot be read: delete it" in caplog.text
+
+
+def test_a_journal_of_another_version_of_the_program_is_left_alone(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path))
+    older = path_for(["k"], "aa")
+    older = older.with_name(older.name.replace(storage.SUFFIX, ".jsonl"))
+    older.parent.mkdir(parents=True)
+    text = json.dumps(HEADER | {"version": 1, "images": ["k"]}) + "\n"
+    older.write_text(text)
+    assert Journal.of(["k"], "aa").runs == ()
+    assert storage.latest("k", "aa") is None
+    assert (older.read_text(), caplog.text) == (text, "")
 
 
 KILLED = """
@@ -240,7 +252,7 @@ def test_a_kill_leaves_what_was_said(path):
 
 def test_old_journals_go_when_a_run_starts(tmp_path, monkeypatch):
     monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path))
-    monkeypatch.setattr(storage, "MOST_FILES", 2)
+    monkeypatch.setattr(storage, "MAX_FILES", 2)
     for k in range(4):
         made = Journal.of((f"image{k}",), "aa")
         made.begin(GOAL, CONFIG, BY)

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("napari_samstar")
 
 FORMAT, VERSION = "samstar-journal", 2
-MOST_FILES, MOST_BYTES = 200, 500 * 2**20
+SUFFIX = f".v{VERSION}.jsonl"
+"""With the version: journals of another version of the program stay as they are, unread."""
+MAX_FILES, MAX_BYTES = 200, 500 * 2**20
 """Of all journals in the cache; the oldest go when a new run starts."""
 
 
@@ -46,7 +48,7 @@ class Notice:
 def path_for(image_keys: Sequence[str], model_sha256: str) -> Path:
     """Return where the journal of these images and this model lies in the user's cache."""
     key = hashlib.sha256("|".join([*image_keys, model_sha256]).encode()).hexdigest()[:32]
-    return folder() / f"{key}.jsonl"
+    return folder() / f"{key}{SUFFIX}"
 
 
 def folder() -> Path:
@@ -61,7 +63,7 @@ def latest(image_key: str, model_sha256: str) -> StudyRecord | None:
     left out, with a warning in the log.
     """
     found: list[StudyRecord] = []
-    for path in folder().glob("*.jsonl"):
+    for path in folder().glob(f"*{SUFFIX}"):
         try:
             images = _images(path, model_sha256)
             if images[:1] == [image_key]:
@@ -161,7 +163,7 @@ class Journal:
         lines = [self._run.to_dict()]
         self._append(lines if self._end else [self._header, *lines])
         if self.path.parent == folder():
-            keep_newest(self.path.parent, "*.jsonl", files=MOST_FILES, n_bytes=MOST_BYTES,
+            keep_newest(self.path.parent, "*.jsonl", files=MAX_FILES, n_bytes=MAX_BYTES,
                         keep=[self.path])  # fmt: skip
 
     def add(self, trials: Sequence[Trial]) -> None:
