@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import psutil
 import pytest
 
 from benchmarks.bank import discs
-from napari_samstar.api.pipeline import Applied, iter_apply, iter_segment
+from napari_samstar.api.pipeline import Applied, check_labels_fit, iter_apply, iter_segment
 from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.config import AmgConfig
+from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.loaded import LoadedImage
 from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.core.models.encoder import EmbeddingCache
@@ -63,3 +67,11 @@ def test_a_configuration_is_applied_to_planes_and_a_constant_one_says_why_not():
     assert applied[1].labels.shape == plane.shape
     assert not applied[1].labels.any()
     assert applied[0].labels.max() > 0
+
+
+def test_labels_of_a_stack_that_do_not_fit_in_memory_are_refused(monkeypatch):
+    free = SimpleNamespace(available=10 * 4 * 100 * 100 / 0.8)  # ten planes just fit
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    check_labels_fit(10, (100, 100))
+    with pytest.raises(UserError, match=r"labels of all 11 planes .* crop the stack"):
+        check_labels_fit(11, (100, 100))

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 
 from napari_samstar.api.study import Study
 from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.memory import check_memory
 from napari_samstar.core.models.backend import LoadedModel
 from napari_samstar.core.models.loading import load
 from napari_samstar.core.progress import Progress
@@ -359,16 +359,13 @@ class Applied:
         return np.zeros(self.image.plane_shape, dtype=np.int32)
 
 
-def check_memory(n_planes: int, shape: tuple[int, int]) -> None:
+def check_labels_fit(n_planes: int, shape: tuple[int, int]) -> None:
     """Raise UserError where the labels of all planes of `shape` would not fit in memory."""
-    need = 4 * n_planes * shape[0] * shape[1]
-    free = psutil.virtual_memory().available
-    if need > 0.8 * free:
-        raise UserError(
-            f"The labels of all {n_planes} planes would need {need / 2**30:.1f} GB and "
-            f"{free / 2**30:.1f} GB are free: crop the stack, or apply the recipe to its files "
-            "with `samstar apply`."
-        )
+    check_memory(
+        4 * n_planes * shape[0] * shape[1],
+        f"The labels of all {n_planes} planes",
+        "crop the stack, or apply the recipe to its files with `samstar apply`",
+    )
 
 
 _STEPS = 100  # of the progress bar for each image

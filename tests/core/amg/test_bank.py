@@ -4,12 +4,12 @@ import collections
 from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from torch import nn
 
 from benchmarks.bank import discs
-from napari_samstar.core.amg import bank
 from napari_samstar.core.amg.bank import PendingWork, ProposalBank
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import select
@@ -78,7 +78,7 @@ def test_expected_seconds_come_from_the_banks_own_pace():
 
 def test_what_does_not_fit_in_memory_is_said_before_the_work(monkeypatch):
     memory = collections.namedtuple("memory", "available")
-    monkeypatch.setattr(bank.psutil, "virtual_memory", lambda: memory(1000))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory(1000))
     with pytest.raises(UserError, match="lower 'Points per side' or 'Zoom levels'"):
         next(new_bank().prepare(COARSE))
 

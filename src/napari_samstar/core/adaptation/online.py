@@ -45,19 +45,12 @@ class UpdateResult:
         False where the update was rolled back.
     n_checked : int
         Earlier objects that were predicted again.
-    iou_before, iou_after : float
-        Their mean IoU with the accepted masks; NaN without any.
-    max_loss : float
-        Largest loss of IoU of one of them.
     text : str
         One sentence for the user.
     """
 
     kept: bool
     n_checked: int
-    iou_before: float
-    iou_after: float
-    max_loss: float
     text: str
 
 
@@ -213,7 +206,7 @@ class Adaptation:
         if not settings.object_steps:
             self.examples = (*self.examples, example)
             text = "Noted; learning from objects is off."
-            return UpdateResult(True, 0, np.nan, np.nan, 0.0, text)
+            return UpdateResult(True, 0, text)
         trainer = self._trainer(self._start_delta(), settings.object_learning_rate)
         total = settings.object_steps + 1
         for k in range(settings.object_steps):
@@ -255,17 +248,16 @@ class Adaptation:
         before = np.array([known[e] if e in known else _mean_iou(self._model, e) for e in checked])
         after = np.array([_mean_iou(model, e) for e in checked])
         losses = before - after
-        numbers = (len(checked), _mean(before), _mean(after), float(losses.max(initial=0.0)))
         if self.settings.rollback and self._is_too_bad(losses):
             self.n_rolled_back += 1
             loss = f"{losses.mean():.2f} IoU on average"
             text = f"Rolled back: earlier objects would have lost {loss}."
-            return UpdateResult(False, *numbers, text)
+            return UpdateResult(False, len(checked), text)
         self.examples = (*self.examples, example)
         self._delta, self._model = delta, model
         self._ious = dict(zip(checked, after.tolist(), strict=True))
         self._n_updates += 1
-        return UpdateResult(True, *numbers, self.text)
+        return UpdateResult(True, len(checked), self.text)
 
     def _is_too_bad(self, losses: NDArray[np.float64]) -> bool:
         tolerance = self.settings.tolerance
@@ -294,10 +286,6 @@ def _mean_iou(model: LoadedModel, example: Example) -> float:
     states = [example.states[0], example.states[-1]] if len(example.states) > 1 else example.states
     masks = [predict(model, example.embedding, s.prompt, s.mask_prompt).mask for s in states]
     return float(np.mean([iou(mask, example.mask) for mask in masks]))
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    return float(values.mean()) if values.size else float("nan")
 
 
 def _count(n: int, noun: str) -> str:

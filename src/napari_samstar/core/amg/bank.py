@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 from segment_anything.utils.amg import generate_crop_boxes
 
 from napari_samstar.core.amg.decode import decode_prompts
-from napari_samstar.core.errors import UserError
 from napari_samstar.core.masks.cleanup import Cleaner
 from napari_samstar.core.masks.shape import ShapeTable
 from napari_samstar.core.masks.store import MaskStore
+from napari_samstar.core.memory import check_memory
 from napari_samstar.core.models.encoder import EmbeddingCache
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.prompts.base import Crop, ImpossibleConfig
@@ -234,10 +233,5 @@ class ProposalBank:
     def _check_memory(self, todo: Sequence[Part]) -> None:
         rows, cols = self.shape
         need = sum(3 * p.n_prompts for p in todo) * rows * cols / 8 * MASK_SHARE
-        free = psutil.virtual_memory().available
-        if need > 0.8 * free:
-            raise UserError(
-                f"The candidates would need about {need / 2**30:.1f} GB of memory and "
-                f"{free / 2**30:.1f} GB are free: lower 'Points per side' or 'Zoom levels', "
-                "or crop the image."
-            )
+        advice = "lower 'Points per side' or 'Zoom levels', or crop the image"
+        check_memory(need, "The candidates", advice)

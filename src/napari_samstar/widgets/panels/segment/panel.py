@@ -107,7 +107,7 @@ class SegmentPanel(Panel):
 
     def run_stack(self) -> None:
         """Apply the settings on show to every plane of the chosen layer."""
-        from napari_samstar.api.pipeline import check_memory
+        from napari_samstar.api.pipeline import check_labels_fit
 
         layer, leading = self.image_form.layer(), self.image_form.planes()
         result = self.controller.session.result
@@ -116,7 +116,7 @@ class SegmentPanel(Panel):
         try:
             chosen = self.image_form.chosen_image()
             assert chosen is not None
-            check_memory(int(np.prod(leading)), result.image.shape)
+            check_labels_fit(int(np.prod(leading)), result.image.shape)
         except UserError as error:
             self._on_jobs_failed(str(error))
             return
