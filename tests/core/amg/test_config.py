@@ -20,6 +20,7 @@ def test_names_and_defaults_are_upstreams():
     ours = AmgConfig().to_dict()
     assert ours.pop("prompts") == "grid"
     assert (ours.pop("min_likeness"), ours.pop("examples"), ours.pop("boxes")) == (0.0, (), ())
+    assert ours.pop("tile_scale") == 0.0
     assert ours == theirs
     assert list(ours) == list(theirs)
 
@@ -35,7 +36,7 @@ def test_point_grids_become_arrays_for_upstream():
     config = AmgConfig(points_per_side=None, point_grids=(((0.5, 0.25),),))
     (grid,) = config.generator_kwargs()["point_grids"]
     assert grid.tolist() == [[0.5, 0.25]]
-    own = {"prompts": "grid", "min_likeness": 0.0, "examples": (), "boxes": ()}
+    own = {"prompts": "grid", "min_likeness": 0.0, "examples": (), "boxes": (), "tile_scale": 0.0}
     assert own | AmgConfig().generator_kwargs() == AmgConfig().to_dict()
 
 
@@ -91,7 +92,8 @@ def test_whole_numbers_stay_whole(name):
 def test_scopes_grow_and_leave_serialisation_alone():
     filters, grids, everything = (searched(s) for s in ("filters", "grids", "everything"))
     assert filters.keys() < grids.keys() < everything.keys()
-    assert everything.keys() == SETTINGS.keys()
+    assert everything.keys() == SETTINGS.keys() - {"tile_scale"}
+    assert searched("scale").keys() == filters.keys() | {"tile_scale"}
     assert not SETTINGS.keys() & {"points_per_batch", "point_grids", "output_mode"}
 
 

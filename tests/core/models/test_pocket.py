@@ -109,14 +109,16 @@ def test_unpack_returns_what_the_encoder_packed(model: pocket.Pocket) -> None:
     assert torch.equal(packed, embedding[:, 128:])
 
 
-def test_dense_maps_are_probabilities_at_stride_4(
+def test_dense_maps_are_probabilities_and_sizes_at_stride_4(
     model: pocket.Pocket, predictor: SamPredictor
 ) -> None:
     with torch.no_grad():
         maps = model.dense_maps(predictor.features)
     for one in maps:
         assert one.shape == (1, 128, 128)
-        assert 0 <= one.min() <= one.max() <= 1
+        assert one.min() >= 0
+    assert max(one.max() for one in (maps.foreground, maps.edge, maps.centre)) <= 1
+    assert maps.size.max() < 16 * 2.72**3.5
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from segment_anything.utils.amg import generate_crop_boxes
 
 from napari_samstar.core.amg.decode import decode_prompts
+from napari_samstar.core.image.tiles import Tile, tiles_of
 from napari_samstar.core.masks.cleanup import Cleaner
 from napari_samstar.core.masks.shape import ShapeTable
 from napari_samstar.core.masks.store import MaskStore
@@ -27,9 +28,14 @@ if TYPE_CHECKING:
     from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.core.masks.shape import Shapes
     from napari_samstar.core.models.backend import LoadedModel
+    from napari_samstar.core.prompts.base import Prompts
 
 MASK_SHARE = 0.12
 """Mean share of the image that a candidate's box covers, for the memory estimate."""
+
+CORE_MARGIN = 16
+"""Prompts of a tile lie in its core, or at most this far outside it, px of the frame; the objects
+further out are found by its neighbours."""
 
 AT_ONCE = 128
 """Shapes measured between two reports of progress; some 0.1 s."""
@@ -49,12 +55,15 @@ class Part:
         What its prompts depend on besides image, crop and model.
     per_batch : int
         Prompts decoded at once.
+    core : (x0, y0, x1, y1), optional
+        Of a tile: where its prompts lie, but for a margin; px of the image.
     """
 
     crop_box: CropBox
     source: str
     key: Hashable
     per_batch: int
+    core: CropBox | None = None
 
     @property
     def n_prompts(self) -> int:
@@ -94,6 +103,8 @@ class ProposalBank:
         Of all candidates and of masks made from them.
     prompt_boxes : dict of int to (x0, y0, x1, y1)
         By mask id, px of the image: the box that SAM was prompted with, for those that were.
+    joined : dict of tuple of int to int
+        Ids of the unions of masks, by the ids of those masks: objects that tiles had cut.
 
     Parameters
     ----------
@@ -114,6 +125,7 @@ class ProposalBank:
         self.prompt_boxes: dict[int, list[float]] = {}
         self._cache = cache or EmbeddingCache()
         self._tables: dict[Part, Table] = {}
+        self.joined: dict[tuple[int, ...], int] = {}
         self._likeness: dict[tuple[Table, Shapes], NDArray[np.float64]] = {}
         self._encoded: set[CropBox] = set()
         self._seconds = {"crops": 0.0, "prompts": 0.0}
@@ -133,10 +145,14 @@ class ProposalBank:
 
     def parts(self, config: AmgConfig) -> list[Part]:
         """Return the parts that `config` uses, in upstream's order."""
+        source = prompt_source(config.prompts)
+        tiles = self.tiles(config)
+        if len(tiles) > 1:
+            key, n = source.key(config, 0), config.points_per_batch
+            return [Part(tile.box, source.name, key, n, tile.core) for tile in tiles]
         boxes, layers = generate_crop_boxes(
             self.shape, config.crop_n_layers, config.crop_overlap_ratio
         )
-        source = prompt_source(config.prompts)
         keys = [source.key(config, layer) for layer in range(config.crop_n_layers + 1)]
         parts = []
         for (x0, y0, x1, y1), layer in zip(boxes, layers, strict=True):
@@ -145,6 +161,14 @@ class ProposalBank:
             box = (x0, y0, x1, y1)
             parts.append(Part(box, source.name, keys[layer], config.points_per_batch))
         return parts
+
+    def tiles(self, config: AmgConfig) -> tuple[Tile, ...]:
+        """Return the tiles that `config` cuts the image into; none where it is one frame."""
+        if config.tile_scale is None:
+            raise ValueError("the scale of the tiles is not chosen yet")
+        if config.tile_scale == 0:
+            return ()
+        return tiles_of(self.shape, self.model.backend.frame_side, config.tile_scale)
 
     def tables(self, config: AmgConfig) -> list[Table]:
         """Return the tables that `config` uses; KeyError where `prepare` was not run first."""
@@ -216,8 +240,16 @@ class ProposalBank:
         backend = self.model.backend
         seen = Crop(crop, part.crop_box, self.shape, backend, embedding)
         prompts = prompt_source(part.source).prompts(part.key, seen)
+        if part.core is not None:
+            prompts = _near_core(prompts, part, backend.frame_side)
         candidates = yield from decode_prompts(
-            backend, embedding, part.crop_box, self.shape, prompts, part.per_batch
+            backend,
+            embedding,
+            part.crop_box,
+            self.shape,
+            prompts,
+            part.per_batch,
+            tile=part.core is not None,
         )
         self._note("prompts", len(prompts), start)
         ids = np.array(self.masks.extend(candidates.masks), dtype=np.int64)
@@ -231,7 +263,22 @@ class ProposalBank:
         self._counts[kind] += n
 
     def _check_memory(self, todo: Sequence[Part]) -> None:
-        rows, cols = self.shape
-        need = sum(3 * p.n_prompts for p in todo) * rows * cols / 8 * MASK_SHARE
+        need = 0.0
+        for part in todo:
+            x0, y0, x1, y1 = part.crop_box if part.core is not None else (0, 0, *self.shape)
+            # Of a tile's masks only those are large that are worth nothing.
+            share = MASK_SHARE / 10 if part.core is not None else MASK_SHARE
+            need += 3 * part.n_prompts * (x1 - x0) * (y1 - y0) / 8 * share
         advice = "lower 'Points per side' or 'Zoom levels', or crop the image"
         check_memory(need, "The candidates", advice)
+
+
+def _near_core(prompts: Prompts, part: Part, frame_side: int) -> Prompts:
+    """Return the prompts of a tile that lie in its core or near it."""
+    assert part.core is not None
+    x0, y0, x1, y1 = part.crop_box
+    margin = CORE_MARGIN * max(x1 - x0, y1 - y0) / frame_side
+    low = np.array(part.core[:2]) - (x0, y0) - margin
+    high = np.array(part.core[2:]) - (x0, y0) + margin
+    places = prompts.places
+    return prompts.take(np.flatnonzero(((places >= low) & (places <= high)).all(axis=1)))

@@ -1,4 +1,4 @@
-"""The 13 settings of SAM's automatic mask generator and one of ours, declared once."""
+"""The 13 settings of SAM's automatic mask generator and two of ours, declared once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.masks.shape import Shapes
 
 Reruns = Literal["nothing", "decoder", "encoder"]
-Scope = Literal["filters", "zoom", "grids", "everything"]
+Scope = Literal["filters", "zoom", "scale", "grids", "everything"]
 
 OFFSET_STEP = 0.05
 """Step of the ladder on which stability is stored; see `AmgConfig.stability_score_offset`."""
@@ -49,9 +49,9 @@ def _setting(default: Any, **about: Any) -> Any:
 class AmgConfig:
     """One configuration of `segment_anything.SamAutomaticMaskGenerator`.
 
-    Names, defaults and meaning are upstream's, but for `prompts`, `boxes`, `min_likeness` and
-    `examples`, which are ours. Each searchable field carries a `Setting` in its metadata; the
-    others are settable but not searched.
+    Names, defaults and meaning are upstream's, but for `prompts`, `boxes`, `min_likeness`,
+    `examples` and `tile_scale`, which are ours. Each searchable field carries a `Setting` in its
+    metadata; the others are settable but not searched.
 
     Attributes
     ----------
@@ -71,6 +71,10 @@ class AmgConfig:
     min_likeness : float
         Least likeness to the `examples`, see `ShapeTable.likeness`; applied before duplicates are
         removed, like the filters of quality and stability. 0 keeps every shape.
+    tile_scale : float, optional
+        0: the whole image is one frame, as upstream. Else the image is cut into overlapping tiles
+        that SAM sees at this scale, in px of its frame for each px of the image. None: chosen for
+        each image by the size of its objects, before anything is decoded (see `tiling`).
     examples : tuple of (float, float, float, float)
         Shapes of good objects: log diameter (px), log aspect ratio, circularity, solidity.
     """
@@ -149,6 +153,13 @@ class AmgConfig:
         "0 keeps every shape.",
         low=0.0, high=1.0, step=0.01, reruns="nothing", search_low=0.0, search_high=0.9,
     )  # fmt: skip
+    tile_scale: float | None = _setting(
+        0.0,
+        label="Tile scale",
+        help="Cut the image into tiles that SAM sees at this scale: 1 is full resolution, 0.5 half "
+        "of it, 2 twice. 0 shows it the whole image at once, in which small objects get lost.",
+        low=0.0, high=8.0, step=0.01, reruns="encoder", choices=(0.0, 0.5, 1.0, 2.0),
+    )  # fmt: skip
     examples: tuple[tuple[float, ...], ...] = ()
     boxes: tuple[tuple[float, ...], ...] = ()
     output_mode: Literal["binary_mask", "uncompressed_rle", "coco_rle"] = "binary_mask"
@@ -164,6 +175,11 @@ class AmgConfig:
             raise UserError("Give boxes together with prompts='boxes', and only then.")
         if any(not _is_box(box) for box in self.boxes):
             raise UserError("boxes must be rows of four finite numbers, x0 < x1 and y0 < y1.")
+        if self.tile_scale != 0 and self.crop_n_layers > 0:
+            raise UserError(
+                "Zoom levels are crops of the whole image: use crop_n_layers=0 with tiles, or "
+                "tile_scale=0 with zoom levels."
+            )
         if self.min_likeness > 0 and not self.examples:
             raise UserError("min_likeness needs examples: mark a few good objects.")
         if any(len(row) != 4 or not all(map(math.isfinite, row)) for row in self.examples):
@@ -179,7 +195,7 @@ class AmgConfig:
 
     @staticmethod
     def _check(name: str, value: Any, about: Setting) -> None:
-        if value is None and name == "points_per_side":
+        if value is None and name in ("points_per_side", "tile_scale"):
             return
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UserError(f"{name} must be a number, not {value!r}.")
@@ -239,6 +255,8 @@ class AmgConfig:
         del values["examples"], values["boxes"]
         if values.pop("min_likeness") > 0:
             raise UserError("SAM's own generator knows no shapes: use min_likeness=0 for it.")
+        if values.pop("tile_scale") != 0:
+            raise UserError("SAM's own generator knows no tiles: use tile_scale=0 for it.")
         if self.point_grids is not None:
             values["point_grids"] = [
                 np.asarray(g, dtype=float).reshape(-1, 2) for g in self.point_grids
@@ -265,6 +283,7 @@ SETTINGS.update(
 _SCOPE_RERUNS: dict[Scope, tuple[Reruns, ...]] = {
     "filters": ("nothing",),
     "zoom": ("nothing",),
+    "scale": ("nothing",),
     "grids": ("nothing", "decoder"),
     "everything": ("nothing", "decoder", "encoder"),
 }
@@ -279,4 +298,9 @@ def searched(scope: Scope) -> dict[str, Setting]:
     if scope == "zoom":
         about = SETTINGS["crop_n_layers"]
         settings["crop_n_layers"] = dataclasses.replace(about, choices=_ONE_ZOOM, reruns="nothing")
+    if scope == "scale":
+        about = SETTINGS["tile_scale"]
+        settings["tile_scale"] = dataclasses.replace(about, reruns="nothing")
+    else:  # searched only when it is wanted: each scale costs as much as all other settings
+        del settings["tile_scale"]
     return {name: s for name, s in settings.items() if s.reruns in _SCOPE_RERUNS[scope]}

@@ -14,6 +14,7 @@ from segment_anything.utils.amg import is_box_near_crop_edge
 from napari_samstar.core import interrupt
 from napari_samstar.core.amg.candidates import Candidates, CropBox
 from napari_samstar.core.amg.config import OFFSET_STEP, SETTINGS
+from napari_samstar.core.amg.draw import Resizer
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.masks.store import PackedMask
 
@@ -35,6 +36,15 @@ class _Batch:
     stability: torch.Tensor
     boxes: torch.Tensor
 
+    def put(self, rows: NDArray[np.int64], other: _Batch) -> None:
+        """Replace some rows by those of another batch."""
+        for row, mask in zip(rows.tolist(), other.masks, strict=True):
+            self.masks[row] = mask
+        at = torch.from_numpy(rows).to(self.boxes.device)
+        self.predicted_iou[at] = other.predicted_iou
+        self.stability[:, at] = other.stability
+        self.boxes[at] = other.boxes
+
 
 def decode_prompts(
     backend: Backend,
@@ -43,6 +53,8 @@ def decode_prompts(
     image_shape: tuple[int, int],
     prompts: Prompts,
     per_batch: int,
+    *,
+    tile: bool = False,
 ) -> Generator[int, None, Candidates]:
     """Decode all prompts for one crop; yields the number of prompts done after each batch.
 
@@ -55,16 +67,20 @@ def decode_prompts(
     per_batch : int
         Prompts decoded at once, as upstream's `points_per_batch`. On a GPU that runs out of memory
         the batch is halved and decoding goes on; the last bits of the scores may then differ.
+    tile : bool
+        Whether the crop is a tile: prompts are then decoded in windows where the model can do that,
+        masks are drawn where they lie only, and none counts as near an edge.
 
     Returns
     -------
     Candidates
     """
     batches: list[_Batch] = []
+    decode = _decode_tile_batch if tile else _decode_batch
     for start in range(0, len(prompts), per_batch):
         some = prompts.part(slice(start, start + per_batch))
         with interrupt.checked():
-            batches.append(_decode_batch(backend, embedding, some, crop_box))
+            batches.append(decode(backend, embedding, some, crop_box))
         yield start + len(some)
     masks_each = 3 if prompts.multimask else 1
     # Empty where no prompt lies in the crop.
@@ -74,6 +90,7 @@ def decode_prompts(
     stability = torch.zeros((N_OFFSETS, 0), device=boxes.device)
     rows, cols = image_shape
     sizes = torch.tensor([len(b.masks) for b in batches], dtype=torch.int64, device=boxes.device)
+    near_edge = is_box_near_crop_edge(boxes, list(crop_box), [0, 0, cols, rows])
     return Candidates(
         crop_box=crop_box,
         masks=tuple(mask for b in batches for mask in b.masks),
@@ -81,7 +98,7 @@ def decode_prompts(
         predicted_iou=torch.cat([scores, *(b.predicted_iou for b in batches)]),
         stability=torch.cat([stability, *(b.stability for b in batches)], dim=1),
         boxes=boxes,
-        near_edge=is_box_near_crop_edge(boxes, list(crop_box), [0, 0, cols, rows]),
+        near_edge=torch.zeros_like(near_edge) if tile else near_edge,
         batch=torch.arange(len(batches), device=boxes.device).repeat_interleave(sizes),
         n_batches=len(batches),
         prompt_boxes=prompts.boxes,
@@ -151,6 +168,75 @@ def _measure(
         stability=_stability(counts).to(logits.device),
         boxes=_boxes(masks, crop_box).to(logits.device),
     )
+
+
+@torch.no_grad()
+def _decode_tile_batch(
+    backend: Backend, embedding: Embedding, prompts: Prompts, crop_box: CropBox
+) -> _Batch:
+    """Decode prompts in windows where possible, and in the whole frame where a window is too small.
+
+    A window is too small for a prompt when one of its masks reaches an edge of the window that is
+    not one of the frame.
+    """
+    if not backend.window_side or prompts.boxes is not None:
+        low_res, quality = _low_res(backend, embedding, prompts)
+        origins = np.zeros((len(prompts), 2), dtype=np.int64)
+        return _draw(backend, embedding, low_res, quality, origins, crop_box)
+    assert prompts.points is not None
+    assert prompts.labels is not None
+    windows, quality, origins = backend.decode_windows(embedding, prompts.points, prompts.labels)
+    cut = _reaches_edge(backend, windows, origins)
+    found = _draw(backend, embedding, windows, quality, origins, crop_box, skip=cut)
+    if cut.any():
+        again = prompts.take(np.flatnonzero(cut))
+        low_res, whole_quality = _low_res(backend, embedding, again)
+        whole = _draw(
+            backend, embedding, low_res, whole_quality, np.zeros((len(again), 2), int), crop_box
+        )
+        found.put(np.flatnonzero(cut.repeat(low_res.shape[1])), whole)
+    return found
+
+
+def _reaches_edge(
+    backend: Backend, windows: torch.Tensor, origins: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return for which prompts (B,) a mask of (B, M, h, w) is cut off by an inner edge."""
+    above = (windows > backend.mask_threshold).any(dim=1).cpu().numpy()
+    far = np.array(backend.low_res_shape) - windows.shape[2:]
+    inner = np.concatenate([origins > 0, origins < far], axis=1)
+    edges = [above[:, 0], above[:, :, 0], above[:, -1], above[:, :, -1]]
+    reached = np.stack([edge.any(axis=1) for edge in edges], axis=1)
+    return np.asarray((reached & inner).any(axis=1))
+
+
+def _draw(
+    backend: Backend,
+    embedding: Embedding,
+    low_res: torch.Tensor,
+    quality: torch.Tensor,
+    origins: NDArray[np.int64],
+    crop_box: CropBox,
+    skip: NDArray[np.bool_] | None = None,
+) -> _Batch:
+    """Draw, measure and pack masks (B, M, h, w), each where it lies; `skip` leaves prompts out."""
+    cut = backend.mask_threshold
+    rungs = _rungs(cut)
+    resizer = Resizer.of(backend, embedding)
+    n_prompts, each = low_res.shape[:2]
+    logits = low_res.cpu().numpy()
+    counts = np.zeros((n_prompts * each, len(rungs)), dtype=np.int32)
+    masks = [PackedMask.of(np.zeros((1, 1), dtype=bool), 0, 0)] * len(counts)
+    for k in range(len(counts)):
+        if skip is not None and skip[k // each]:
+            continue
+        row, col = origins[k // each].tolist()
+        drawn, top, left = resizer.window(logits[k // each, k % each], (row, col), float(rungs[0]))
+        counts[k] = _clearing(drawn, rungs)
+        masks[k] = PackedMask.tight(drawn > cut, crop_box[1] + top, crop_box[0] + left)
+    device = low_res.device
+    boxes = _boxes(masks, crop_box).to(device)
+    return _Batch(masks, quality.flatten(0, 1), _stability(counts).to(device), boxes)
 
 
 def _rungs(cut: float) -> NDArray[np.float32]:

@@ -19,12 +19,18 @@ from torchvision.ops.boxes import batched_nms, box_area
 from napari_samstar.core.amg.config import OFFSET_STEP
 from napari_samstar.core.amg.selection import Selection
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.masks.stitch import TileMasks, stitch, union
 from napari_samstar.core.masks.store import run_lengths
 
 if TYPE_CHECKING:
     from napari_samstar.core.amg.bank import ProposalBank, Table
     from napari_samstar.core.amg.config import AmgConfig
     from napari_samstar.core.masks.store import Bool, MaskStore
+
+
+EDGE_MARGIN = 4
+"""A mask that comes this close to an edge of its tile is cut by it, px of the frame. Upstream's
+20 px of the image at the edges of crops would be most of a small tile's objects."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,9 @@ def stages(bank: ProposalBank, config: AmgConfig) -> Stages:
     """Run a selection and keep what each stage left; see `select`."""
     crops = tuple(_select_crop(bank, table, config) for table in bank.tables(config))
     kept = Kept(*(torch.cat(column) for column in zip(*(c.columns() for c in crops), strict=True)))
-    if len(crops) > 1 and len(kept.ids):
+    if bank.tiles(config) and len(crops) > 1:
+        kept = _stitched(bank, crops, kept, config)
+    elif len(crops) > 1 and len(kept.ids):
         scores = (1 / box_area(kept.crop_boxes)).to(kept.boxes.device)
         kept = kept.take(_nms(kept.boxes.float(), scores, config.crop_nms_thresh))
     final = kept
@@ -158,6 +166,35 @@ def _nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch.T
         boxes, scores, torch.zeros(len(boxes)), iou_threshold=threshold
     )
     return keep
+
+
+def _stitched(bank: ProposalBank, crops: tuple[Kept, ...], kept: Kept, config: AmgConfig) -> Kept:
+    """Make objects of the image from those of its tiles; see `masks.stitch`."""
+    tiles = bank.tiles(config)
+    of_tile = np.repeat(np.arange(len(tiles)), [len(crop.ids) for crop in crops])
+    tile_boxes = np.array([tile.box for tile in tiles])
+    cores = np.array([tile.core for tile in tiles])
+    assert config.tile_scale
+    masks = TileMasks(
+        store=bank.masks,
+        ids=kept.ids.numpy(),
+        tiles=tile_boxes[of_tile],
+        cores=cores[of_tile],
+        scores=kept.predicted_iou.cpu().numpy().astype(np.float64),
+        margin=max(1, round(EDGE_MARGIN / config.tile_scale)),
+    )
+    groups = stitch(masks)
+    rows = torch.tensor([group[0] for group in groups], dtype=torch.int64)
+    objects = kept.take(rows)
+    ids, boxes = objects.ids.clone(), objects.boxes.clone()
+    for k, group in enumerate(groups):
+        if len(group) > 1:
+            pieces = tuple(sorted(masks.ids[list(group)].tolist()))
+            if pieces not in bank.joined:
+                bank.joined[pieces] = bank.masks.extend([union(bank.masks, pieces)])[0]
+            ids[k] = bank.joined[pieces]
+            boxes[k] = torch.from_numpy(_xyxy(bank.masks, [int(ids[k])])[0]).to(boxes)
+    return dataclasses.replace(objects, ids=ids, boxes=boxes)
 
 
 def _clean(bank: ProposalBank, kept: Kept, config: AmgConfig) -> Kept:

@@ -91,10 +91,14 @@ class CentreMap:
         0 to 1, padding of the frame included.
     stride : int
         Side of a cell, px of the model's frame.
+    sizes : ndarray of float32, shape (h, w), optional
+        Square root of the area of the object that a cell belongs to, px of the frame; without
+        meaning where there is no object.
     """
 
     heat: NDArray[np.float32]
     stride: int
+    sizes: NDArray[np.float32] | None = None
 
 
 class Backend(Protocol):
@@ -159,6 +163,28 @@ class Backend(Protocol):
             In the low-resolution frame.
         quality : Tensor, float32, shape (B, M)
             Predicted IoU.
+        """
+
+    @property
+    def window_side(self) -> int:
+        """Side of the windows that `decode_windows` decodes, px of the frame; 0 if it cannot."""
+
+    def decode_windows(
+        self, embedding: Embedding, points: NDArray[np.float64], labels: NDArray[np.int64]
+    ) -> tuple[Tensor, Tensor, NDArray[np.int64]]:
+        """Decode B prompts as `decode` with three masks each, but only near their first points.
+
+        It costs less, and suits objects that are smaller than the window. The answers differ a
+        little from those of `decode`.
+
+        Returns
+        -------
+        logits : Tensor, float32, shape (B, 3, h, w)
+            In the low-resolution frame, of the window alone.
+        quality : Tensor, float32, shape (B, 3)
+            Predicted IoU.
+        origins : ndarray of int64, shape (B, 2)
+            Where each window lies: (row, col) of its upper left corner, in low-resolution px.
         """
 
     def upscale(

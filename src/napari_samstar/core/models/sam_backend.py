@@ -18,8 +18,9 @@ from napari_samstar.core.models.backend import (
     EncodedPrompt,
     PromptArrays,
 )
-from napari_samstar.core.models.pocket.layout import FINE_STRIDE
+from napari_samstar.core.models.pocket.layout import FINE_STRIDE, STRIDE
 from napari_samstar.core.models.pocket.model import Pocket
+from napari_samstar.core.models.pocket.windows import decode_windows
 
 
 class SamBackend:
@@ -91,8 +92,9 @@ class SamBackend:
         if not isinstance(self.sam, Pocket):
             return None
         with torch.no_grad():
-            heat = self.sam.dense_maps(embedding.features).centre[0].cpu().numpy()
-        return CentreMap(heat, FINE_STRIDE)
+            maps = self.sam.dense_maps(embedding.features)
+        heat, sizes = maps.centre[0].cpu().numpy(), maps.size[0].cpu().numpy()
+        return CentreMap(heat, FINE_STRIDE, sizes)
 
     # --- prompts ------------------------------------------------------------------------------
 
@@ -133,6 +135,29 @@ class SamBackend:
             multimask_output=multimask,
         )
         return logits, quality
+
+    @property
+    def window_side(self) -> int:
+        """See `Backend.window_side`: pocket's decoder is trained on windows of half its frame."""
+        return self.frame_side // 2 if isinstance(self.sam, Pocket) else 0
+
+    @torch.no_grad()
+    def decode_windows(
+        self, embedding: Embedding, points: NDArray[np.float64], labels: NDArray[np.int64]
+    ) -> tuple[Tensor, Tensor, NDArray[np.int64]]:
+        """See `Backend.decode_windows`."""
+        xy = SamPredictor(self.sam).transform.apply_coords(points, embedding.original_size)
+        given = torch.as_tensor(xy, dtype=torch.float32, device=self.device)
+        of = torch.as_tensor(labels, dtype=torch.int, device=self.device)
+        # The window's middle lies at the prompt; windows start at whole cells of the embedding.
+        last = (self.frame_side - self.window_side) // STRIDE
+        cells = np.clip(np.rint((xy[:, 0, ::-1] - self.window_side / 2) / STRIDE), 0, last)
+        cells = cells.astype(np.int64)
+        logits, quality = decode_windows(
+            self.sam, embedding.features, given, of, cells, self.window_side // STRIDE
+        )
+        low_res_px = self.frame_side // self.low_res_shape[0]
+        return logits, quality, cells * (STRIDE // low_res_px)
 
     @torch.no_grad()
     def upscale(

@@ -89,6 +89,10 @@ class Prompts:
 
     def part(self, rows: slice) -> Prompts:
         """Return some of the prompts."""
+        return self.take(rows)
+
+    def take(self, rows: slice | NDArray[np.int64]) -> Prompts:
+        """Return the prompts that a slice or indices choose."""
         return Prompts(
             None if self.points is None else self.points[rows],
             None if self.labels is None else self.labels[rows],

@@ -67,7 +67,7 @@ class StudyConfig:
 
     Attributes
     ----------
-    scope : {"filters", "zoom", "grids", "everything"}
+    scope : {"filters", "zoom", "scale", "grids", "everything"}
         Which settings may change; see `space`.
     trials : int
         Budget, the first population included. A larger one goes on where a smaller one ended.
@@ -128,20 +128,30 @@ WARM_STARTS: Starts = (
 
 _OF_CROPS = ("crop_nms_thresh", "crop_overlap_ratio", "crop_n_points_downscale_factor")
 
+_SCALES = (0.5, 0.71, 1.0, 1.41, 2.0)
+"""Scales of tiles that are searched, as multiples of the one to start from."""
+
 
 def space(study_config: StudyConfig) -> dict[str, Setting]:
     """Return the settings that a search may change: those of its scope that have an effect.
 
     Without crops, and with a scope that adds none, nothing depends on the settings of crops but
     the last clean-up, which then keeps its default; nor anything on the density of a grid where SAM
-    is prompted at centres, nor on likeness where no good objects are known.
+    is prompted at centres, nor on likeness where no good objects are known. Tiles have no crops.
     """
     found = searched(study_config.scope)
+    tile_scale = study_config.base.tile_scale
+    if tile_scale and "tile_scale" in found:
+        about = found["tile_scale"]
+        scales = tuple(min(round(f * tile_scale, 3), about.high) for f in _SCALES)
+        found["tile_scale"] = replace(about, choices=scales)
     idle: tuple[str, ...] = ()
     if study_config.base.prompts != "grid":
         idle += OF_GRIDS
     if not study_config.base.examples:
         idle += OF_EXAMPLES
-    if "crop_n_layers" not in found and study_config.base.crop_n_layers == 0:
+    if tile_scale:
+        idle += ("crop_n_layers", *_OF_CROPS)
+    elif "crop_n_layers" not in found and study_config.base.crop_n_layers == 0:
         idle += _OF_CROPS
     return {name: setting for name, setting in found.items() if name not in idle}

@@ -64,10 +64,9 @@ class PocketMaskDecoder(MaskDecoder):  # type: ignore[misc]
         `quality_power`, in [0, 1].
         """
         if image_embeddings.shape[0] > 1:
-            masks, iou = self._decode(
+            return self.decode_each(
                 image_embeddings, image_pe, sparse_prompt_embeddings, dense_prompt_embeddings
             )
-            return self.sharpness * masks, self._quality(iou)
         chunks = zip(
             torch.split(sparse_prompt_embeddings, _CHUNK),
             torch.split(dense_prompt_embeddings, _CHUNK),
@@ -78,6 +77,13 @@ class PocketMaskDecoder(MaskDecoder):  # type: ignore[misc]
             self.sharpness * torch.cat([masks for masks, _ in decoded]),
             self._quality(torch.cat([iou for _, iou in decoded])),
         )
+
+    def decode_each(
+        self, embeddings: Tensor, image_pe: Tensor, sparse: Tensor, dense: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As `predict_masks`, with one embedding for each prompt, all decoded at once."""
+        masks, iou = self._decode(embeddings, image_pe, sparse, dense)
+        return self.sharpness * masks, self._quality(iou)
 
     def _quality(self, iou: Tensor) -> Tensor:
         """Map predicted IoU monotonously into [0, 1]; its lowest value is not 0, for gradients."""
@@ -100,7 +106,7 @@ class PocketMaskDecoder(MaskDecoder):  # type: ignore[misc]
         src = coarse + dense_prompt[:, :EMBED_DIM] + self.relation_coarse(hidden)
         output = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([output.expand(count, -1, -1), sparse], 1)
-        pe = image_pe.expand(count, -1, -1, -1)
+        pe = image_pe.expand(count, -1, -1, -1)  # already of each prompt, or shared
         out, src_out = self.transformer(src, pe, tokens)
         up = self.output_upscaling(src_out.transpose(1, 2).reshape(src.shape))
         features = F.relu(self.mix_up(up) + self.mix_fine(fine) + self.mix_relation(hidden))

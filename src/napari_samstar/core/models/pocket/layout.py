@@ -21,12 +21,20 @@ PROMPT_MAPS = 8  # channels of `prompts.prompt_maps`
 PACK = STRIDE // FINE_STRIDE  # stride-4 cells along one side of a stride-16 cell
 
 
+LOG_SIZES = (-2.5, 3.5)  # bounds of the predicted log size
+
+
 class DenseMaps(NamedTuple):
-    """What the encoder sees without any prompt, each (B, 128, 128) float in [0, 1], stride 4."""
+    """What the encoder sees without any prompt, each (B, 128, 128) float, stride 4.
+
+    Foreground, edge and centre lie in [0, 1]; size is the square root of the area of the object
+    that a cell belongs to, px of the frame.
+    """
 
     foreground: Tensor
     edge: Tensor
     centre: Tensor
+    size: Tensor
 
 
 def unpack(embedding: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from napari_samstar.core.models.pocket.decoder import PocketMaskDecoder
 from napari_samstar.core.models.pocket.encoder import PocketEncoder
-from napari_samstar.core.models.pocket.layout import DenseMaps, unpack
+from napari_samstar.core.models.pocket.layout import LOG_SIZES, SIZE_UNIT, DenseMaps, unpack
 from napari_samstar.core.models.pocket.prompts import PocketPromptEncoder
 
 
@@ -20,8 +20,10 @@ class Pocket(Sam):  # type: ignore[misc]
 
         Centres of objects are local maxima of `centre`, in cells of 4 px of the 512 px frame.
         """
-        foreground, edge, centre = torch.sigmoid(unpack(features)[1][:, :3]).unbind(1)
-        return DenseMaps(foreground, edge, centre)
+        dense = unpack(features)[1]
+        foreground, edge, centre = torch.sigmoid(dense[:, :3]).unbind(1)
+        size = SIZE_UNIT * dense[:, 5].clamp(*LOG_SIZES).exp()
+        return DenseMaps(foreground, edge, centre, size)
 
 
 def build_pocket() -> Pocket:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from napari_samstar.core.models.pocket.layout import IDENTITY, PROMPT_MAPS, SIZE_UNIT, cell_centres
+from napari_samstar.core.models.pocket.layout import (
+    IDENTITY,
+    LOG_SIZES,
+    PROMPT_MAPS,
+    SIZE_UNIT,
+    cell_centres,
+)
 
 RELATIONS = 10 + PROMPT_MAPS - 2  # channels of `relate`
 
@@ -19,7 +25,7 @@ def relate(dense: Tensor, identity: Tensor, maps: Tensor) -> Tensor:
     """
     rows = cell_centres(maps.shape[2], 0, maps.device).view(1, 1, -1, 1)
     cols = cell_centres(maps.shape[3], 0, maps.device).view(1, 1, 1, -1)
-    log_size = dense[:, 5:6].clamp(-2.5, 3.5)
+    log_size = dense[:, 5:6].clamp(*LOG_SIZES)
     size = SIZE_UNIT * log_size.exp()
     votes = torch.cat([rows + size * dense[:, 3:4], cols + size * dense[:, 4:5]], 1)
     inputs = torch.cat([votes, log_size, identity], 1)  # (1 or B) x 11 x H x W
