@@ -289,8 +289,13 @@ def _goal(goal: Goal | Mapping[str, float] | str | None) -> Goal:
 
 
 def _config(model: LoadedModel, prompts: Prompts, settings: Mapping[str, Any]) -> AmgConfig:
-    """Return the settings; "auto" prompts at centres where the model sees them."""
+    """Return the settings; "auto" prompts at centres where the model sees them.
+
+    The scale of tiles is chosen for the image where it is not given, unless there are zoom levels.
+    """
     on_grid = settings.keys() & {"points_per_side", "point_grids"}
+    if "tile_scale" not in settings and not settings.get("crop_n_layers"):
+        settings = {**settings, "tile_scale": None}
     if prompts == "auto" and settings.get("boxes"):
         prompts = "boxes"
     elif prompts == "auto":

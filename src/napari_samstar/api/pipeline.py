@@ -21,6 +21,7 @@ import numpy as np
 from napari_samstar.api.study import Study
 from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.config import AmgConfig
+from napari_samstar.core.amg.tile_scale import choose_tile_scale
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.memory import check_memory
 from napari_samstar.core.models.backend import LoadedModel
@@ -38,7 +39,7 @@ from napari_samstar.core.tuning.summary import Rule, StudySummary
 if TYPE_CHECKING:
     from napari_samstar.core.image.loaded import LoadedImage
     from napari_samstar.core.image.micrograph import Micrograph
-    from napari_samstar.core.masks.labels import Labels
+    from napari_samstar.core.masks.painting import Labels
     from napari_samstar.core.models.encoder import EmbeddingCache
     from napari_samstar.core.models.registry import ModelChoice
     from napari_samstar.core.results.recipe import Recipe
@@ -112,11 +113,24 @@ def iter_segment(
     else:
         model, chosen = (yield from iter_load_model(choice)), choice
     known = previous is not None and previous.model is model
+    if config.tile_scale is None:
+        micrograph, config = yield from _at_scale(micrograph, model, config, cache)
     if previous is not None and known and _same_image(previous.image, micrograph):
         bank = previous.bank
     else:
         bank = ProposalBank(micrograph, model, cache)
     return (yield from segment_bank(bank, config, choice=chosen))
+
+
+def _at_scale(
+    image: Micrograph, model: LoadedModel, config: AmgConfig, cache: EmbeddingCache
+) -> Generator[Progress, None, tuple[Micrograph, AmgConfig]]:
+    """Choose the scale of tiles; the image's notes say what was chosen."""
+    chosen = yield from choose_tile_scale(image, model, cache)
+    text = chosen.sentence(image.shape, model.backend.frame_side)
+    if text:
+        image = dataclasses.replace(image, notes=(*image.notes, text))
+    return image, config.replace(tile_scale=chosen.scale)
 
 
 def _same_image(one: Micrograph, other: Micrograph) -> bool:

@@ -317,7 +317,7 @@ class CorrectionController:
 
     def _embedding(self, cache: EmbeddingCache) -> Embedding:
         assert self.result is not None
-        return cache.encode(self.result.model, self.result.image.rgb)
+        return cache.encode(self.result.model, self.result.image.pixels)
 
     def _update_session_models(self) -> None:
         if self._session is not None:

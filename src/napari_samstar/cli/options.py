@@ -141,6 +141,8 @@ def with_settings(chosen: Callable[[Setting], bool]) -> Callable[[Command], Comm
             given = {name: value for name, value in given.items() if value is not None}
             on_grid = "points_per_side" in given or values.get("scope") == "grids"
             prompts = prompts_for(values.pop("prompts"), values["model"], on_grid=on_grid)
+            if "tile_scale" not in given and not given.get("crop_n_layers"):
+                given["tile_scale"] = None  # chosen for the image
             command(**values, settings=AmgConfig(prompts=prompts, **given))
 
         signature = inspect.signature(command, eval_str=True)
@@ -169,6 +171,10 @@ def prompts_for(wanted: Prompts, model: str, *, on_grid: bool) -> Literal["grid"
     return "centres" if wanted is Prompts.centres else "grid"
 
 
+_DEFAULTS = {"tile_scale": "by the size of the objects"}
+"""What is chosen where an option is left out and the setting's own default does not apply."""
+
+
 def _prompts() -> inspect.Parameter:
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter("prompts", kind, default=Prompts.auto, annotation=PromptsOption)
@@ -181,7 +187,7 @@ def _option(name: str, setting: Setting, default: Any) -> inspect.Parameter:
         "--" + name.replace("_", "-"),
         min=kind(setting.low),
         max=kind(setting.high),
-        help=f"{setting.help}{unit} (default: {default:g})",
+        help=f"{setting.help}{unit} (default: {_DEFAULTS.get(name, f'{default:g}')})",
         rich_help_panel=SAM,
         metavar=f"{setting.low:g}..{setting.high:g}",
         show_default=False,

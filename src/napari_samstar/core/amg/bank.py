@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,9 +75,20 @@ class Part:
 class Table:
     """The candidates of one part, the ids of their masks in the bank, and the number of prompts."""
 
+    part: Part
     candidates: Candidates
     ids: NDArray[np.int64]
     n_prompts: int
+
+
+@dataclass(frozen=True)
+class PartDone(Progress):
+    """One of several parts is in the bank; `done` and `total` count parts."""
+
+    part: Part
+
+
+DecodeParts = Callable[[Sequence[Part]], Iterable[tuple[Part, "Candidates"]]]
 
 
 @dataclass(frozen=True)
@@ -134,8 +145,17 @@ class ProposalBank:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the image, px."""
-        rows, cols = self.image.rgb.shape[:2]
-        return int(rows), int(cols)
+        return self.image.shape
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """Seconds spent so far: "encode" and "decode"."""
+        return {"encode": self._seconds["crops"], "decode": self._seconds["prompts"]}
+
+    @property
+    def n_prompts(self) -> int:
+        """Number of prompts decoded so far."""
+        return self._counts["prompts"]
 
     @property
     def nbytes(self) -> int:
@@ -170,9 +190,15 @@ class ProposalBank:
             return ()
         return tiles_of(self.shape, self.model.backend.frame_side, config.tile_scale)
 
-    def tables(self, config: AmgConfig) -> list[Table]:
-        """Return the tables that `config` uses; KeyError where `prepare` was not run first."""
-        return [self._tables[part] for part in self.parts(config)]
+    def tables(self, config: AmgConfig, *, partial: bool = False) -> list[Table]:
+        """Return the tables that `config` uses.
+
+        KeyError where `prepare` was not run first, unless `partial` asks for those at hand.
+        """
+        parts = self.parts(config)
+        if partial:
+            parts = [part for part in parts if part in self._tables]
+        return [self._tables[part] for part in parts]
 
     def missing(self, configs: Sequence[AmgConfig]) -> PendingWork:
         """Return what `prepare` would have to do for all `configs` together."""
@@ -195,12 +221,25 @@ class ProposalBank:
         pace = {k: self._seconds[k] / max(1, n) for k, n in self._counts.items()}
         return work.crops * pace["crops"] + work.prompts * pace["prompts"]
 
-    def prepare(self, config: AmgConfig) -> Generator[Progress, None, None]:
+    def prepare(
+        self,
+        config: AmgConfig,
+        first: CropBox | None = None,
+        decode: DecodeParts | None = None,
+    ) -> Generator[Progress, None, None]:
         """Encode and decode what `config` needs and the bank lacks; yields progress in prompts.
 
         Where examples are given, the shapes of all candidates are measured too, so that `select`
         need not. A part joins the bank when it is complete: stopped half-way, the bank is as
-        before it.
+        before it. Each complete part of several is told by a `PartDone`.
+
+        Parameters
+        ----------
+        first : (x0, y0, x1, y1), optional
+            A window of the image, px; its tiles come first.
+        decode : callable, optional
+            Decodes parts elsewhere, such as on a cluster, and yields each with its candidates, in
+            any order.
 
         Raises
         ------
@@ -208,18 +247,40 @@ class ProposalBank:
             Where the candidates would not fit in memory.
         """
         todo = [part for part in dict.fromkeys(self.parts(config)) if part not in self._tables]
+        if first is not None:
+            todo.sort(key=lambda part: not _overlap(part.core or part.crop_box, first))
         self._check_memory(todo)
-        total = sum(part.n_prompts for part in todo)
-        done = 0
-        for part in todo:
-            yield Progress(done, total, "Encoding the image")
-            for n in self._decode(part):
-                yield Progress(done + min(n, part.n_prompts), total, "Decoding candidates")
-            done += part.n_prompts
+        if decode is None:
+            yield from self._decode_here(todo)
+        else:
+            for k, (part, candidates) in enumerate(decode(todo), start=1):
+                self.add(part, candidates)
+                yield PartDone(k, len(todo), "Decoding tiles", part)
         unmeasured = self._unmeasured(config)
         for k in range(0, len(unmeasured), AT_ONCE):
             yield Progress(k, len(unmeasured), "Measuring the shapes of candidates")
             self.shapes.shape(unmeasured[k : k + AT_ONCE])
+
+    def _decode_here(self, todo: Sequence[Part]) -> Generator[Progress, None, None]:
+        total = sum(part.n_prompts for part in todo)
+        done = 0
+        for part in todo:
+            # Tiles are many and quick: there the parts are counted, else the prompts.
+            tile = part.core is not None
+            if not tile:
+                yield Progress(done, total, "Encoding the image")
+            work = self.decode(part)
+            while True:
+                try:
+                    n = next(work)
+                except StopIteration as end:
+                    self.add(part, end.value)
+                    break
+                if not tile:
+                    yield Progress(done + min(n, part.n_prompts), total, "Decoding candidates")
+            done += part.n_prompts
+            if tile:
+                yield PartDone(done // part.n_prompts, len(todo), "Decoding tiles", part)
 
     def _unmeasured(self, config: AmgConfig) -> NDArray[np.int64]:
         """Return the candidates at hand whose shapes `config` asks for and nobody measured."""
@@ -228,11 +289,12 @@ class ProposalBank:
             return np.zeros(0, dtype=np.int64)
         return self.shapes.missing(np.concatenate([t.ids for t in tables]))
 
-    def _decode(self, part: Part) -> Iterator[int]:
-        x0, y0, x1, y1 = part.crop_box
+    def decode(self, part: Part) -> Generator[int, None, Candidates]:
+        """Encode and decode one part, without adding it to the bank; yields prompts done."""
         start = time.perf_counter()
-        crop = self.image.rgb[y0:y1, x0:x1]
-        embedding = self._cache.encode(self.model, crop)
+        crop = self.image.crop(part.crop_box)
+        tile = part.core is not None
+        embedding = self._cache.encode(self.model, crop, one_of_many=tile)
         if part.crop_box not in self._encoded:
             self._encoded.add(part.crop_box)
             self._note("crops", 1, start)
@@ -240,7 +302,7 @@ class ProposalBank:
         backend = self.model.backend
         seen = Crop(crop, part.crop_box, self.shape, backend, embedding)
         prompts = prompt_source(part.source).prompts(part.key, seen)
-        if part.core is not None:
+        if tile:
             prompts = _near_core(prompts, part, backend.frame_side)
         candidates = yield from decode_prompts(
             backend,
@@ -249,12 +311,17 @@ class ProposalBank:
             self.shape,
             prompts,
             part.per_batch,
-            tile=part.core is not None,
+            tile=tile,
         )
         self._note("prompts", len(prompts), start)
+        return candidates
+
+    def add(self, part: Part, candidates: Candidates) -> None:
+        """Take over the candidates of one part, such as `decode` returns them."""
         ids = np.array(self.masks.extend(candidates.masks), dtype=np.int64)
-        self._tables[part] = Table(candidates, ids, len(prompts))
+        self._tables[part] = Table(part, candidates, ids, candidates.n_prompts)
         if candidates.prompt_boxes is not None:
+            x0, y0 = part.crop_box[:2]
             boxes = candidates.prompt_boxes + np.array([[x0, y0, x0, y0]])
             self.prompt_boxes.update(zip(ids.tolist(), boxes.tolist(), strict=True))
 
@@ -271,6 +338,11 @@ class ProposalBank:
             need += 3 * part.n_prompts * (x1 - x0) * (y1 - y0) / 8 * share
         advice = "lower 'Points per side' or 'Zoom levels', or crop the image"
         check_memory(need, "The candidates", advice)
+
+
+def _overlap(one: CropBox, other: CropBox) -> bool:
+    x0, y0, x1, y1 = other
+    return one[0] < x1 and x0 < one[2] and one[1] < y1 and y0 < one[3]
 
 
 def _near_core(prompts: Prompts, part: Part, frame_side: int) -> Prompts:

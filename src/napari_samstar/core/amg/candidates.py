@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +40,8 @@ class Candidates:
     batch : Tensor, int64, shape (n,)
         The decoder batch a candidate came from.
     n_batches : int
+    n_prompts : int
+        How many prompts were decoded.
     prompt_boxes : ndarray of float64, shape (n, 4), optional
         The box (x0, y0, x1, y1), px of the crop, that each mask was prompted with.
     """
@@ -53,4 +55,20 @@ class Candidates:
     near_edge: torch.Tensor
     batch: torch.Tensor
     n_batches: int
+    n_prompts: int
     prompt_boxes: NDArray[np.float64] | None = None
+
+    def take(self, rows: torch.Tensor) -> Candidates:
+        """Return the candidates at `rows`, int64."""
+        here, host = rows.to(self.boxes.device), rows.cpu()
+        return replace(
+            self,
+            masks=tuple(self.masks[k] for k in host.tolist()),
+            points=self.points[host],
+            predicted_iou=self.predicted_iou[here],
+            stability=self.stability[:, here],
+            boxes=self.boxes[here],
+            near_edge=self.near_edge[here],
+            batch=self.batch[here],
+            prompt_boxes=None if self.prompt_boxes is None else self.prompt_boxes[host.numpy()],
+        )

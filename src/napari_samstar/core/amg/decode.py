@@ -101,6 +101,7 @@ def decode_prompts(
         near_edge=torch.zeros_like(near_edge) if tile else near_edge,
         batch=torch.arange(len(batches), device=boxes.device).repeat_interleave(sizes),
         n_batches=len(batches),
+        n_prompts=len(prompts),
         prompt_boxes=prompts.boxes,
     )
 

@@ -7,6 +7,7 @@ the same torch and torchvision operations, so that values, order and even Python
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,17 +55,22 @@ class Kept:
         return Kept(*(c[keep.to(c.device)] for c in self.columns()))
 
 
-def select(bank: ProposalBank, config: AmgConfig) -> Selection:
+def select(bank: ProposalBank, config: AmgConfig, *, partial: bool = False) -> Selection:
     """Return what `SamAutomaticMaskGenerator(model, **config).generate(image)` keeps.
 
     Where upstream crashes because nothing is left in any crop, the selection is empty.
+
+    Parameters
+    ----------
+    partial : bool
+        Whether to select from the tiles that are decoded so far.
 
     Raises
     ------
     KeyError
         Where `bank.prepare(config)` was not run first.
     """
-    kept = stages(bank, config).final
+    kept = stages(bank, config, partial=partial).final
     return Selection(config, *(c.cpu().numpy() for c in kept.columns()))
 
 
@@ -87,12 +93,20 @@ class Stages:
     final: Kept
 
 
-def stages(bank: ProposalBank, config: AmgConfig) -> Stages:
+def kept_of_part(bank: ProposalBank, table: Table, config: AmgConfig) -> Kept:
+    """Return what `config` keeps of one part, before parts are put together."""
+    return _select_crop(bank, table, config)
+
+
+def stages(bank: ProposalBank, config: AmgConfig, *, partial: bool = False) -> Stages:
     """Run a selection and keep what each stage left; see `select`."""
-    crops = tuple(_select_crop(bank, table, config) for table in bank.tables(config))
+    tables = bank.tables(config, partial=partial)
+    if not tables:
+        raise ValueError("nothing is decoded yet")
+    crops = tuple(_select_crop(bank, table, config) for table in tables)
     kept = Kept(*(torch.cat(column) for column in zip(*(c.columns() for c in crops), strict=True)))
-    if bank.tiles(config) and len(crops) > 1:
-        kept = _stitched(bank, crops, kept, config)
+    if tables[0].part.core is not None:
+        kept = _stitched(bank, tables, crops, kept, config)
     elif len(crops) > 1 and len(kept.ids):
         scores = (1 / box_area(kept.crop_boxes)).to(kept.boxes.device)
         kept = kept.take(_nms(kept.boxes.float(), scores, config.crop_nms_thresh))
@@ -168,12 +182,17 @@ def _nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch.T
     return keep
 
 
-def _stitched(bank: ProposalBank, crops: tuple[Kept, ...], kept: Kept, config: AmgConfig) -> Kept:
+def _stitched(
+    bank: ProposalBank,
+    tables: Sequence[Table],
+    crops: Sequence[Kept],
+    kept: Kept,
+    config: AmgConfig,
+) -> Kept:
     """Make objects of the image from those of its tiles; see `masks.stitch`."""
-    tiles = bank.tiles(config)
-    of_tile = np.repeat(np.arange(len(tiles)), [len(crop.ids) for crop in crops])
-    tile_boxes = np.array([tile.box for tile in tiles])
-    cores = np.array([tile.core for tile in tiles])
+    of_tile = np.repeat(np.arange(len(tables)), [len(crop.ids) for crop in crops])
+    tile_boxes = np.array([table.part.crop_box for table in tables])
+    cores = np.array([table.part.core for table in tables])
     assert config.tile_scale
     masks = TileMasks(
         store=bank.masks,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -15,6 +16,20 @@ from napari_samstar.core.image.mapping import ImageMapping
 
 Rgb8: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 
+ROWS_AT_ONCE = 256
+"""Rows of a large image that are worked on at once."""
+
+
+class LazyPixels(Protocol):
+    """The pixels of a large plane, read where they are indexed; see `large.LazyRgb`."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, 3)."""
+
+    def __getitem__(self, index: tuple[slice, slice]) -> Rgb8:
+        """Return a window, uint8 of shape (h, w, 3)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Micrograph:
@@ -22,8 +37,9 @@ class Micrograph:
 
     Attributes
     ----------
-    rgb : ndarray
-        uint8 (H, W, 3), read-only. Grey images carry three equal channels.
+    rgb : ndarray or LazyPixels
+        uint8 (H, W, 3), read-only. Grey images carry three equal channels. A large plane is read
+        window by window: use `crop` and `bands`, which do not care.
     pixel_size : tuple of float, optional
         (row, col) size of a pixel in `unit`.
     unit : str
@@ -36,7 +52,7 @@ class Micrograph:
         How it was taken out of its file or layer.
     """
 
-    rgb: Rgb8
+    rgb: Rgb8 | LazyPixels
     pixel_size: tuple[float, float] | None = None
     unit: str = "px"
     name: str = "image"
@@ -44,6 +60,10 @@ class Micrograph:
     mapping: ImageMapping = field(default_factory=ImageMapping)
 
     def __post_init__(self) -> None:
+        if self.pixel_size is not None:
+            object.__setattr__(self, "pixel_size", _checked_size(self.pixel_size))
+        if self.is_large:
+            return
         rgb = np.asarray(self.rgb)
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
             raise UserError(
@@ -54,8 +74,16 @@ class Micrograph:
             rgb = rgb.copy(order="C")  # the caller may still write to theirs
             rgb.flags.writeable = False
         object.__setattr__(self, "rgb", rgb)
-        if self.pixel_size is not None:
-            object.__setattr__(self, "pixel_size", _checked_size(self.pixel_size))
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the pixels are read window by window."""
+        return not isinstance(self.rgb, np.ndarray)
+
+    @property
+    def pixels(self) -> Rgb8:
+        """All pixels at once; see `crop` and `bands` for large planes."""
+        return self.rgb if isinstance(self.rgb, np.ndarray) else self.rgb[:, :]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -65,9 +93,31 @@ class Micrograph:
     @cached_property
     def key(self) -> str:
         """SHA-256 (hex) of the shape and the pixels; equal images have equal keys."""
-        digest = hashlib.sha256(repr(self.rgb.shape).encode())
-        digest.update(self.rgb.data)
+        digest = hashlib.sha256(repr((*self.shape, 3)).encode())
+        for band in self.bands():
+            digest.update(band.data)
         return digest.hexdigest()
+
+    def crop(self, box: tuple[int, int, int, int]) -> Rgb8:
+        """Return the pixels of a box (x0, y0, x1, y1), contiguous."""
+        x0, y0, x1, y1 = box
+        return np.ascontiguousarray(self.rgb[y0:y1, x0:x1])
+
+    def bands(self) -> Iterator[Rgb8]:
+        """Yield the image in bands of a few hundred rows, from top to bottom."""
+        rows, cols = self.shape
+        for row in range(0, rows, ROWS_AT_ONCE):
+            yield self.crop((0, row, cols, min(row + ROWS_AT_ONCE, rows)))
+
+    def thumbnail(self, step: int) -> Rgb8:
+        """Return every `step`-th pixel, along rows and columns."""
+        if step == 1:
+            return self.pixels
+        parts, row = [], 0
+        for band in self.bands():
+            parts.append(band[-row % step :: step, ::step])
+            row += len(band)
+        return np.concatenate(parts)
 
 
 def _checked_size(size: Any) -> tuple[float, float]:

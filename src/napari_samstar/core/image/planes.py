@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -46,19 +47,65 @@ def take_plane(
     notes : list of str
         One sentence per decision that the user did not make.
     """
+    found = find_plane(array, mapping, rgb, axes)
+    notes = list(found.notes)
+    if mapping.projection == "none":
+        plane = found.stored()
+    else:
+        plane = _project(found.array, found.index, mapping.projection)
+    if found.colour:
+        plane, colour = _pick_colours(plane, mapping.channel, notes)
+        return plane, colour, notes
+    return plane, False, notes
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneRef:
+    """Where a plane lies in an array; nothing is read yet.
+
+    Attributes
+    ----------
+    array : array
+        (..., H, W), or (..., H, W, 3 or 4) in colour.
+    index : tuple of int
+        One index for each axis before rows and columns.
+    colour : bool
+        Whether the last axis of `array` is colour.
+    notes : tuple of str
+        One sentence for each decision that the user did not make.
+    """
+
+    array: Any
+    index: tuple[int, ...]
+    colour: bool
+    notes: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        rows, cols = self.array.shape[-3:-1] if self.colour else self.array.shape[-2:]
+        return int(rows), int(cols)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the stored values."""
+        found: np.dtype[Any] = np.dtype(self.array.dtype)
+        return found
+
+    def stored(self, rows: slice = slice(None), cols: slice = slice(None)) -> Array:
+        """Read a window as it is stored: (h, w), or (h, w, 3 or 4) in colour."""
+        return np.asarray(self.array[(*self.index, rows, cols)])
+
+
+def find_plane(array: Any, mapping: ImageMapping, rgb: bool | None, axes: str = "") -> PlaneRef:
+    """Return where the plane lies that `mapping` asks for; see `take_plane`."""
     notes: list[str] = []
     array = _finest_level(array, notes)
     _check_dtype(array.dtype)
     colour = is_colour(array, rgb)
     leading = _leading_shape(array, colour)
     index = _plane_index(leading, mapping, colour, notes, axes)
-    if mapping.projection == "none":
-        plane = np.asarray(array[index])
-    else:
-        plane = _project(array, index, mapping.projection)
-    if colour:
-        plane, colour = _pick_colours(plane, mapping.channel, notes)
-    return plane, colour, notes
+    return PlaneRef(array, index, colour, tuple(notes))
 
 
 def is_colour(array: Any, rgb: bool | None = None) -> bool:

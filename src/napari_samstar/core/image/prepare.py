@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.large import is_large, open_large
+from napari_samstar.core.image.levels import Intensities, levels_of, not_finite_notes
 from napari_samstar.core.image.mapping import ImageMapping
-from napari_samstar.core.image.micrograph import Micrograph, Rgb8
-from napari_samstar.core.image.planes import Array, take_plane
-
-_ROWS_AT_ONCE = 256  # keeps the float64 working copy of a large plane small
+from napari_samstar.core.image.micrograph import Micrograph
+from napari_samstar.core.image.planes import Array, find_plane, take_plane
 
 
 def prepare(
@@ -49,7 +48,8 @@ def prepare(
     -------
     Micrograph
         NaN is shown black (also when inverted), plus infinity as the brightest and minus infinity
-        as the darkest value; both are counted in its notes.
+        as the darkest value; both are counted in its notes. A plane above `large.LARGE_PIXELS` is
+        read window by window.
 
     Raises
     ------
@@ -58,82 +58,37 @@ def prepare(
         than two or more than five axes or under 8 x 8 pixels, or a plane that does not exist.
     """
     mapping = mapping or ImageMapping()
+    if mapping.projection == "none":
+        found = find_plane(array, mapping, rgb, axes)
+        if is_large(found):
+            pixels, notes = open_large(found, mapping)
+            return Micrograph(pixels, pixel_size, unit, name, tuple(notes), mapping)
     plane, colour, notes = take_plane(array, mapping, rgb, axes)
-    notes += _not_finite_notes(plane)
-    black, white = _bounds(plane, mapping, notes)
-    values = _to_bytes(plane, black, white, mapping.invert)
+    levels = levels_of(_intensities(plane, mapping, notes), mapping, notes)
+    values = levels.to_bytes(plane)
     if not colour:
         values = np.repeat(values[..., np.newaxis], 3, axis=2)
     if (values == values[0, 0]).all():
         raise UserError(
-            f"Every pixel came out the same between {black:g} and {white:g}: "
+            f"Every pixel came out the same between {levels.black:g} and {levels.white:g}: "
             "use the 'percentile' stretch, or choose another plane or channel."
         )
     values.flags.writeable = False
     return Micrograph(values, pixel_size, unit, name, tuple(notes), mapping)
 
 
-def _not_finite_notes(plane: Array) -> list[str]:
-    if plane.dtype.kind != "f" or np.isfinite(plane).all():
-        return []
-    if not np.isfinite(plane).any():
-        raise UserError(
-            "The plane holds no finite value (only NaN or infinity): "
-            "choose another plane or channel."
-        )
-    nan, inf = int(np.isnan(plane).sum()), int(np.isinf(plane).sum())
-    notes = []
-    if nan:
-        notes.append(f"{_values(nan)} not a number (NaN) and shown black.")
-    if inf:
-        notes.append(f"{_values(inf)} infinite and shown as the brightest or darkest.")
-    return notes
-
-
-def _values(count: int) -> str:
-    return "1 value was" if count == 1 else f"{count} values were"
-
-
-def _bounds(plane: Array, mapping: ImageMapping, notes: list[str]) -> tuple[float, float]:
-    """Return the intensities that become 0 and 255, black < white."""
-    finite = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
-    smallest, largest = float(finite.min()), float(finite.max())
-    if smallest == largest:
-        raise UserError(
-            f"The plane is constant (every value is {smallest:g}): choose another plane or channel."
-        )
-    if mapping.stretch == "limits" and mapping.limits is not None:
-        black, white = mapping.limits
-    elif mapping.stretch == "none":
-        black, white = _full_range(plane.dtype)
-    elif plane.dtype.kind == "b":
-        black, white = 0.0, 1.0
-    else:
+def _intensities(plane: Array, mapping: ImageMapping, notes: list[str]) -> Intensities:
+    finite = plane
+    if plane.dtype.kind == "f" and not np.isfinite(plane).all():
+        finite = plane[np.isfinite(plane)]
+        if not finite.size:
+            raise UserError(
+                "The plane holds no finite value (only NaN or infinity): "
+                "choose another plane or channel."
+            )
+        notes += not_finite_notes(int(np.isnan(plane).sum()), int(np.isinf(plane).sum()))
+    low, high = 0.0, 1.0
+    if plane.dtype.kind != "b":
         with np.errstate(over="ignore", invalid="ignore"):
-            found = np.percentile(finite, [mapping.low, mapping.high])
-        black, white = float(found[0]), float(found[1])
-        if black == white:
-            black, white = smallest, largest
-            notes.append("Both percentiles are equal, so minimum and maximum were used.")
-    if not math.isfinite(white - black):
-        raise UserError("The values span more than floating point can hold: rescale the image.")
-    return black, white
-
-
-def _full_range(dtype: np.dtype[Any]) -> tuple[float, float]:
-    if dtype.kind in "bf":
-        return 0.0, 1.0
-    return float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
-
-
-def _to_bytes(plane: Array, black: float, white: float, invert: bool) -> Rgb8:
-    """Map linearly to 0..255, rounded to nearest, NaN to 0."""
-    out = np.empty(plane.shape, dtype=np.uint8)
-    for start in range(0, plane.shape[0], _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
-        values = np.clip(plane[rows].astype(np.float64), black, white)
-        values = (values - black) / (white - black) * 255.0
-        if invert:
-            values = 255.0 - values
-        out[rows] = np.rint(np.nan_to_num(values, copy=False, nan=0.0))
-    return out
+            low, high = np.percentile(finite, [mapping.low, mapping.high]).tolist()
+    return Intensities(plane.dtype, float(finite.min()), float(finite.max()), low, high)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from skimage import measure
 
 from napari_samstar.core.image.micrograph import Micrograph
+from napari_samstar.core.masks.painting import SIDE, Labels, Painting
 
 if TYPE_CHECKING:
     from napari_samstar.core.masks.store import MaskStore
-
-Labels = NDArray[np.int32]
 
 
 def paint(store: MaskStore, ids: NDArray[np.int64], on_top: Sequence[int] = ()) -> Labels:
@@ -35,26 +34,7 @@ def paint(store: MaskStore, ids: NDArray[np.int64], on_top: Sequence[int] = ()) 
         0 is background; labels are consecutive from 1, larger masks first. A mask that is
         completely hidden by others has no label.
     """
-    labels = np.zeros(store.shape, dtype=np.int32)
-    order = np.argsort(-store.areas(ids.tolist()), kind="stable")
-    painted = []
-    for value, mask_id in enumerate([*ids[order].tolist(), *on_top], start=1):
-        row, col, row1, col1 = store[mask_id].box
-        if row < row1:  # a mask can be empty after clean-up
-            window = store.window(mask_id)
-            labels[row:row1, col:col1][window] = value
-            painted.append((value, labels[row:row1, col:col1], window))
-    visible = [value for value, view, window in painted if (view[window] == value).any()]
-    return _relabel(labels, visible, len(ids) + len(on_top))
-
-
-def _relabel(labels: Labels, visible: list[int], highest: int) -> Labels:
-    """Renumber the `visible` labels from 1; skipped where there is no gap, since it is slow."""
-    if len(visible) == highest:
-        return labels
-    new = np.zeros(highest + 1, dtype=np.int32)
-    new[visible] = np.arange(1, len(visible) + 1)
-    return np.asarray(new[labels], dtype=np.int32)
+    return Painting.of(store, ids, on_top).whole()
 
 
 def measurements(labels: Labels, image: Micrograph) -> dict[str, NDArray[Any]]:
@@ -74,14 +54,57 @@ def measurements(labels: Labels, image: Micrograph) -> dict[str, NDArray[Any]]:
         solidity, aspect ratio, mean intensity (0 to 255, of the 8-bit image). Lengths and areas
         are in the image's unit, which is part of the column's name.
     """
-    pixel = image.pixel_size or (1.0, 1.0)
-    gray = image.rgb.mean(axis=2)
+    return _in_units(_measured(labels, image.pixels.mean(axis=2)), image)
+
+
+def measure_painting(painting: Painting, image: Micrograph) -> dict[str, NDArray[Any]]:
+    """Measure every object of a painting of any size, as `measurements` does.
+
+    The objects are measured block by block, so that only a small part of labels and image is in
+    memory.
+    """
+    visible = np.flatnonzero(painting.values[1:])
+    boxes, values = painting.boxes[visible], painting.values[1:][visible]
+    tables = []
+    for chosen in _blocks(boxes):
+        row0, col0 = boxes[chosen, :2].min(axis=0).tolist()
+        row1, col1 = boxes[chosen, 2:].max(axis=0).tolist()
+        window = painting.window(row0, col0, row1, col1)
+        window[~np.isin(window, values[chosen])] = 0
+        gray = image.crop((col0, row0, col1, row1)).mean(axis=2)
+        table = _measured(window, gray)
+        table["centroid-0"] += row0
+        table["centroid-1"] += col0
+        tables.append(table)
+    if not tables:
+        return _in_units(_measured(np.zeros((1, 1), np.int32), np.zeros((1, 1))), image)
+    whole = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
+    order = np.argsort(whole["label"])
+    return _in_units({name: column[order] for name, column in whole.items()}, image)
+
+
+def _blocks(boxes: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield the positions of boxes that begin in the same square of `SIDE` px."""
+    cells = boxes[:, :2] // SIDE
+    _, block = np.unique(cells, axis=0, return_inverse=True)
+    order = np.argsort(block.ravel(), kind="stable")
+    yield from np.split(order, np.flatnonzero(np.diff(block.ravel()[order])) + 1)
+
+
+def _measured(labels: Labels, gray: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+    """Measure in px, as scikit-image names it."""
     names = ("label", "area", "centroid", "perimeter", "axis_major_length", "axis_minor_length",
              "solidity", "intensity_mean")  # fmt: skip
+    found: dict[str, NDArray[Any]] = measure.regionprops_table(labels, gray, properties=names)
+    return found
+
+
+def _in_units(found: dict[str, NDArray[Any]], image: Micrograph) -> dict[str, NDArray[Any]]:
+    """Turn px into the image's unit."""
+    pixel = image.pixel_size or (1.0, 1.0)
     # skimage measures perimeters only on square pixels. On other pixels lengths are measured in
     # px and scaled by the geometric mean of the two sizes.
     square = bool(np.isclose(*pixel, rtol=1e-3))
-    found = measure.regionprops_table(labels, gray, properties=names)
     length = float(np.sqrt(pixel[0] * pixel[1])) if not square else pixel[0]
     area, perimeter = found["area"], found["perimeter"]
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import time
 from collections import OrderedDict
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from safetensors.torch import load_file, save_file
 
 from napari_samstar.core import interrupt
 from napari_samstar.core.models.backend import Embedding, LoadedModel
+
+SLOW = 1.0
+"""Seconds of encoding from which the embedding of a tile is worth its place in the cache."""
 
 
 class EmbeddingCache:
@@ -56,12 +60,23 @@ class EmbeddingCache:
             self._remember(key, found)
         return found
 
-    def encode(self, model: LoadedModel, crop: NDArray[np.uint8]) -> Embedding:
-        """Return the embedding of `crop`, uint8 RGB of shape (H, W, 3), encoding it if need be."""
+    def encode(
+        self, model: LoadedModel, crop: NDArray[np.uint8], *, one_of_many: bool = False
+    ) -> Embedding:
+        """Return the embedding of `crop`, uint8 RGB of shape (H, W, 3), encoding it if need be.
+
+        Parameters
+        ----------
+        one_of_many : bool
+            Whether it is one of many tiles: then it is kept only where encoding took long.
+        """
         known = self.get(model, crop)
         if known is not None:
             return known
+        start = time.perf_counter()
         embedding = encode(model, crop)
+        if one_of_many and time.perf_counter() - start < SLOW:
+            return embedding
         key = embedding_key(model, crop)
         self._remember(key, embedding)
         self._write(key, embedding)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from napari_samstar.core.image.micrograph import Micrograph
-    from napari_samstar.core.masks.labels import Labels
+    from napari_samstar.core.masks.painting import Labels
     from napari_samstar.core.tuning.front import Front
 
 INK, MUTED, GRID = "#1f2933", "#7b8794", "#e4e7eb"
@@ -141,24 +141,29 @@ def _draw_mark(
 # --- outlines over the image ------------------------------------------------------------------
 
 
-def overlay_figure(image: Micrograph, labels: Labels) -> Figure:
+def overlay_figure(
+    image: Micrograph, labels: Labels, *, step: int = 1, n_objects: int | None = None
+) -> Figure:
     """Return the image as SAM sees it with all objects, a scale bar and the number of objects.
 
     Parameters
     ----------
     image : Micrograph
         H x W pixels.
-    labels : ndarray of int32, shape (H, W)
+    labels : ndarray of int32, shape (ceil(H / step), ceil(W / step))
+        Every `step`-th pixel of the label image, along rows and columns.
+    n_objects : int, optional
+        Number of objects of the label image; counted where it is not given.
     """
     zoom = max(1, round(OVERLAY_SIDE / max(image.shape)))
-    picture = overlay(image.rgb, labels, zoom)
+    picture = overlay(image.thumbnail(step), labels, zoom)
     rows, cols = picture.shape[:2]
     figure = Figure(figsize=(cols / _DPI, rows / _DPI), dpi=_DPI)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(picture, interpolation="none")
     axes.set_axis_off()
-    n = len(np.unique(labels[labels > 0]))
+    n = len(np.unique(labels[labels > 0])) if n_objects is None else n_objects
     size = max(7.0, min(rows, cols) * 0.028 * 72 / _DPI)
     look = {"color": "white", "fontsize": size,
             "bbox": {"boxstyle": "round,pad=0.35", "facecolor": "black", "alpha": 0.55,
@@ -166,7 +171,7 @@ def overlay_figure(image: Micrograph, labels: Labels) -> Figure:
     axes.text(0.02, 0.98, "1 object" if n == 1 else f"{n} objects", ha="left", va="top",
               transform=axes.transAxes, **look)  # fmt: skip
     if image.pixel_size is not None:
-        _draw_scale_bar(axes, image.pixel_size[1] / zoom, image.unit, cols, size)
+        _draw_scale_bar(axes, image.pixel_size[1] * step / zoom, image.unit, cols, size)
     return figure
 
 

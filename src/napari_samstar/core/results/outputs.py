@@ -22,8 +22,10 @@ from napari_samstar.core.results import figures
 from napari_samstar.core.rewards.registry import REWARDS
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from napari_samstar.core.image.micrograph import Micrograph
-    from napari_samstar.core.masks.labels import Labels
+    from napari_samstar.core.masks.painting import Labels, Painting
     from napari_samstar.core.results.recipe import Recipe
     from napari_samstar.core.tuning.front import Front
 
@@ -35,6 +37,13 @@ NAMES = (RECIPE, LABELS, MEASUREMENTS, OVERLAY, FRONT_TABLE, FRONT_PLOT)
 """Every file of a result on one image; the last two only where settings were searched."""
 
 
+LARGEST_PICTURE = 2048
+"""Longer side of the overlay picture of a large image, px."""
+
+TIFF_TILE = 512
+"""Side of the tiles in which a large label image is stored, px."""
+
+
 class WritableResult(Protocol):
     """What the files of a result are written from; a `Result` is one."""
 
@@ -43,8 +52,8 @@ class WritableResult(Protocol):
         """The image as SAM sees it."""
 
     @property
-    def labels(self) -> Labels:
-        """int32, shape (H, W); 0 is background."""
+    def painting(self) -> Painting:
+        """The label image."""
 
     @property
     def recipe(self) -> Recipe:
@@ -66,14 +75,25 @@ class WritableResult(Protocol):
 def write_result(result: WritableResult, folder: Path) -> list[str]:
     """Write every file of `result` into an existing `folder` and return their names."""
     result.recipe.save(folder / RECIPE)
-    write_labels(result.labels, result.image, folder / LABELS)
+    if result.image.is_large:
+        write_large_labels(result.painting, result.image, folder / LABELS)
+    else:
+        write_labels(result.painting.whole(), result.image, folder / LABELS)
     with write_atomic(folder / MEASUREMENTS) as part, part.open("w", encoding="utf-8") as file:
         labels.write_csv(result.table, file)
-    figures.save(figures.overlay_figure(result.image, result.labels), folder / OVERLAY)
+    figures.save(_overlay(result), folder / OVERLAY)
     names = [RECIPE, LABELS, MEASUREMENTS, OVERLAY]
     if result.front is not None:
         names += write_search(result.front, result.picked, folder)
     return names
+
+
+def _overlay(result: WritableResult) -> Figure:
+    """Return the overlay picture; a large image is shown by every k-th pixel."""
+    image, painting = result.image, result.painting
+    step = -(-max(image.shape) // LARGEST_PICTURE) if image.is_large else 1
+    labels = painting.thumbnail(step)
+    return figures.overlay_figure(image, labels, step=step, n_objects=painting.n_objects)
 
 
 def write_search(front: Front, picked: int | None, folder: Path) -> list[str]:
@@ -90,25 +110,50 @@ def write_labels(labels: Labels, image: Micrograph, path: Path) -> None:
     description. The description is written by hand, because tifffile's own ImageJ mode knows no
     32-bit integers.
     """
-    calibration: dict[str, Any] = {}
     n = 1 if labels.ndim == 2 else len(labels)
+    with write_atomic(path) as part:
+        tifffile.imwrite(part, np.asarray(labels, dtype=np.int32), **_label_tags(image, n))
+
+
+def write_large_labels(painting: Painting, image: Micrograph, path: Path) -> None:
+    """Write a painting as `write_labels` does, in tiles, without ever holding all of it."""
+    rows, cols = painting.shape
+
+    def tiles() -> Iterator[NDArray[np.int32]]:
+        for row in range(0, rows, TIFF_TILE):
+            band = painting.window(row, 0, min(row + TIFF_TILE, rows), cols)
+            for col in range(0, cols, TIFF_TILE):
+                yield np.ascontiguousarray(band[:, col : col + TIFF_TILE])
+
+    with write_atomic(path) as part:
+        tifffile.imwrite(
+            part,
+            tiles(),
+            shape=painting.shape,
+            dtype=np.int32,
+            tile=(TIFF_TILE, TIFF_TILE),
+            bigtiff=4 * rows * cols > 2**31,
+            **_label_tags(image, 1),
+        )
+
+
+def _label_tags(image: Micrograph, n: int) -> dict[str, Any]:
+    """Return how `n` planes of labels are stored, for `tifffile.imwrite`."""
     description = f"ImageJ=1.54f\nimages={n}\n" + (f"slices={n}\n" if n > 1 else "")
+    calibration: dict[str, Any] = {}
     if image.pixel_size is not None:
         row, col = image.pixel_size
         calibration = {"resolution": (1 / col, 1 / row), "resolutionunit": 1}
         unit = image.unit.replace("µ", "\\u00B5")  # as ImageJ itself escapes it: tags are ASCII
         description += f"unit={unit}\n"
-    with write_atomic(path) as part:
-        tifffile.imwrite(
-            part,
-            np.asarray(labels, dtype=np.int32),
-            photometric="minisblack",
-            compression="zlib",
-            description=description,
-            metadata=None,
-            software="napari-samstar",
-            **calibration,
-        )
+    return {
+        "photometric": "minisblack",
+        "compression": "zlib",
+        "description": description,
+        "metadata": None,
+        "software": "napari-samstar",
+        **calibration,
+    }
 
 
 def write_front(front: Front, picked: int | None, path: Path) -> None:

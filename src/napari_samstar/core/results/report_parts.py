@@ -18,7 +18,7 @@ from napari_samstar.core.results.figures import overlay, round_length
 
 if TYPE_CHECKING:
     from napari_samstar.core.image.micrograph import Micrograph
-    from napari_samstar.core.masks.labels import Labels
+    from napari_samstar.core.masks.painting import Labels
     from napari_samstar.core.tuning.front import Front
     from napari_samstar.core.tuning.summary import StudySummary
 
@@ -56,7 +56,7 @@ def pictures(pair: Pair) -> str:
     for labels, title in ((pair.defaults, "SAM's defaults"), (pair.chosen, "chosen")):
         n = len(np.unique(labels[labels > 0]))
         text = f"{title}: {n} object{'s' * (n != 1)}"
-        picture = overlay(pair.image.rgb, labels, zoom)
+        picture = overlay(pair.image.pixels, labels, zoom)
         if shrink > 1:
             small = downscale_local_mean(picture, (shrink, shrink, 1))
             picture = np.asarray(np.rint(small), dtype=np.uint8)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from napari_samstar.core.amg import pinned as pinned_masks
 from napari_samstar.core.amg.select import select
-from napari_samstar.core.masks.labels import Labels, measurements, paint
+from napari_samstar.core.masks.labels import measure_painting, measurements
+from napari_samstar.core.masks.painting import Painting
 from napari_samstar.core.results.outputs import staged, write_result
 from napari_samstar.core.results.recipe import Recipe, Tuning, make_recipe
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.amg.config import AmgConfig
     from napari_samstar.core.amg.selection import Selection
     from napari_samstar.core.image.micrograph import Micrograph
+    from napari_samstar.core.masks.painting import Labels
     from napari_samstar.core.masks.store import MaskStore
     from napari_samstar.core.models.backend import LoadedModel
     from napari_samstar.core.models.registry import ModelChoice
@@ -38,8 +40,6 @@ class Result:
         Image, model and all candidates.
     selection : Selection
         The masks that the configuration keeps.
-    labels : ndarray of int32, shape (H, W)
-        0 is background.
     pinned : tuple of int
         Ids of masks in the bank's store that the user keeps against the settings.
     tuning : Tuning, optional
@@ -54,7 +54,6 @@ class Result:
 
     bank: ProposalBank
     selection: Selection
-    labels: Labels
     pinned: tuple[int, ...] = ()
     tuning: Tuning | None = None
     front: Front | None = None
@@ -82,8 +81,20 @@ class Result:
         return recipe_of(self.bank, self.config, self.pinned, self.tuning)
 
     @cached_property
+    def painting(self) -> Painting:
+        """The label image, to be read window by window."""
+        return Painting.of(self.bank.masks, self.selection.ids, self.pinned)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """The label image: int32, shape (H, W), 0 is background."""
+        return self.painting.whole()
+
+    @cached_property
     def table(self) -> dict[str, NDArray[Any]]:
         """One row for each object, see `labels.measurements`."""
+        if self.image.is_large:
+            return measure_painting(self.painting, self.image)
         return measurements(self.labels, self.image)
 
     def save(self, folder: str | Path) -> list[str]:
@@ -102,7 +113,7 @@ class Result:
 def segment_bank(
     bank: ProposalBank, config: AmgConfig, pinned: tuple[int, ...] = (), **about: Any
 ) -> Generator[Progress, None, Result]:
-    """Decode what a configuration needs, select masks and paint them.
+    """Decode what a configuration needs, and select masks.
 
     Parameters
     ----------
@@ -113,8 +124,7 @@ def segment_bank(
     """
     yield from bank.prepare(config)
     selection = select(bank, config)
-    labels = paint(bank.masks, selection.ids, pinned)
-    return Result(bank, selection, labels, pinned, **about)
+    return Result(bank, selection, pinned, **about)
 
 
 def recipe_of(

@@ -81,7 +81,7 @@ class Evaluator:
         """
         wanted = _in_px(bank, expectations)  # first, because it may fail and is quick
         marks.check(bank.shape)
-        cues = image_cues(bank.image.rgb, polarity)
+        cues = image_cues(bank.image.pixels, polarity)
         features = Features(bank.masks, cues, bank.shapes)
         return cls(bank, features, wanted.completed(cues), marks)
 

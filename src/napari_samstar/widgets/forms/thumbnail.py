@@ -81,7 +81,7 @@ class Thumbnail(QLabel):
             self._show_text(found)
             return
         rows, cols = found.shape
-        image = QImage(found.rgb.tobytes(), cols, rows, 3 * cols, QImage.Format.Format_RGB888)
+        image = QImage(found.pixels.tobytes(), cols, rows, 3 * cols, QImage.Format.Format_RGB888)
         pixmap = QPixmap.fromImage(image)
         pixmap.setDevicePixelRatio(rows / HEIGHT)  # sharp on high-resolution screens
         self.setPixmap(pixmap)
@@ -104,7 +104,7 @@ def _read_picture(image: LoadedImage, rows: int = HEIGHT) -> Micrograph | str:
     except UserError as error:
         return str(error)
     step = max(1, min(plane.shape) // (2 * rows))
-    rgb = np.ascontiguousarray(plane.rgb[::step, ::step])
+    rgb = np.ascontiguousarray(plane.thumbnail(step))
     scaled = QImage(
         rgb.tobytes(), rgb.shape[1], rgb.shape[0], 3 * rgb.shape[1], QImage.Format.Format_RGB888
     ).scaledToHeight(rows, Qt.TransformationMode.SmoothTransformation)

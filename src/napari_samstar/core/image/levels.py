@@ -1,0 +1,118 @@
+"""Which intensities of a plane become black and white."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from napari_samstar.core.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_samstar.core.image.mapping import ImageMapping
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
+
+ROWS_AT_ONCE = 256
+"""Rows of a plane that are worked on at once; keeps working copies of large planes small."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A linear map from intensities to 0..255.
+
+    Attributes
+    ----------
+    black, white : float
+        What becomes 0 and 255, black < white.
+    invert : bool
+        Replace v by 255 - v at the end.
+    """
+
+    black: float
+    white: float
+    invert: bool = False
+
+    def to_bytes(self, plane: Array) -> Bytes:
+        """Map values of any numeric dtype to uint8 of the same shape, rounded, NaN to 0."""
+        out = np.empty(plane.shape, dtype=np.uint8)
+        for start in range(0, plane.shape[0], ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            values = np.clip(plane[rows].astype(np.float64), self.black, self.white)
+            values = (values - self.black) / (self.white - self.black) * 255.0
+            if self.invert:
+                values = 255.0 - values
+            out[rows] = np.rint(np.nan_to_num(values, copy=False, nan=0.0))
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Intensities:
+    """What the levels of a plane depend on.
+
+    Attributes
+    ----------
+    dtype : numpy.dtype
+    smallest, largest : float
+        Of the finite values.
+    low, high : float
+        The percentiles of the finite values that the mapping names.
+    """
+
+    dtype: np.dtype[Any]
+    smallest: float
+    largest: float
+    low: float
+    high: float
+
+
+def levels_of(found: Intensities, mapping: ImageMapping, notes: list[str]) -> Levels:
+    """Return the levels of a plane.
+
+    Raises
+    ------
+    UserError
+        For a constant plane, and one whose values span more than floating point can hold.
+    """
+    if found.smallest == found.largest:
+        raise UserError(
+            f"The plane is constant (every value is {found.smallest:g}): choose another plane or "
+            "channel."
+        )
+    if mapping.stretch == "limits" and mapping.limits is not None:
+        black, white = mapping.limits
+    elif mapping.stretch == "none":
+        black, white = _full_range(found.dtype)
+    elif found.dtype.kind == "b":
+        black, white = 0.0, 1.0
+    else:
+        black, white = found.low, found.high
+        if black == white:
+            black, white = found.smallest, found.largest
+            notes.append("Both percentiles are equal, so minimum and maximum were used.")
+    if not math.isfinite(white - black):
+        raise UserError("The values span more than floating point can hold: rescale the image.")
+    return Levels(black, white, mapping.invert)
+
+
+def _full_range(dtype: np.dtype[Any]) -> tuple[float, float]:
+    if dtype.kind in "bf":
+        return 0.0, 1.0
+    return float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
+
+
+def not_finite_notes(n_nan: int, n_infinite: int) -> list[str]:
+    """Return one sentence for each kind of value that is not finite."""
+    notes = []
+    if n_nan:
+        notes.append(f"{_values(n_nan)} not a number (NaN) and shown black.")
+    if n_infinite:
+        notes.append(f"{_values(n_infinite)} infinite and shown as the brightest or darkest.")
+    return notes
+
+
+def _values(count: int) -> str:
+    return "1 value was" if count == 1 else f"{count} values were"

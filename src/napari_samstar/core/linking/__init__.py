@@ -1,0 +1,1 @@
+"""One id for an object through the planes of a stack: depth (z) or time (t)."""
