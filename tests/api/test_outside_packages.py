@@ -25,8 +25,9 @@ from napari_samstar.core.prompts.base import Prompts
 class FloodBackend:
     """Answers a prompt with the connected pixels of a similar brightness."""
     device = torch.device("cpu")
-    frame_side, low_res_shape, mask_threshold = 64, (64, 64), 0.0
+    frame_side, low_res_shape, mask_threshold = 256, (64, 64), 0.0
     mask_prompt_level, logit_scale, sees_centres = 10.0, 1.0, False
+    window_side = 0
 
     def encode(self, rgb):
         grey = torch.from_numpy(rgb[..., 0].astype(np.float32))[None, None]

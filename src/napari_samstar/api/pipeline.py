@@ -32,6 +32,7 @@ from napari_samstar.core.tuning.config import StudyConfig, Trial
 from napari_samstar.core.tuning.evaluator import Evaluator, EvaluatorSet, check_images, fingerprint
 from napari_samstar.core.tuning.front import front
 from napari_samstar.core.tuning.ground_truth import Truth, TruthScorer, agreements
+from napari_samstar.core.tuning.regions import region_image, regions_of
 from napari_samstar.core.tuning.storage import Journal, Notice
 from napari_samstar.core.tuning.study import StudyRun, open_study
 from napari_samstar.core.tuning.summary import Rule, StudySummary
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.rewards.goal import Goal
     from napari_samstar.core.rewards.marks import Marks
     from napari_samstar.core.tuning.inputs import ExtraImage, SearchInputs
+    from napari_samstar.core.tuning.regions import Region
 
 SearchStep = Progress | Notice | EvaluatorSet | StudyRun | tuple[Trial, ...]
 """What a search yields: progress, a sentence for the user, the evaluators once they are made, the
@@ -182,6 +184,7 @@ def iter_search(
         Where a reward lacks its inputs, two of the images are the same, or an earlier search cannot
         be read that shall be resumed.
     """
+    bank, inputs, _ = yield from _in_regions(bank, study_config.base, inputs, cache)
     evaluators = yield from _evaluators(bank, study_config, inputs, cache, previous)
     evaluators.check(goal)
     yield evaluators
@@ -210,6 +213,56 @@ def iter_search(
             trials += step
         yield step
     return Search(evaluators, run, tuple(trials))
+
+
+def _in_regions(
+    bank: ProposalBank, base: AmgConfig, inputs: SearchInputs, cache: EmbeddingCache
+) -> Generator[Progress, None, tuple[ProposalBank, SearchInputs, tuple[ProposalBank, ...]]]:
+    """Put regions in place of images that are cut into many tiles.
+
+    Returns
+    -------
+    bank : ProposalBank
+        Of the first image, or of its first region.
+    inputs : SearchInputs
+        With the regions as images of their own.
+    wholes : tuple of ProposalBank
+        Of the images themselves, where any was replaced.
+    """
+    assert base.tile_scale is not None
+    if not base.tile_scale:
+        return bank, inputs, ()
+    side = bank.model.backend.frame_side
+    images: list[ExtraImage] = []
+    wholes = [bank]
+    first = inputs.marks, inputs.truth
+    found = yield from _regions(bank.image, side, base.tile_scale)
+    own = [region_image(bank.image, region, *first) for region in found]
+    for extra in inputs.extra_images:
+        image = extra.image.prepare()
+        wholes.append(ProposalBank(image, bank.model, cache))
+        parts = yield from _regions(image, side, base.tile_scale)
+        if not parts:
+            images.append(extra)
+            continue
+        for part in parts:
+            region = region_image(image, part, extra.marks, extra.truth)
+            held_out = extra.held_out or region.held_out
+            images.append(dataclasses.replace(region, held_out=held_out))
+    if len(images) == len(inputs.extra_images) and not own:
+        return bank, inputs, ()
+    if not own:
+        return bank, inputs.replace(extra_images=tuple(images)), tuple(wholes)
+    head, *others = own
+    changed = inputs.replace(marks=head.marks, truth=head.truth, extra_images=(*others, *images))
+    return ProposalBank(head.image.prepare(), bank.model, cache), changed, tuple(wholes)
+
+
+def _regions(
+    image: Micrograph, frame_side: int, tile_scale: float
+) -> Generator[Progress, None, tuple[Region, ...]]:
+    yield Progress(0, 0, "Choosing parts of the image to tune on")
+    return regions_of(image, frame_side, tile_scale)
 
 
 def _evaluators(
@@ -287,6 +340,11 @@ def iter_tune(
     against_random : bool
         Also run random search with the same budget, for comparison.
     """
+    if study_config.base.tile_scale is None:
+        image, base = yield from _at_scale(bank.image, bank.model, study_config.base, cache)
+        study_config = dataclasses.replace(study_config, base=base)
+        bank = ProposalBank(image, bank.model, cache)
+    bank, inputs, wholes = yield from _in_regions(bank, study_config.base, inputs, cache)
     search = yield from iter_search(
         bank, goal, study_config, inputs, cache, resume=resume, stored=stored
     )
@@ -306,7 +364,7 @@ def iter_tune(
         checks = yield from check_images(evaluators, *pair)
         summary = dataclasses.replace(summary, checks=checks)
     summary = yield from _scored(summary, evaluators, _truths(evaluators, inputs))
-    return Study(evaluators, summary)
+    return Study(evaluators, summary, wholes or tuple(e.bank for e in evaluators.all))
 
 
 def _truths(evaluators: EvaluatorSet, inputs: SearchInputs) -> dict[str, Truth]:

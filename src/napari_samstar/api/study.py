@@ -23,6 +23,7 @@ from napari_samstar.core.results.report_parts import Pair
 from napari_samstar.core.results.result import Result, segment_bank
 
 if TYPE_CHECKING:
+    from napari_samstar.core.amg.bank import ProposalBank
     from napari_samstar.core.amg.config import AmgConfig
     from napari_samstar.core.tuning.config import StudyConfig, Trial
     from napari_samstar.core.tuning.evaluator import EvaluatorSet
@@ -40,10 +41,14 @@ class Study:
         One for each image, with all its candidates.
     summary : StudySummary
         Trials, front, comparisons and scores.
+    banks : tuple of ProposalBank
+        Of the images, the first one's first. Those of the evaluators, except where an image is cut
+        into many tiles: then the evaluators are of regions of it.
     """
 
     evaluators: EvaluatorSet
     summary: StudySummary
+    banks: tuple[ProposalBank, ...]
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -80,7 +85,7 @@ class Study:
         Several images get a folder each, in "images". With `report` also one page of HTML. An
         earlier result in the folder is replaced as a whole.
         """
-        if len(self.evaluators.all) > 1:
+        if len(self.banks) > 1:
             check_images_folder(folder)
         with staged(folder) as part:
             results = run(iter_results(self.picked))
@@ -157,7 +162,7 @@ def tuning_of(
 
 
 def _first_result(choice: Choice) -> Generator[Progress, None, Result]:
-    front, bank = choice.study.front, choice.study.evaluators.first.bank
+    front, bank = choice.study.front, choice.study.banks[0]
     result = yield from segment_bank(bank, choice.config, tuning=choice.tuning)
     return result.replace(front=front, picked=choice.position)
 
@@ -165,8 +170,8 @@ def _first_result(choice: Choice) -> Generator[Progress, None, Result]:
 def iter_results(choice: Choice) -> Generator[Progress, None, tuple[Result, ...]]:
     """Segment every image of a study with one of its trials; the tuned images come first."""
     found = [(yield from _first_result(choice))]
-    for evaluator in choice.study.evaluators.all[1:]:
-        result = yield from segment_bank(evaluator.bank, choice.config, tuning=choice.tuning)
+    for bank in choice.study.banks[1:]:
+        result = yield from segment_bank(bank, choice.config, tuning=choice.tuning)
         found.append(result)
     return tuple(found)
 
@@ -190,7 +195,7 @@ def iter_write(
             alone = result.replace(front=None, picked=None)
             names += [f"{IMAGES}/{name}/{file}" for file in write_result(alone, own)]
     if report:
-        pairs = yield from _pairs(study, results)
+        pairs = yield from _pairs(study, first.config)
         write_report(study.summary, pairs, first.recipe, folder / REPORT)
         names.append(REPORT)
     return names
@@ -209,14 +214,15 @@ def _folder_names(results: Sequence[Result]) -> list[str]:
     return found
 
 
-def _pairs(study: Study, results: Sequence[Result]) -> Generator[Progress, None, list[Pair]]:
+def _pairs(study: Study, chosen: AmgConfig) -> Generator[Progress, None, list[Pair]]:
     """Return the labels of SAM's defaults beside those of the chosen settings, image by image."""
     defaults = study.summary.defaults
     if defaults is None:
         return []
     pairs = []
-    for evaluator, result in zip(study.evaluators.all, results, strict=True):
+    for evaluator in study.evaluators.all:
         before = yield from segment_bank(evaluator.bank, defaults.config)
+        after = yield from segment_bank(evaluator.bank, chosen)
         held_out = evaluator in study.evaluators.held_out
-        pairs.append(Pair(result.image, before.labels, result.labels, held_out))
+        pairs.append(Pair(evaluator.bank.image, before.labels, after.labels, held_out))
     return pairs

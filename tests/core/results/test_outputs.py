@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from napari_samstar.core.amg.selection import Selection
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.micrograph import Micrograph
 from napari_samstar.core.image.readers.registry import read_image
+from napari_samstar.core.masks.store import PackedMask
 from napari_samstar.core.results.outputs import (
     IMAGES,
     LABELS,
@@ -60,7 +62,10 @@ def found():
 def result_of(image, labels, found=None):
     picked = None if found is None else found.knee
     bank = ProposalBank(image, tiny_model())
-    return Result(bank, Selection.empty(CONFIG), labels, front=found, picked=picked)
+    masks = [PackedMask.tight(labels == value, 0, 0) for value in np.unique(labels)[1:]]
+    kept = Selection.empty(CONFIG)
+    kept = dataclasses.replace(kept, ids=np.array(bank.masks.extend(masks), dtype=np.int64))
+    return Result(bank, kept, front=found, picked=picked)
 
 
 def names(folder):
@@ -90,7 +95,7 @@ def test_a_searched_result_has_every_file(tmp_path, image, labels, found):
     assert Recipe.load(tmp_path / RECIPE).config == CONFIG
     with (tmp_path / MEASUREMENTS).open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [row["label"] for row in rows] == ["1", "70000"]
+    assert [row["label"] for row in rows] == ["1", "2"]
     assert float(rows[0]["area_µm2"]) == pytest.approx(8 * 9 * 0.5 * 0.25)
 
 

@@ -52,10 +52,10 @@ class LinkSettings:
     min_iou: float = 0.1
     gap: int = 1
     contained: float = 0.8
-    clearance: int = 2
-    daughter: float = 0.5
+    clearance: int = 0
+    daughter: float = 0.4
     balance: float = 0.5
-    reach: float = 1.0
+    reach: float = 1.5
     follow_shift: bool = True
 
     def __post_init__(self) -> None:

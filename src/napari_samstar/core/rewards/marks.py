@@ -44,6 +44,18 @@ class Marks:
         """Return a copy with `changes` applied."""
         return dataclasses.replace(self, **changes)
 
+    def window(self, rows: slice, cols: slice) -> Marks:
+        """Return the marks that lie in a window of the plane; shapes of all examples stay known."""
+        found: dict[str, Any] = {}
+        for name in ("annotations", "region"):
+            array = getattr(self, name)
+            found[name] = None if array is None else array[rows, cols]
+        if self.points is not None:
+            first = np.array([rows.start, cols.start])
+            inside = (self.points >= first) & (self.points < (rows.stop, cols.stop))
+            found["points"] = self.points[inside.all(axis=1)] - first
+        return Marks(**found, elsewhere=self.shapes)
+
     def check(self, shape: tuple[int, int]) -> None:
         """Raise UserError if a mark does not fit an image of `shape`, or the examples are empty."""
         for name in ("examples", "annotations", "region"):
