@@ -275,13 +275,14 @@ def _evaluators(
     """Read and encode all images, and make one evaluator for each."""
     yield Progress(0, 0, "Looking for edges, spots and foreground")
     first_marks, *more_marks = inputs.marks_of_all()
-    found = EvaluatorSet((_evaluator(bank, inputs, first_marks, previous),))
+    scale = study_config.base.tile_scale or 0.0
+    found = EvaluatorSet((_evaluator(bank, inputs, first_marks, previous, scale),))
     for k, (extra, marks) in enumerate(zip(inputs.extra_images, more_marks, strict=True)):
         yield Progress(k, len(more_marks), f"Preparing {extra.image.name}")
         other = _bank_of(extra, bank.model, found, previous, cache)
         for step in other.prepare(study_config.base):
             yield dataclasses.replace(step, text=f"{extra.image.name}: {step.text}")
-        evaluator = _evaluator(other, inputs, marks, previous)
+        evaluator = _evaluator(other, inputs, marks, previous, scale)
         found = found.add(evaluator, held_out=extra.held_out)
     return found
 
@@ -306,12 +307,16 @@ def _bank_of(
 
 
 def _evaluator(
-    bank: ProposalBank, inputs: SearchInputs, marks: Marks, previous: EvaluatorSet | None
+    bank: ProposalBank,
+    inputs: SearchInputs,
+    marks: Marks,
+    previous: EvaluatorSet | None,
+    tile_scale: float,
 ) -> Evaluator:
     for known in () if previous is None else previous.all:
-        if known.bank is bank:
+        if known.bank is bank and known.tile_scale == tile_scale:
             return known.with_inputs(inputs.expectations, marks)
-    return Evaluator.of(bank, inputs.expectations, marks)
+    return Evaluator.of(bank, inputs.expectations, marks, tile_scale=tile_scale)
 
 
 # --- tune -------------------------------------------------------------------------------------

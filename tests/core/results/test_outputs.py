@@ -96,7 +96,7 @@ def test_a_searched_result_has_every_file(tmp_path, image, labels, found):
     with (tmp_path / MEASUREMENTS).open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["label"] for row in rows] == ["1", "2"]
-    assert float(rows[0]["area_µm2"]) == pytest.approx(8 * 9 * 0.5 * 0.25)
+    assert float(rows[1]["area_µm2"]) == pytest.approx(8 * 9 * 0.5 * 0.25)
 
 
 def test_a_row_of_the_front_gives_the_configuration_again(tmp_path, image, labels, found):

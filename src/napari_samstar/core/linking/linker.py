@@ -117,9 +117,8 @@ class Linker:
     def _changes(self, links: PlaneLinks, ids: Ids) -> list[LinkEvent]:
         """Return parts, splits and merges; forget the ids of cells that divided."""
         before = links.before.ids
-        events = []
-        for k in links.parts:
-            events.append(LinkEvent("part", self._index, (int(ids[k]),), (int(ids[k]),)))
+        parts = [(int(ids[k]),) for k in links.parts]
+        events = [LinkEvent("part", self._index, part, part) for part in parts]
         for parent, children in links.families.items():
             found = tuple(int(i) for i in ids[children])
             events.append(LinkEvent("split", self._index, (int(before[parent]),), found))

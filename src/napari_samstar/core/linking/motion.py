@@ -8,10 +8,8 @@ import numpy as np
 from scipy import fft
 from scipy.spatial import KDTree
 
-from napari_samstar.core.linking.overlap import Floats, PlaneObjects, Shift
-
 if TYPE_CHECKING:
-    from napari_samstar.core.linking.overlap import Ids
+    from napari_samstar.core.linking.overlap import Floats, Ids, PlaneObjects, Shift
 
 COARSE_SIDE = 512
 """Planes are reduced to about this many rows and columns before their shift is measured."""

@@ -118,9 +118,13 @@ class Overlaps:
 
     def only(self, chosen: Bool) -> Overlaps:
         """Return the pairs where `chosen`, bool of shape (k,), is True."""
-        return Overlaps(*(column[chosen] for column in (
-            self.before, self.after, self.iou, self.of_before, self.of_after
-        )))  # fmt: skip
+        return Overlaps(
+            self.before[chosen],
+            self.after[chosen],
+            self.iou[chosen],
+            self.of_before[chosen],
+            self.of_after[chosen],
+        )
 
 
 def _part(rows: int, cols: int) -> tuple[slice, slice]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.linking.overlap import Labels
+
+if TYPE_CHECKING:
+    from napari_samstar.core.linking.overlap import Labels
 
 Mode = Literal["depth", "time"]
 EventKind = Literal["part", "split", "merge", "gap"]

@@ -20,7 +20,7 @@ from napari_samstar.core.linking.overlap import (
 )
 
 if TYPE_CHECKING:
-    from napari_samstar.core.linking.overlap import Bool, Floats
+    from napari_samstar.core.linking.overlap import Bool
     from napari_samstar.core.linking.settings import LinkSettings
 
 ALIGNED = 0.8
@@ -212,7 +212,5 @@ class PlaneLinks:
         rows, cols = self.objects.windows[part]
         around = tuple(slice(max(s.start - width, 0), s.stop + width) for s in (rows, cols))
         window = self.objects.labels[around]
-        near = ndimage.binary_dilation(
-            window == part + 1, np.ones((3, 3), bool), iterations=width
-        )
-        return not np.isin(window[near], siblings + 1).any()
+        near = ndimage.binary_dilation(window == part + 1, np.ones((3, 3), bool), iterations=width)
+        return not bool(np.isin(window[near], siblings + 1).any())

@@ -55,12 +55,15 @@ class Evaluator:
     expectations : Expectations
         In px, with an estimate of the small and large sizes where they were not given.
     marks : Marks
+    tile_scale : float
+        Of the tiles from which is known what can be found at all, see `attainable`.
     """
 
     bank: ProposalBank
     features: Features
     expectations: Expectations
     marks: Marks = NO_MARKS
+    tile_scale: float = 0.0
     _attainable: dict[AmgConfig, AttainableLevels] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -70,6 +73,7 @@ class Evaluator:
         expectations: Expectations | None = None,
         marks: Marks = NO_MARKS,
         polarity: Polarity = "auto",
+        tile_scale: float = 0.0,
     ) -> Evaluator:
         """Estimate the cues of the bank's image, which takes a few seconds.
 
@@ -83,14 +87,14 @@ class Evaluator:
         marks.check(bank.shape)
         cues = image_cues(bank.image.pixels, polarity)
         features = Features(bank.masks, cues, bank.shapes)
-        return cls(bank, features, wanted.completed(cues), marks)
+        return cls(bank, features, wanted.completed(cues), marks, tile_scale)
 
     def with_inputs(self, expectations: Expectations | None, marks: Marks = NO_MARKS) -> Evaluator:
         """Return an evaluator with other expectations and marks that shares all measurements."""
         wanted = _in_px(self.bank, expectations).completed(self.features.cues)
         marks.check(self.bank.shape)
         known = self._attainable if marks.shapes == self.marks.shapes else {}
-        return Evaluator(self.bank, self.features, wanted, marks, known)
+        return Evaluator(self.bank, self.features, wanted, marks, self.tile_scale, known)
 
     @property
     def examples(self) -> Shapes:
@@ -108,7 +112,9 @@ class Evaluator:
         default thresholds and the warm starts of a search reach without zoom; at least as many
         objects as the foreground has regions, and the smallest positive coverage.
         """
-        defaults = AmgConfig(**{name: getattr(config, name) for name in _PROMPTING})
+        prompting = {name: getattr(config, name) for name in _PROMPTING}
+        # One scale for all: else a scale at which little is found would be judged by that little.
+        defaults = AmgConfig(**prompting, tile_scale=self.tile_scale)
         if defaults not in self._attainable:
             tried = [defaults, *(defaults.replace(**start) for start in WARM_STARTS)]
             views = [self._view(select(self.bank, c)) for c in tried]
@@ -131,6 +137,8 @@ class Evaluator:
         """
         try:
             yield from self.bank.prepare(config)
+            if config.tile_scale != self.tile_scale:
+                yield from self.bank.prepare(config.replace(tile_scale=self.tile_scale))
         except ImpossibleConfig:
             yield dict.fromkeys(self.applicable(), 0.0), 0
             return
