@@ -119,6 +119,7 @@ def panels(make_napari_viewer: Callable[..., Any]) -> Panels:
         "stability_score_thresh": 0.3,
     }.items():
         made.segment.settings.rows[name].value = value
+    made.segment.settings.tiles.value = 0.0  # one frame
     return made
 
 
@@ -137,17 +138,24 @@ _decoded: dict[bytes, Candidates] = {}
 
 
 def decode_once(
-    backend: Any, embedding: Any, crop_box: Any, shape: Any, prompts: Any, per_batch: int
+    backend: Any,
+    embedding: Any,
+    crop_box: Any,
+    shape: Any,
+    prompts: Any,
+    per_batch: int,
+    *,
+    tile: bool,
 ) -> Iterator[int]:
     """Decode prompts, which takes seconds, or return the result for equal arguments before."""
-    digest = hashlib.sha256(repr((type(backend), crop_box, shape, per_batch)).encode())
+    digest = hashlib.sha256(repr((type(backend), crop_box, shape, per_batch, tile)).encode())
     for tensor in (embedding.features, *backend.decoder_weights().values()):
         digest.update(tensor.detach().cpu().numpy().tobytes())
     digest.update(pickle.dumps(prompts))
     key = digest.digest()
     if key not in _decoded:
         _decoded[key] = yield from decode_prompts(
-            backend, embedding, crop_box, shape, prompts, per_batch
+            backend, embedding, crop_box, shape, prompts, per_batch, tile=tile
         )
     return _decoded[key]
 

@@ -38,6 +38,7 @@ from napari_samstar.core.tuning.study import StudyRun, open_study
 from napari_samstar.core.tuning.summary import Rule, StudySummary
 
 if TYPE_CHECKING:
+    from napari_samstar.core.amg.candidates import CropBox
     from napari_samstar.core.image.loaded import LoadedImage
     from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.core.masks.painting import Labels
@@ -97,6 +98,7 @@ def iter_segment(
     config: AmgConfig,
     cache: EmbeddingCache,
     previous: Result | None = None,
+    first: CropBox | None = None,
 ) -> Generator[Progress, None, Result]:
     """Segment one plane with one configuration.
 
@@ -105,6 +107,8 @@ def iter_segment(
     choice : ModelChoice or LoadedModel
     previous : Result, optional
         Its model, and its bank where the image is the same, are used again.
+    first : (x0, y0, x1, y1), optional
+        A window of the image, px, whose tiles come first.
     """
     yield Progress(0, 0, "Reading the image")
     micrograph = image.prepare()
@@ -121,7 +125,7 @@ def iter_segment(
         bank = previous.bank
     else:
         bank = ProposalBank(micrograph, model, cache)
-    return (yield from segment_bank(bank, config, choice=chosen))
+    return (yield from segment_bank(bank, config, first=first, choice=chosen))
 
 
 def _at_scale(

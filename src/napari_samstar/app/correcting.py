@@ -16,20 +16,24 @@ from psygnal import Signal
 from napari_samstar.core.progress import run
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from numpy.typing import NDArray
 
     from napari_samstar.core.adaptation.online import Adaptation, UpdateResult
     from napari_samstar.core.adaptation.targets import Example
     from napari_samstar.core.interactive.click_session import ClickSession
-    from napari_samstar.core.interactive.clicks import BoxPrompt, Click
+    from napari_samstar.core.interactive.clicks import BoxPrompt, Click, ClickPrompt
     from napari_samstar.core.interactive.state import ClickState
     from napari_samstar.core.interactive.unfinished import UnfinishedObject
-    from napari_samstar.core.models.backend import Embedding, LoadedModel
+    from napari_samstar.core.interactive.window import ClickWindow, Extent, PlacedMask
+    from napari_samstar.core.models.backend import LoadedModel
     from napari_samstar.core.models.encoder import EmbeddingCache
     from napari_samstar.core.progress import Progress
     from napari_samstar.core.results.result import Result
+
+    StartMask = Callable[[], PlacedMask | None]
+    """Finds the mask of an object to refine, on the thread that refines it; None: it is gone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,14 +88,51 @@ class CorrectionController:
 
     @property
     def mask(self) -> NDArray[np.bool_] | None:
-        """Its mask, (H, W)."""
+        """Its mask, (h, w), in the frame of `window`."""
         state = self.state
         return None if state is None or state.prediction is None else state.prediction.mask
 
     @property
+    def window(self) -> ClickWindow | None:
+        """What the model sees of the image: all of it, or a window around the object."""
+        return None if self._session is None else self._session.window
+
+    @property
+    def placed(self) -> PlacedMask | None:
+        """Its mask at its place in the image."""
+        from napari_samstar.core.interactive.window import PlacedMask
+
+        mask, window = self.mask, self.window
+        if mask is None or window is None:
+            return None
+        return PlacedMask(mask, *window.extent[:2])
+
+    @property
+    def extent(self) -> Extent | None:
+        """Tight extent of its mask, px of the image; None for an empty one."""
+        state, window = self.state, self.window
+        return None if window is None else _extent(state, window)
+
+    @property
+    def draws_parts(self) -> bool:
+        """Whether only the part around the object is drawn, because the whole would take long."""
+        if self.result is None:
+            return False
+        return self.result.image.is_large or (self.window is not None and not self.window.is_whole)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether its mask reaches an edge of the window that is not the image's."""
+        window, extent = self.window, self.extent
+        if self.result is None or window is None or extent is None:
+            return False
+        return window.cuts(extent, self.result.model.backend.frame_side)
+
+    @property
     def clicks(self) -> tuple[Click, ...]:
-        """Its clicks so far."""
-        return () if self.state is None else self.state.prompt.clicks
+        """Its clicks so far, px of the image."""
+        state, window = self.state, self.window
+        return () if state is None or window is None else window.to_image(state.prompt).clicks
 
     @property
     def states(self) -> tuple[ClickState, ...]:
@@ -222,50 +263,99 @@ class CorrectionController:
         return None
 
     def accepted_example(self) -> Example | None:
-        """Return the current object for `learn_object`; None where nothing is to be learned."""
+        """Return the current object for `learn_object`; None where nothing is to be learned.
+
+        It has no states where nothing was clicked.
+        """
         from napari_samstar.core.adaptation.targets import Example
 
         session, mask = self._session, self.mask
-        if session is None or mask is None or not mask.any() or not self.learning:
+        if session is None or mask is None or self.extent is None or not self.learning:
             return None
-        if not session.states:
-            return Example.from_mask(session.embedding, mask)
         return Example(session.embedding, session.states, mask)
+
+    def accepted_mask(self) -> PlacedMask | None:
+        """Return the mask on the part of the image that accepting the object may change.
+
+        That is the window. Of a large image it is only what holds the mask and the one that it was
+        made from. None without an object.
+        """
+        from napari_samstar.core.interactive.window import union
+
+        session, placed, extent = self._session, self.placed, self.extent
+        if session is None or placed is None or extent is None:
+            return None
+        if not self.draws_parts:
+            return placed
+        return placed.within(union(extent, _extent(session.start, session.window) or extent))
 
     # --- slow work, on any thread -------------------------------------------------------------
 
-    def compute_start(self, cache: EmbeddingCache, start: NDArray[np.bool_]) -> ClickSession:
-        """Return a click session that refines an existing mask, (H, W)."""
-        return self._new_session(cache, start)
+    def compute_start(self, cache: EmbeddingCache, start: StartMask) -> ClickSession | None:
+        """Return a click session that refines an existing mask; None where it is gone."""
+        mask = start()
+        if mask is None or (tight := _tight(mask)) is None:
+            return None
+        return self._new_session(cache, self._window(tight.extent), tight)
 
     def compute_replay(
-        self, cache: EmbeddingCache, saved: UnfinishedObject, start: NDArray[np.bool_] | None
-    ) -> ClickSession:
-        """Return a click session with saved clicks, on the mask `start` or on a new object."""
-        session = self._current_session(cache) if start is None else self._new_session(cache, start)
+        self, cache: EmbeddingCache, saved: UnfinishedObject, start: StartMask | None
+    ) -> ClickSession | None:
+        """Return a click session with saved clicks, on the mask `start` or on a new object.
+
+        None where that mask is gone.
+        """
+        from napari_samstar.core.interactive.window import ClickWindow, prompt_extent, union
+
+        assert self.result is not None
+        found = None if start is None else start()
+        mask = None if found is None else _tight(found)
+        if start is not None and mask is None:
+            return None
+        if saved.window is None:
+            place = prompt_extent(saved.click_prompts()[0]) if mask is None else mask.extent
+            window = self._window(place)
+        else:  # the mask may have grown since
+            extent = saved.window if mask is None else union(saved.window, mask.extent)
+            window = ClickWindow(extent, self.result.image.shape)
+        session = self._current_session(cache, window) if mask is None else None
+        session = session or self._new_session(cache, window, mask)
         saved.replay(session)
+        _measure(session.states)
         return session
 
     def compute_click(self, cache: EmbeddingCache, click: Click) -> ComputedState:
-        """Return the state after a click on the current object, or on a new one."""
-        revision, session = self._revision, self._current_session(cache)
-        state = session.compute(session.state.prompt.add(click))
-        return ComputedState(revision, session, state)
+        """Return the state after a click, px of the image, on the current or a new object.
+
+        Raises
+        ------
+        UserError
+            Where the click is outside of the window of the current object.
+        """
+        from napari_samstar.core.interactive.clicks import ClickPrompt
+
+        return self._computed(cache, ClickPrompt((click,)))
 
     def compute_box(self, cache: EmbeddingCache, box: BoxPrompt) -> ComputedState:
-        """Return the state after a box around the current object, or around a new one."""
-        from dataclasses import replace
+        """Return the state after a box, px of the image, around the current or a new object.
 
-        revision, session = self._revision, self._current_session(cache)
-        state = session.compute(replace(session.state.prompt, box=box))
-        return ComputedState(revision, session, state)
+        Raises
+        ------
+        UserError
+            Where the box is not within the window of the current object.
+        """
+        from napari_samstar.core.interactive.clicks import ClickPrompt
+
+        return self._computed(cache, ClickPrompt((), box))
 
     def compute_again(self) -> ComputedState | None:
         """Return the current state computed again, after the model was replaced."""
         revision, session = self._revision, self._session
         if session is None or not session.can_undo:
             return None
-        return ComputedState(revision, session, session.recompute())
+        state = session.recompute()
+        _measure((state,))
+        return ComputedState(revision, session, state)
 
     def learn_clicks(self) -> tuple[ClickSession, LoadedModel] | None:
         """Train on the clicks so far; None where there is nothing to train on."""
@@ -280,6 +370,8 @@ class CorrectionController:
         """Train on an accepted object."""
         adaptation = self.adaptation
         assert adaptation is not None
+        if not example.states:
+            example = type(example).from_mask(example.embedding, example.mask)
         return adaptation, run(adaptation.learn_object(example))
 
     def find_all_again(self, cache: EmbeddingCache) -> Generator[Progress, None, Result]:
@@ -290,7 +382,9 @@ class CorrectionController:
         before = self.result
         assert before is not None
         bank = ProposalBank(before.image, self._whole_image_model(before), cache)
-        return (yield from segment_bank(bank, before.config, choice=before.choice))
+        found = yield from segment_bank(bank, before.config, choice=before.choice)
+        _ = found.labels  # painted here, because it takes too long on the GUI thread
+        return found
 
     # --- private ------------------------------------------------------------------------------
 
@@ -299,25 +393,56 @@ class CorrectionController:
 
         self.adaptation, self.last_update = Adaptation(model), None
 
-    def _current_session(self, cache: EmbeddingCache) -> ClickSession:
-        """Return the current session, or one for a new object."""
+    def _computed(self, cache: EmbeddingCache, added: ClickPrompt) -> ComputedState:
+        """Return the state after a click or a box more, px of the image."""
+        from dataclasses import replace
+
+        from napari_samstar.core.interactive.window import prompt_extent
+
+        revision, session = self._revision, self._session
+        if session is None:
+            session = self._current_session(cache, self._window(prompt_extent(added)))
+        added, before = session.window.to_window(added), session.state.prompt
+        if added.box is not None:
+            prompt = replace(before, box=added.box)
+        else:
+            prompt = before.add(added.clicks[0])
+        state = session.compute(prompt)
+        _measure((state,))
+        return ComputedState(revision, session, state)
+
+    def _current_session(self, cache: EmbeddingCache, window: ClickWindow) -> ClickSession:
+        """Return the current session, or one for a new object in a window."""
         if self._session is not None:
             return self._session
         if self.adaptation is not None:
             self.adaptation.start_object()
-        return self._new_session(cache)
+        return self._new_session(cache, window)
 
     def _new_session(
-        self, cache: EmbeddingCache, start: NDArray[np.bool_] | None = None
+        self, cache: EmbeddingCache, window: ClickWindow, start: PlacedMask | None = None
     ) -> ClickSession:
         from napari_samstar.core.interactive.click_session import ClickSession
 
-        model, competitor = self._click_models()
-        return ClickSession(model, self._embedding(cache), start, competitor=competitor)
-
-    def _embedding(self, cache: EmbeddingCache) -> Embedding:
         assert self.result is not None
-        return cache.encode(self.result.model, self.result.image.pixels)
+        embedding = cache.encode(self.result.model, self.result.image.crop(window.box))
+        mask = None if start is None else start.within(window.extent).mask
+        model, competitor = self._click_models()
+        session = ClickSession(model, embedding, mask, competitor=competitor, window=window)
+        _measure((session.state,))
+        return session
+
+    def _window(self, extent: Extent) -> ClickWindow:
+        """Return what the model is to see for an object of which `extent` is known."""
+        from napari_samstar.core.image.tiles import tile_side
+        from napari_samstar.core.interactive.window import ClickWindow
+
+        assert self.result is not None
+        result, shape = self.result, self.result.image.shape
+        if not result.config.tile_scale:
+            return ClickWindow.whole(shape)
+        side = tile_side(result.model.backend.frame_side, result.config.tile_scale)
+        return ClickWindow.around(extent, side, shape)
 
     def _update_session_models(self) -> None:
         if self._session is not None:
@@ -337,3 +462,29 @@ class CorrectionController:
         if self.adaptation is None:
             return result.model
         return self.adaptation.model if self.uses_adaptation else self.adaptation.original
+
+
+def _extent(state: ClickState | None, window: ClickWindow) -> Extent | None:
+    """Return the tight extent of a state's mask, px of the image; None without a mask."""
+    if state is None or state.prediction is None or state.prediction.extent is None:
+        return None
+    (row, col), (row0, col0, row1, col1) = window.extent[:2], state.prediction.extent
+    return row + row0, col + col0, row + row1, col + col1
+
+
+def _measure(states: tuple[ClickState, ...]) -> None:
+    """Find the extents of masks now, on this thread, and not when they are drawn."""
+    for state in states:
+        if state.prediction is not None:
+            _ = state.prediction.extent
+
+
+def _tight(placed: PlacedMask) -> PlacedMask | None:
+    """Return a mask on its tight extent; None for an empty one."""
+    from napari_samstar.core.interactive.window import PlacedMask, mask_extent
+
+    found = mask_extent(placed.mask)
+    if found is None:
+        return None
+    row0, col0, row1, col1 = found
+    return PlacedMask(placed.mask[row0:row1, col0:col1], placed.row + row0, placed.col + col0)

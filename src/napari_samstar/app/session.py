@@ -5,6 +5,7 @@ It holds no viewer and no widget, and it is written on the GUI thread only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -74,6 +75,9 @@ class Session:
         A recipe that was opened, for the panels to show.
     earlier : StudyRecord, optional
         A search on this very image that an earlier session stored.
+    select_elsewhere : callable, optional
+        Selects the masks of a large image, which takes too long to wait for, and sets `selection`
+        later.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
@@ -91,6 +95,7 @@ class Session:
     pinned: tuple[int, ...] = ()
     loaded: Recipe | None = None
     earlier: StudyRecord | None = None
+    select_elsewhere: Callable[[AmgConfig], None] | None = None
 
     def set_result(self, result: Result) -> None:
         """Take over a new result; drop what belonged to another bank."""
@@ -137,31 +142,31 @@ class Session:
         self._rebuild_front()
 
     def choose(self, position: int, rule: str = "") -> None:
-        """Show the masks of one trial. Its candidates are in the bank already.
+        """Show the masks of one trial, where its candidates are in the bank.
+
+        They are, unless the image is large and the trial has another scale of tiles: trials were
+        made on regions of it.
 
         Parameters
         ----------
         rule : {"", "knee", "best"}
             By which the trial was chosen, for the recipe; empty where the user clicked it.
         """
-        from napari_samstar.core.amg.select import select
-
         if self.result is None or not 0 <= position < len(self.trials):
             return
         self.rule = rule
         self.chosen = position
         self.config = self.trials[position].config
-        self.selection = select(self.result.bank, self.config)
+        if self._can_select(self.config):
+            self._select(self.config)
 
     def show(self, config: AmgConfig) -> bool:
         """Show the masks of `config`; False where the bank lacks its candidates."""
-        from napari_samstar.core.amg.select import select
-
         self.config = config
-        if self.result is None or self.result.bank.missing([config]):
+        if not self._can_select(config):
             return False
         self.chosen = None
-        self.selection = select(self.result.bank, config)
+        self._select(config)
         return True
 
     def recipe(self) -> Recipe | None:
@@ -171,6 +176,22 @@ class Session:
         if self.result is None or self.selection is None:
             return None
         return recipe_of(self.result.bank, self.selection.config, self.pinned, self._tuning())
+
+    def _can_select(self, config: AmgConfig) -> bool:
+        """Return whether the bank has the candidates of `config`; of tiles, any of them."""
+        if self.result is None or config.tile_scale is None:
+            return False
+        bank = self.result.bank
+        return not bank.missing([config]) or (bool(config.tile_scale) and bank.has_some(config))
+
+    def _select(self, config: AmgConfig) -> None:
+        from napari_samstar.core.amg.select import select
+
+        assert self.result is not None
+        if self.select_elsewhere is not None and self.result.image.is_large:
+            self.select_elsewhere(config)
+        else:
+            self.selection = select(self.result.bank, config, partial=True)
 
     def _restore_pinned(self, result: Result) -> None:
         from napari_samstar.core.results.result import restore_pinned

@@ -86,6 +86,8 @@ class PartDone(Progress):
     """One of several parts is in the bank; `done` and `total` count parts."""
 
     part: Part
+    bank: ProposalBank
+    config: AmgConfig
 
 
 DecodeParts = Callable[[Sequence[Part]], Iterable[tuple[Part, "Candidates"]]]
@@ -200,6 +202,18 @@ class ProposalBank:
             parts = [part for part in parts if part in self._tables]
         return [self._tables[part] for part in parts]
 
+    def table(self, part: Part) -> Table:
+        """Return the table of one part; KeyError where it is not decoded yet."""
+        return self._tables[part]
+
+    def has(self, part: Part) -> bool:
+        """Return whether a part is decoded."""
+        return part in self._tables
+
+    def has_some(self, config: AmgConfig) -> bool:
+        """Return whether any of the parts that `config` uses are decoded."""
+        return any(part in self._tables for part in self.parts(config))
+
     def missing(self, configs: Sequence[AmgConfig]) -> PendingWork:
         """Return what `prepare` would have to do for all `configs` together."""
         parts = {p for config in configs for p in self.parts(config)} - self._tables.keys()
@@ -251,17 +265,19 @@ class ProposalBank:
             todo.sort(key=lambda part: not _overlap(part.core or part.crop_box, first))
         self._check_memory(todo)
         if decode is None:
-            yield from self._decode_here(todo)
+            yield from self._decode_here(todo, config)
         else:
             for k, (part, candidates) in enumerate(decode(todo), start=1):
                 self.add(part, candidates)
-                yield PartDone(k, len(todo), "Decoding tiles", part)
+                yield PartDone(k, len(todo), "Decoding tiles", part, self, config)
         unmeasured = self._unmeasured(config)
         for k in range(0, len(unmeasured), AT_ONCE):
             yield Progress(k, len(unmeasured), "Measuring the shapes of candidates")
             self.shapes.shape(unmeasured[k : k + AT_ONCE])
 
-    def _decode_here(self, todo: Sequence[Part]) -> Generator[Progress, None, None]:
+    def _decode_here(
+        self, todo: Sequence[Part], config: AmgConfig
+    ) -> Generator[Progress, None, None]:
         total = sum(part.n_prompts for part in todo)
         done = 0
         for part in todo:
@@ -280,7 +296,9 @@ class ProposalBank:
                     yield Progress(done + min(n, part.n_prompts), total, "Decoding candidates")
             done += part.n_prompts
             if tile:
-                yield PartDone(done // part.n_prompts, len(todo), "Decoding tiles", part)
+                yield PartDone(
+                    done // part.n_prompts, len(todo), "Decoding tiles", part, self, config
+                )
 
     def _unmeasured(self, config: AmgConfig) -> NDArray[np.int64]:
         """Return the candidates at hand whose shapes `config` asks for and nobody measured."""

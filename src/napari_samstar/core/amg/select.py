@@ -24,7 +24,7 @@ from napari_samstar.core.masks.stitch import TileMasks, stitch, union
 from napari_samstar.core.masks.store import run_lengths
 
 if TYPE_CHECKING:
-    from napari_samstar.core.amg.bank import ProposalBank, Table
+    from napari_samstar.core.amg.bank import Part, ProposalBank, Table
     from napari_samstar.core.amg.config import AmgConfig
     from napari_samstar.core.masks.store import Bool, MaskStore
 
@@ -93,9 +93,9 @@ class Stages:
     final: Kept
 
 
-def kept_of_part(bank: ProposalBank, table: Table, config: AmgConfig) -> Kept:
-    """Return what `config` keeps of one part, before parts are put together."""
-    return _select_crop(bank, table, config)
+def kept_of_part(bank: ProposalBank, part: Part, config: AmgConfig) -> Kept:
+    """Return what `config` keeps of one part of the bank, before parts are put together."""
+    return _select_crop(bank, bank.table(part), config)
 
 
 def stages(bank: ProposalBank, config: AmgConfig, *, partial: bool = False) -> Stages:

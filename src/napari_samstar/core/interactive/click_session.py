@@ -16,6 +16,7 @@ from napari_samstar.core.interactive.corrections import (
 )
 from napari_samstar.core.interactive.predict import choose_mask, predict_masks
 from napari_samstar.core.interactive.state import ClickState, CorrectionContext
+from napari_samstar.core.interactive.window import ClickWindow
 
 if TYPE_CHECKING:
     from napari_samstar.core.models.backend import Embedding, LoadedModel
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 class ClickSession:
     """Segmentation of one object of one image by clicks.
 
-    All states are kept, so undo and redo restore identical masks without running the model.
+    All states are kept, so undo and redo restore identical masks without running the model. Clicks
+    and masks are in the frame of the embedding: of the image, or of a window of it.
 
     Parameters
     ----------
@@ -38,6 +40,8 @@ class ClickSession:
         `SamPredictor`'s, as the first click's always is.
     competitor : LoadedModel, optional
         A second model whose masks are also candidates of corrections; may be replaced, too.
+    window : ClickWindow, optional
+        Where the embedding lies in the image; by default it is the whole image.
     """
 
     def __init__(
@@ -48,10 +52,12 @@ class ClickSession:
         *,
         fit_contour: bool = True,
         competitor: LoadedModel | None = None,
+        window: ClickWindow | None = None,
     ) -> None:
         self.model = model
         self.competitor = competitor
         self.embedding = embedding
+        self.window = window or ClickWindow.whole(embedding.original_size)
         self.fit_contour = fit_contour
         first = ClickState()
         if start is not None:
@@ -65,6 +71,11 @@ class ClickSession:
     def state(self) -> ClickState:
         """The current state."""
         return self._states[-1]
+
+    @property
+    def start(self) -> ClickState:
+        """The state before any click."""
+        return self._states[0]
 
     @property
     def states(self) -> tuple[ClickState, ...]:

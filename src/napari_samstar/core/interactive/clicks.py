@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.interactive.window import Extent, mask_extent
 
 
 @dataclass(frozen=True)
 class Click:
-    """One click, in px of the image; positive inside the object, negative outside."""
+    """One click, in px of the image (or of a window); positive inside the object."""
 
     row: float
     col: float
@@ -49,6 +51,16 @@ class ClickPrompt:
         """Return the prompt with one more click."""
         return replace(self, clicks=(*self.clicks, click))
 
+    def moved(self, rows: int, cols: int) -> ClickPrompt:
+        """Return the prompt in a frame whose first pixel is (-rows, -cols) of this one."""
+        if not rows and not cols:
+            return self
+        clicks = tuple(Click(c.row + rows, c.col + cols, c.positive) for c in self.clicks)
+        box = self.box
+        if box is not None:
+            box = BoxPrompt(box.row0 + rows, box.col0 + cols, box.row1 + rows, box.col1 + cols)
+        return ClickPrompt(clicks, box)
+
     @property
     def is_single_click(self) -> bool:
         """Whether the prompt is one click and no box."""
@@ -62,7 +74,7 @@ class Prediction:
     Attributes
     ----------
     mask : ndarray of bool, shape (H, W)
-        In the image's frame.
+        In the frame of the image, or of the window of it that the model sees.
     low_res_logits : ndarray of float32, shape (h, w)
         In the model's low-resolution frame, padding included: the next mask prompt.
     predicted_iou : float
@@ -71,6 +83,11 @@ class Prediction:
     mask: NDArray[np.bool_]
     low_res_logits: NDArray[np.float32]
     predicted_iou: float
+
+    @cached_property
+    def extent(self) -> Extent | None:
+        """Tight extent of the mask in its own frame; None for an empty mask."""
+        return mask_extent(self.mask)
 
 
 MAX_COVERAGE = 0.5

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_samstar.core.interactive.click_session import ClickSession
-    from napari_samstar.core.interactive.clicks import BoxPrompt
+    from napari_samstar.core.interactive.clicks import BoxPrompt, ClickPrompt
     from napari_samstar.core.interactive.state import ClickState
+    from napari_samstar.core.interactive.window import ClickWindow, Extent
 
 FOLDER, SUFFIX = "clicks", ".json"
 MAX_FILES, MAX_BYTES = 50, 10 * 2**20
@@ -42,37 +43,58 @@ class UnfinishedObject:
         The Labels layer that holds it; empty for a new object.
     when : str
         Time of saving, ISO 8601 with the offset from UTC.
+    window : Extent, optional
+        What the model saw of the image; None where that was not saved.
     """
 
     prompts: tuple[PromptRecord, ...]
     label: int = 0
     layer: str = ""
     when: str = ""
+    window: Extent | None = None
 
     @classmethod
     def from_states(
-        cls, states: Sequence[ClickState], label: int = 0, layer: str = ""
+        cls,
+        states: Sequence[ClickState],
+        window: ClickWindow,
+        label: int = 0,
+        layer: str = "",
     ) -> UnfinishedObject:
-        """Return the prompts of a click session's states."""
+        """Return the prompts of a click session's states, which are in px of its window."""
         prompts = []
-        for prompt in (state.prompt for state in states):
+        for prompt in (window.to_image(state.prompt) for state in states):
             clicks = tuple((c.row, c.col, c.positive) for c in prompt.clicks)
             prompts.append((clicks, None if prompt.box is None else _corners(prompt.box)))
-        return cls(tuple(prompts), label, layer)
+        return cls(tuple(prompts), label, layer, window=window.extent)
 
     @property
     def n_clicks(self) -> int:
         """The number of clicks."""
         return len(self.prompts[-1][0]) if self.prompts else 0
 
-    def replay(self, session: ClickSession) -> None:
-        """Compute all states again, in order; each can be undone as before."""
+    def click_prompts(self) -> tuple[ClickPrompt, ...]:
+        """Return the prompts in px of the image, oldest first."""
         from napari_samstar.core.interactive.clicks import BoxPrompt, Click, ClickPrompt
 
-        for clicks, corners in self.prompts:
-            box = None if corners is None else BoxPrompt(*corners)
-            prompt = ClickPrompt(tuple(Click(*click) for click in clicks), box)
-            session.push(session.compute(prompt))
+        return tuple(
+            ClickPrompt(
+                tuple(Click(*click) for click in clicks),
+                None if corners is None else BoxPrompt(*corners),
+            )
+            for clicks, corners in self.prompts
+        )
+
+    def replay(self, session: ClickSession) -> None:
+        """Compute all states again, in order; each can be undone as before.
+
+        Raises
+        ------
+        UserError
+            Where a click lies outside of the session's window.
+        """
+        for prompt in self.click_prompts():
+            session.push(session.compute(session.window.to_window(prompt)))
 
 
 def save(image_key: str, unfinished: UnfinishedObject) -> None:
@@ -99,8 +121,9 @@ def load(image_key: str) -> UnfinishedObject | None:
     try:
         values = json.loads(_path(image_key).read_text(encoding="utf-8"))
         prompts = tuple(_parse_prompt(*p) for p in values["prompts"])
+        window = _parse_window(values.get("window"))
         return UnfinishedObject(
-            prompts, int(values["label"]), str(values["layer"]), str(values["when"])
+            prompts, int(values["label"]), str(values["layer"]), str(values["when"]), window
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -118,6 +141,13 @@ def _path(image_key: str) -> Path:
 
 def _corners(box: BoxPrompt) -> Corners:
     return box.row0, box.col0, box.row1, box.col1
+
+
+def _parse_window(extent: Any) -> Extent | None:
+    if extent is None:
+        return None
+    row0, col0, row1, col1 = (int(x) for x in extent)
+    return row0, col0, row1, col1
 
 
 def _parse_prompt(clicks: Any, box: Any) -> PromptRecord:

@@ -37,7 +37,11 @@ class LinkSettings:
         In time, at least this share of a daughter cell's area lies inside the parent as it was.
     balance : float
         In time, the smaller of two daughter cells has at least this share of the larger one's area.
-        With less, the larger one keeps the id, as a mother cell with a bud does.
+        With less, the one that overlaps the parent most keeps the id, as a mother cell with a bud
+        does.
+    divisions : bool
+        Whether objects can divide in time. If not, the piece that overlaps most keeps the id.
+        Switch it off for particles, and where the segmentation often cuts objects by mistake.
     reach : float
         In time, objects that do not overlap with what they were are linked over this distance at
         most, in square roots of their area and beyond the motion of their neighbours. 0: never.
@@ -56,7 +60,8 @@ class LinkSettings:
     contained: float = 0.8
     clearance: int = 0
     daughter: float = 0.4
-    balance: float = 0.5
+    balance: float = 0.6
+    divisions: bool = True
     reach: float = 1.5
     follow_shift: bool = True
 

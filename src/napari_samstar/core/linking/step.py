@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 ALIGNED = 0.8
 """No shift is looked for where objects have this IoU on average as they are."""
 
+MIN_SUPPORT, MIN_AGREEMENT = 5, 0.4
+"""A shift is used where there are this many objects and they have this IoU on average.
+
+A few objects always agree at some shift, although one has ended and another one begins elsewhere.
+"""
+
 NONE = -1
 """An object that is not linked."""
 
@@ -127,7 +133,7 @@ class PlaneLinks:
                 continue
             areas = self.objects.areas
             sizes = areas[heirs[0]], max(areas[children])
-            if min(sizes) >= self.settings.balance * max(sizes):
+            if self.settings.divisions and min(sizes) >= self.settings.balance * max(sizes):
                 self.ids[heirs], self.source[heirs] = 0, NONE
             self.families[parent] = sorted([*heirs, *children])
 
@@ -166,13 +172,13 @@ class PlaneLinks:
         still = Overlaps.of(plane, self.objects)
         n = min(len(plane), len(self.objects))
         agreement = self._agreement(still)
-        if not self.settings.follow_shift or agreement >= ALIGNED * n:
-            return (0, 0), still
-        shift = common_shift(plane, self.objects)
+        searched = self.settings.follow_shift and n >= MIN_SUPPORT and agreement < ALIGNED * n
+        shift = common_shift(plane, self.objects) if searched else (0, 0)
         if shift == (0, 0):
             return shift, still
         shifted = Overlaps.of(plane, self.objects, shift)
-        return (shift, shifted) if self._agreement(shifted) > agreement else ((0, 0), still)
+        is_better = self._agreement(shifted) > max(agreement, MIN_AGREEMENT * n)
+        return (shift, shifted) if is_better else ((0, 0), still)
 
     def _agreement(self, overlaps: Overlaps) -> float:
         """Return the sum of the IoUs of matched objects."""
@@ -185,7 +191,7 @@ class PlaneLinks:
 
     def _is_left(self) -> Bool:
         """Return which objects have no id yet and are nobody's daughters, bool (n,)."""
-        left = self.ids == 0
+        left: Bool = self.ids == 0
         for children in self.families.values():
             left[children] = False
         return left

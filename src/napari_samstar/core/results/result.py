@@ -14,11 +14,13 @@ from napari_samstar.core.amg import pinned as pinned_masks
 from napari_samstar.core.amg.select import select
 from napari_samstar.core.masks.labels import measure_painting, measurements
 from napari_samstar.core.masks.painting import Painting
+from napari_samstar.core.progress import Progress
 from napari_samstar.core.results.outputs import staged, write_result
 from napari_samstar.core.results.recipe import Recipe, Tuning, make_recipe
 
 if TYPE_CHECKING:
     from napari_samstar.core.amg.bank import ProposalBank
+    from napari_samstar.core.amg.candidates import CropBox
     from napari_samstar.core.amg.config import AmgConfig
     from napari_samstar.core.amg.selection import Selection
     from napari_samstar.core.image.micrograph import Micrograph
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from napari_samstar.core.masks.store import MaskStore
     from napari_samstar.core.models.backend import LoadedModel
     from napari_samstar.core.models.registry import ModelChoice
-    from napari_samstar.core.progress import Progress
     from napari_samstar.core.tuning.front import Front
 
 
@@ -76,6 +77,11 @@ class Result:
         return self.selection.config
 
     @property
+    def is_partial(self) -> bool:
+        """Whether some tiles were not decoded yet."""
+        return bool(self.config.tile_scale) and self.bank.missing([self.config]).prompts > 0
+
+    @property
     def recipe(self) -> Recipe:
         """What repeats this result."""
         return recipe_of(self.bank, self.config, self.pinned, self.tuning)
@@ -111,7 +117,12 @@ class Result:
 
 
 def segment_bank(
-    bank: ProposalBank, config: AmgConfig, pinned: tuple[int, ...] = (), **about: Any
+    bank: ProposalBank,
+    config: AmgConfig,
+    pinned: tuple[int, ...] = (),
+    *,
+    first: CropBox | None = None,
+    **about: Any,
 ) -> Generator[Progress, None, Result]:
     """Decode what a configuration needs, and select masks.
 
@@ -119,10 +130,13 @@ def segment_bank(
     ----------
     pinned : tuple of int
         Ids of masks that are kept whatever the settings say.
+    first : (x0, y0, x1, y1), optional
+        A window of the image, px, whose tiles come first.
     **about
         Further fields of the `Result`.
     """
-    yield from bank.prepare(config)
+    yield from bank.prepare(config, first)
+    yield Progress(0, 0, "Putting tiles together" if config.tile_scale else "Selecting masks")
     selection = select(bank, config)
     return Result(bank, selection, pinned, **about)
 

@@ -18,6 +18,11 @@ MAX_AREA = 2000  # px; a slider up to 100,000 could not be set to 50. Recipes ma
 SOURCES = prompt_sources()  # here, on the import thread: it reads all packages' entry points
 GRID, CENTRES, BOXES = "grid", "centres", "boxes"
 
+TILE_SCALE = "tile_scale"
+BY_SIZE = "by size"
+SCALES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+"""Offered besides the one that a recipe or the search has."""
+
 
 class SettingsForm:
     """Shows and edits an `AmgConfig`.
@@ -34,6 +39,8 @@ class SettingsForm:
     native : QWidget
     prompts : ComboBox
         Choice of the prompt source; hidden if there is only one.
+    tiles : ComboBox
+        Choice of the scale of tiles: by the size of the objects, one frame, or a number.
     rows : dict of str to Slider or FloatSlider
         By the setting's name.
     """
@@ -43,7 +50,15 @@ class SettingsForm:
         self._changed = changed
         self._model_sees_centres: bool | None = None  # None until `offer_centres` is called
         self._pixel: tuple[float, str] = (1.0, "px")  # area, and unit of its side
-        self.rows = {name: _slider(setting, _highest(name)) for name, setting in SETTINGS.items()}
+        self.rows = {
+            name: _slider(setting, _highest(name))
+            for name, setting in SETTINGS.items()
+            if name != TILE_SCALE
+        }
+        about = SETTINGS[TILE_SCALE]
+        self.tiles = ComboBox(
+            label="Tiles", tooltip=f"{about.help}", choices=_scales(None), value=BY_SIZE
+        )
         self.prompts = ComboBox(
             label="Prompts",
             tooltip="\n".join(f"{source.label}: {source.help}" for source in SOURCES.values()),
@@ -53,12 +68,12 @@ class SettingsForm:
         self._form = QFormLayout(self.native)
         self._form.setContentsMargins(0, 0, 0, 0)
         self._form.setVerticalSpacing(2)
-        for row in (self.prompts, *self.rows.values()):
+        for row in (self.prompts, self.tiles, *self.rows.values()):
             self._form.addRow(row.label, row.native)
             self._form.labelForField(row.native).setToolTip(row.tooltip)
         accept_decimal_comma(self.native)
         self.show(config)
-        for row in (self.prompts, *self.rows.values()):
+        for row in (self.prompts, self.tiles, *self.rows.values()):
             row.changed.connect(self._on_changed)
 
     def config(self) -> AmgConfig:
@@ -68,12 +83,27 @@ class SettingsForm:
             before = getattr(self._base, name)
             # A value between two steps of its slider is kept until the slider is moved.
             values[name] = before if row.value == self._rounded(name, before) else self._read(name)
+        values[TILE_SCALE] = 0.0 if values["crop_n_layers"] else self._tile_scale()
         return self._base.replace(**values)
+
+    def config_to_run(self) -> AmgConfig:
+        """Return the settings for a new run: with tiles by size, their scale is chosen anew."""
+        config = self.config()
+        if self.tiles.value == BY_SIZE and not config.crop_n_layers:
+            return config.replace(tile_scale=None)
+        return config
+
+    def show_recipe(self, config: AmgConfig) -> None:
+        """Show the settings of a recipe, whose scale of tiles is kept on any image."""
+        with self.tiles.changed.blocked():
+            self.tiles.value = 0.0
+        self.show(config)
 
     def show(self, config: AmgConfig) -> None:
         """Show `config`; `config()` then keeps its settings that have no slider."""
         self._base = config
         self._set_prompts(config.prompts)
+        self._show_tiles(config.tile_scale)
         for name, row in self.rows.items():
             with row.changed.blocked():
                 row.value = self._rounded(name, getattr(config, name))
@@ -114,6 +144,16 @@ class SettingsForm:
             self.prompts.value = chosen
         self._form.setRowVisible(self.prompts.native, len(names) > 1)
 
+    def _tile_scale(self) -> float | None:
+        return self._base.tile_scale if self.tiles.value == BY_SIZE else float(self.tiles.value)
+
+    def _show_tiles(self, scale: float | None) -> None:
+        """Show the scale of tiles; one that was chosen by size stays so."""
+        by_size = self.tiles.value == BY_SIZE
+        with self.tiles.changed.blocked():
+            self.tiles.choices = _scales(scale, by_size=by_size)
+            self.tiles.value = BY_SIZE if by_size or scale is None else scale
+
     def _update_rows(self) -> None:
         """Enable the sliders that have an effect."""
         for name in OF_GRIDS:
@@ -147,6 +187,24 @@ class SettingsForm:
 def _choices(names: list[str]) -> list[tuple[str, str]]:
     """Return labels and names of prompt sources, as magicgui takes them."""
     return [(SOURCES[name].label, name) for name in names]
+
+
+def _scales(shown: float | None, *, by_size: bool = True) -> list[tuple[str, float | str]]:
+    """Return labels and values of the scales of tiles.
+
+    Parameters
+    ----------
+    shown : float, optional
+        The scale of the settings on show.
+    by_size : bool
+        Whether it was chosen by the size of the objects.
+    """
+    text = "By the size of the objects"
+    if by_size and shown is not None:
+        text += f" ({shown:g})" if shown else " (one frame)"
+    numbers = {*SCALES} if by_size or not shown else {*SCALES, shown}
+    scales = [(f"Scale {scale:g}", scale) for scale in sorted(numbers)]
+    return [(text, BY_SIZE), ("None: the whole image is one frame", 0.0), *scales]
 
 
 def _slider(setting: Setting, highest: float) -> Slider | FloatSlider:

@@ -78,10 +78,13 @@ class Jobs:
     changed : Signal of Status
     failed : Signal of str
         Emitted with the text of the error.
+    stopped : Signal
+        Emitted when the user stops the running job.
     """
 
     changed = Signal(Status)
     failed = Signal(str)
+    stopped = Signal()
 
     def __init__(self) -> None:
         self.status = Status()
@@ -110,6 +113,7 @@ class Jobs:
         self._next = None
         self._stop_thread()
         self._set_status(Status())
+        self.stopped.emit()
 
     def when_idle(self, action: Callable[[], None]) -> None:
         """Call `action` when no thread runs any more, at once if none does."""

@@ -20,9 +20,10 @@ from napari_samstar.widgets.viewer import work
 from napari_samstar.widgets.viewer.autosave_controller import AutosaveController
 from napari_samstar.widgets.viewer.history import Action, History
 from napari_samstar.widgets.viewer.layer_writer import RECIPE_KEY, LayerWriter
-from napari_samstar.widgets.viewer.layers import pixel_size
+from napari_samstar.widgets.viewer.layers import pixel_size, visible_box
 from napari_samstar.widgets.viewer.search import SearchController
 from napari_samstar.widgets.viewer.stack_filler import StackFiller
+from napari_samstar.widgets.viewer.tiles import TileController
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from napari_samstar.core.amg.config import AmgConfig
+    from napari_samstar.core.amg.selection import Selection
     from napari_samstar.core.image.loaded import LoadedImage
     from napari_samstar.core.models.registry import ModelChoice
     from napari_samstar.core.results.recipe import Recipe
@@ -57,6 +59,9 @@ class ViewerController:
         self._removal_timer.setInterval(REMOVE_HIDDEN_AFTER)
         self._removal_timer.timeout.connect(self.layers.remove_hidden_layer)
         self.layers.layer_hidden.connect(self._on_hidden)
+        self.tiles = TileController(self.jobs, self.layers)
+        self._painted: tuple[Selection, tuple[int, ...], Any] | None = None
+        self.session.select_elsewhere = self._select_elsewhere
         self.search = SearchController(self.session, self.jobs, self.cache)
         self._activity = Activity(self.jobs)
         self._cache: Any = None
@@ -88,14 +93,21 @@ class ViewerController:
             result, earlier = found
             self.layers.placement = placement
             self._image_layer = weakref.ref(layer) if layer is not None else None
+            self.tiles.finish()
             self.session.set_result(result)
             if not self.session.trials:
                 self.session.earlier = earlier
 
+        def finish_partial(result: Result) -> None:
+            finish((result, None))
+
         self.search.hand_over()
         self._wanted = weakref.ref(layer) if layer is not None else None
-        arguments = (image, choice, config, self.cache, self.session.result)
-        self.jobs.start(Job(SEGMENT, work.segment, arguments, on_result=finish))
+        first = visible_box(layer) if layer is not None else None
+        arguments = (image, choice, config, self.cache, self.session.result, first)
+        step = partial(self.tiles.show, placement)
+        self.tiles.begin(choice, finish_partial)
+        self.jobs.start(Job(SEGMENT, work.segment, arguments, on_step=step, on_result=finish))
 
     def segment_stack(
         self, image: LoadedImage, planes: Sequence[tuple[int, ...]], whole: Labels
@@ -129,7 +141,10 @@ class ViewerController:
         if session.result is None or session.selection is None:
             return ""
         bank = session.result.bank
-        other = select(bank, session.trials[position].config)
+        config = session.trials[position].config
+        if not bank.has_some(config):
+            return ""
+        other = select(bank, config, partial=True)
         found = compare(bank.masks, session.selection.ids, other.ids)
         self.layers.compare(found.picture(bank.masks))
         return found.sentence
@@ -205,6 +220,9 @@ class ViewerController:
             return None
         from napari_samstar.core.masks.labels import paint
 
+        painted = self._painted
+        if painted is not None and painted[0] is selection and painted[1] == self.session.pinned:
+            return painted[2]
         if selection is result.selection and not self.session.pinned:
             return result.labels
         return paint(result.bank.masks, selection.ids, self.session.pinned)
@@ -214,10 +232,29 @@ class ViewerController:
         if labels is not None:
             self.layers.preview(labels, reveal=reveal)
 
+    def _select_elsewhere(self, config: AmgConfig) -> None:
+        """Select and paint on another thread; the masks are shown when they are there."""
+        session, result = self.session, self.session.result
+        assert result is not None
+        pinned = session.pinned
+
+        def take(found: tuple[Selection, Any]) -> None:
+            if session.result is result and session.config == config:
+                self._painted = (found[0], pinned, found[1])
+                session.selection = found[0]
+
+        worker = make_worker(work.select_and_paint, result.bank, config, pinned)
+        worker.returned.connect(take)
+        worker.start()
+
     def _on_hidden(self) -> None:
         self._removal_timer.start()
 
     def _on_session_pinned(self, *_: Any) -> None:
+        result = self.session.result
+        if result is not None and result.image.is_large and self.session.selection is not None:
+            self._select_elsewhere(self.session.config)
+            return
         self._on_session_selection(reveal=self.layers.applied is None)
 
     def _on_layer_removed(self, event: Any) -> None:

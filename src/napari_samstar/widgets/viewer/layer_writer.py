@@ -31,11 +31,15 @@ RECIPE_KEY = "samstar_recipe"
 PREVIEW_NAME = "SAM* preview"
 OUTLINE_NAME = "SAM* outline"
 COMPARISON_NAME = "SAM* comparison"
-TEMPORARY = (PREVIEW_NAME, OUTLINE_NAME, COMPARISON_NAME)
+TILES_NAME = "SAM* tiles"
+TEMPORARY = (PREVIEW_NAME, OUTLINE_NAME, COMPARISON_NAME, TILES_NAME)
 """Layers that the plugin adds, changes and removes; all others belong to the user."""
 
 COMPARISON_COLOURS = {1: "#8f8f8f", 2: "#f2c14e", 3: "#e0605a", 4: "#5fc36b"}
 """By the values of `Comparison.picture`: the same, changed, lost, gained."""
+
+TILE_COLOURS = {1: "#1d2733", 2: "#8fb7e0"}
+"""By the values of the grid: waiting, and the lines around it."""
 
 OUTLINE_COLOUR = "#ffffff"
 OUTLINE_WIDTH = 2  # px
@@ -69,6 +73,39 @@ class LayerWriter:
         self.hide(COMPARISON_NAME, OUTLINE_NAME)
         if reveal:
             self._set_visible(PREVIEW_NAME, True)
+
+    def fill(self, shape: tuple[int, int]) -> None:
+        """Show an empty preview of an image (H, W), to be filled tile by tile."""
+        layer = self._find(PREVIEW_NAME)
+        known = layer is not None and layer.data.shape[-2:] == shape
+        if not known or layer is None or not np.any(layer.data):
+            self.preview(np.zeros(shape, dtype=np.int32))
+
+    def fill_tile(self, box: tuple[int, int, int, int], labels: NDArray[np.int32]) -> None:
+        """Show labels in a box (x0, y0, x1, y1) of the preview."""
+        layer = self._find(PREVIEW_NAME)
+        if layer is None:
+            return
+        rows, cols = np.nonzero(labels)
+        ahead = [np.zeros_like(rows)] * (layer.ndim - 2)
+        layer.data_setitem((*ahead, rows + box[1], cols + box[0]), labels[rows, cols])
+
+    def tiles(self, grid: NDArray[np.uint8] | None, step: int) -> None:
+        """Show a coarse picture (h, w) of the tiles that wait; None removes it.
+
+        Parameters
+        ----------
+        step : int
+            px of the image for each px of `grid`.
+        """
+        viewer, placement = self._viewer(), self.placement
+        layer = self._find(TILES_NAME)
+        if grid is None or viewer is None or placement is None:
+            if layer is not None:
+                self._remove_from_viewer(layer)
+            return
+        at = placement.coarser(step)
+        self._update_layer(TILES_NAME, grid, at, opacity=0.45, colormap=_colormap(TILE_COLOURS))
 
     def compare(self, picture: NDArray[np.uint8]) -> None:
         """Show a `Comparison.picture` (H, W) instead of the preview."""

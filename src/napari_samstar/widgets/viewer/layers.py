@@ -66,6 +66,22 @@ class Placement:
         corner = np.array([*self.plane, 0, 0], dtype=float)
         return self.transform | {"translate": self.transform["translate"] - linear @ corner}
 
+    def coarser(self, step: int) -> Placement:
+        """Return the placement of a picture of the plane with pixels `step` times as wide."""
+        scale, translate = np.array(self.transform["scale"]), np.array(self.transform["translate"])
+        linear = Affine(
+            scale=scale,
+            rotate=self.transform["rotate"],
+            shear=self.transform["shear"],
+            ndim=len(self.plane) + 2,
+        ).linear_matrix
+        # The middle of its first pixel is not that of the plane's first pixel.
+        offset = np.array([*(0 for _ in self.plane), (step - 1) / 2, (step - 1) / 2])
+        scale = scale.copy()
+        scale[-2:] *= step
+        changed = {"scale": scale, "translate": translate + linear @ offset}
+        return Placement(self.name, self.plane, self.transform | changed)
+
     def matches(self, layer: Labels) -> bool:
         """Return whether a layer has the position and pixel size of the plane."""
         own = self.transform
@@ -136,6 +152,18 @@ def loaded_image(layer: Image, plane: tuple[int, ...], mapping: ImageMapping) ->
     mapping = mapping.replace(plane=plane or None)
     return LoadedImage(
         data, bool(layer.rgb), pixel_size=size, unit=unit, name=layer.name, mapping=mapping
+    )
+
+
+def visible_box(layer: Image) -> tuple[int, int, int, int]:
+    """Return the part of an image that the canvas shows: (x0, y0, x1, y1), px of the full size."""
+    (row0, col0), (row1, col1) = np.asarray(layer.corner_pixels)[:, -2:].tolist()
+    step = layer.downsample_factors[layer.data_level][-2:] if layer.multiscale else (1, 1)
+    return (
+        int(col0 * step[1]),
+        int(row0 * step[0]),
+        int((col1 + 1) * step[1]),
+        int((row1 + 1) * step[0]),
     )
 
 

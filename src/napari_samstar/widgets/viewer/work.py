@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_samstar.widgets.shell.torch_import import start_torch
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
+    from napari_samstar.core.amg.bank import Part, ProposalBank
     from napari_samstar.core.amg.config import AmgConfig
+    from napari_samstar.core.amg.selection import Selection
     from napari_samstar.core.image.loaded import LoadedImage
     from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.core.models.backend import LoadedModel
@@ -26,14 +32,40 @@ CacheOf = Callable[[], Any]
 """Returns the embedding cache that all jobs of a viewer share; it imports torch."""
 
 
+@dataclass(frozen=True, eq=False)
+class TileShown:
+    """What a tile shows before all tiles are put together.
+
+    Attributes
+    ----------
+    bank : ProposalBank
+        With the candidates of the tiles so far.
+    config : AmgConfig
+    box : (x0, y0, x1, y1)
+        The tile's core, px of the image.
+    labels : ndarray of int32, shape (y1 - y0, x1 - x0)
+        0 is background.
+    """
+
+    bank: ProposalBank
+    config: AmgConfig
+    box: tuple[int, int, int, int]
+    labels: NDArray[np.int32]
+
+
 def segment(
     image: LoadedImage,
     choice: ModelChoice,
     config: AmgConfig,
     cache_of: CacheOf,
     previous: Result | None,
+    first: tuple[int, int, int, int] | None,
 ) -> Work:
-    """Segment a plane; returns the result, and the last search that is stored of this image."""
+    """Segment a plane; returns the result, and the last search that is stored of this image.
+
+    Each tile of an image that is cut into tiles is told by a `TileShown`, those in the window
+    `first` (x0, y0, x1, y1) before the others.
+    """
     from napari_samstar.core.progress import Progress
 
     ready = start_torch()
@@ -41,10 +73,58 @@ def segment(
         yield Progress(0, 0, "Starting PyTorch")
         ready.wait(0.1)
     from napari_samstar.api.pipeline import iter_segment
+    from napari_samstar.core.amg.bank import PartDone
     from napari_samstar.core.tuning import storage
 
-    found = yield from iter_segment(image, choice, config, cache_of(), previous)
+    steps = iter_segment(image, choice, config, cache_of(), previous, first)
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            found = end.value
+            break
+        yield step
+        if isinstance(step, PartDone) and step.part.core is not None:
+            labels = _labels_of_tile(step.bank, step.part, step.config)
+            yield TileShown(step.bank, step.config, step.part.core, labels)
+    _ = found.labels  # painted here, because it takes too long on the GUI thread
     return found, storage.latest(found.image.key, found.model.identity)
+
+
+def partial_result(bank: ProposalBank, config: AmgConfig, choice: ModelChoice) -> Result:
+    """Put the tiles together that are done so far."""
+    from napari_samstar.core.amg.select import select
+    from napari_samstar.core.results.result import Result
+
+    found = Result(bank, select(bank, config, partial=True), choice=choice)
+    _ = found.labels
+    return found
+
+
+def select_and_paint(
+    bank: ProposalBank, config: AmgConfig, pinned: tuple[int, ...]
+) -> tuple[Selection, NDArray[np.int32]]:
+    """Return the masks that a configuration keeps, and their label image."""
+    from napari_samstar.core.amg.select import select
+    from napari_samstar.core.masks.labels import paint
+
+    selection = select(bank, config, partial=True)
+    return selection, paint(bank.masks, selection.ids, pinned)
+
+
+def _labels_of_tile(bank: ProposalBank, part: Part, config: AmgConfig) -> NDArray[np.int32]:
+    """Return the labels in the core of one tile; they begin anew in each tile."""
+    from napari_samstar.core.amg.select import kept_of_part
+    from napari_samstar.core.masks.painting import Painting
+
+    assert part.core is not None
+    x0, y0, x1, y1 = part.core
+    ids = kept_of_part(bank, part, config).ids.numpy()
+    ids = ids[np.argsort(-bank.masks.areas(ids.tolist()), kind="stable")].tolist()
+    # Another number in each tile, so that neighbours do not look alike.
+    first = (y0 // 97 * 31 + x0 // 97 * 7) % 1000
+    values = np.concatenate([[0], first + np.arange(1, len(ids) + 1)]).astype(np.int32)
+    return Painting(bank.masks, tuple(ids), values, bank.masks.boxes(ids)).window(y0, x0, y1, x1)
 
 
 def apply_to_planes(

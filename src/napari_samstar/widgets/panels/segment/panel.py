@@ -94,7 +94,7 @@ class SegmentPanel(Panel):
         """Segment the shown plane of the chosen layer."""
         try:
             chosen = self.image_form.chosen_image()
-            config = self.settings.config()
+            config = self.settings.config_to_run()
         except UserError as error:
             self._on_jobs_failed(str(error))
             return
@@ -157,10 +157,19 @@ class SegmentPanel(Panel):
         also = f", and {pinned} kept by hand" if pinned else ""
         self.message.setText(
             f"<b>{len(selection)} objects</b> with these settings{also}. "
-            f"{' '.join(result.image.notes)}<br>"
+            f"{' '.join(result.image.notes)}{self._tiles_missing()}<br>"
             f"Next: {link('Tune')} · {link('Why is it missing?', 'Something missing?')} · "
             f"{link('Results')}"
         )
+
+    def _tiles_missing(self) -> str:
+        """Return how many tiles are not done; empty where all are."""
+        result = self.controller.session.result
+        if result is None or not result.is_partial:
+            return ""
+        tiles = result.bank.parts(result.config)
+        done = sum(result.bank.has(part) for part in tiles)
+        return f" <b>{done} of {len(tiles)} tiles</b> are done: <i>Continue</i> does the others."
 
     def _on_session_result(self, *_: Any) -> None:
         result = self.controller.session.result
@@ -176,7 +185,7 @@ class SegmentPanel(Panel):
             return
         self.image_form.show_mapping(recipe.mapping)
         self.model_form.show_model(recipe.model)
-        self.settings.show(recipe.config)
+        self.settings.show_recipe(recipe.config)
         made_on = recipe.image.get("name", "an image")
         self.message.setText(f"Recipe of <b>{made_on}</b> loaded: press <i>Segment</i>.")
 
@@ -193,6 +202,9 @@ class SegmentPanel(Panel):
 
     def _refresh_buttons(self, *_: Any) -> None:
         self.run_button.setEnabled(self.image_form.layer() is not None)
+        result = self.controller.session.result
+        unfinished = result is not None and result.is_partial
+        self.run_button.setText("Continue" if unfinished else "Segment")
         self.stack_button.setVisible(bool(self.image_form.planes()))
         self.stack_button.setEnabled(self.controller.session.result is not None)
 
