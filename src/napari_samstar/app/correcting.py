@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from napari_samstar.core.adaptation.targets import Example
     from napari_samstar.core.interactive.click_session import ClickSession
     from napari_samstar.core.interactive.clicks import BoxPrompt, Click, ClickPrompt
+    from napari_samstar.core.interactive.placed_mask import Extent, PlacedMask
     from napari_samstar.core.interactive.state import ClickState
     from napari_samstar.core.interactive.unfinished import UnfinishedObject
-    from napari_samstar.core.interactive.window import ClickWindow, Extent, PlacedMask
+    from napari_samstar.core.interactive.window import ClickWindow
     from napari_samstar.core.models.backend import LoadedModel
     from napari_samstar.core.models.encoder import EmbeddingCache
     from napari_samstar.core.progress import Progress
@@ -100,7 +101,7 @@ class CorrectionController:
     @property
     def placed(self) -> PlacedMask | None:
         """Its mask at its place in the image."""
-        from napari_samstar.core.interactive.window import PlacedMask
+        from napari_samstar.core.interactive.placed_mask import PlacedMask
 
         mask, window = self.mask, self.window
         if mask is None or window is None:
@@ -280,7 +281,7 @@ class CorrectionController:
         That is the window. Of a large image it is only what holds the mask and the one that it was
         made from. None without an object.
         """
-        from napari_samstar.core.interactive.window import union
+        from napari_samstar.core.interactive.placed_mask import union
 
         session, placed, extent = self._session, self.placed, self.extent
         if session is None or placed is None or extent is None:
@@ -293,10 +294,11 @@ class CorrectionController:
 
     def compute_start(self, cache: EmbeddingCache, start: StartMask) -> ClickSession | None:
         """Return a click session that refines an existing mask; None where it is gone."""
-        mask = start()
-        if mask is None or (tight := _tight(mask)) is None:
+        found = start()
+        mask = None if found is None else found.tight()
+        if mask is None:
             return None
-        return self._new_session(cache, self._window(tight.extent), tight)
+        return self._new_session(cache, self._window(mask.extent), mask)
 
     def compute_replay(
         self, cache: EmbeddingCache, saved: UnfinishedObject, start: StartMask | None
@@ -305,19 +307,11 @@ class CorrectionController:
 
         None where that mask is gone.
         """
-        from napari_samstar.core.interactive.window import ClickWindow, prompt_extent, union
-
-        assert self.result is not None
         found = None if start is None else start()
-        mask = None if found is None else _tight(found)
+        mask = None if found is None else found.tight()
         if start is not None and mask is None:
             return None
-        if saved.window is None:
-            place = prompt_extent(saved.click_prompts()[0]) if mask is None else mask.extent
-            window = self._window(place)
-        else:  # the mask may have grown since
-            extent = saved.window if mask is None else union(saved.window, mask.extent)
-            window = ClickWindow(extent, self.result.image.shape)
+        window = self._saved_window(saved, mask)
         session = self._current_session(cache, window) if mask is None else None
         session = session or self._new_session(cache, window, mask)
         saved.replay(session)
@@ -432,6 +426,23 @@ class CorrectionController:
         _measure((session.state,))
         return session
 
+    def _saved_window(self, saved: UnfinishedObject, start: PlacedMask | None) -> ClickWindow:
+        """Return what the model saw of an object that was saved, or a new choice of it."""
+        from napari_samstar.core.interactive.placed_mask import union
+        from napari_samstar.core.interactive.window import ClickWindow, prompt_extent
+
+        assert self.result is not None
+        rows, cols = self.result.image.shape
+        if saved.window is not None:
+            # The mask may have grown since
+            extent = saved.window if start is None else union(saved.window, start.extent)
+            row0, col0, row1, col1 = extent
+            if 0 <= row0 < row1 <= rows and 0 <= col0 < col1 <= cols:
+                return ClickWindow(extent, (rows, cols))
+        return self._window(
+            prompt_extent(saved.click_prompts()[0]) if start is None else start.extent
+        )
+
     def _window(self, extent: Extent) -> ClickWindow:
         """Return what the model is to see for an object of which `extent` is known."""
         from napari_samstar.core.image.tiles import tile_side
@@ -477,14 +488,3 @@ def _measure(states: tuple[ClickState, ...]) -> None:
     for state in states:
         if state.prediction is not None:
             _ = state.prediction.extent
-
-
-def _tight(placed: PlacedMask) -> PlacedMask | None:
-    """Return a mask on its tight extent; None for an empty one."""
-    from napari_samstar.core.interactive.window import PlacedMask, mask_extent
-
-    found = mask_extent(placed.mask)
-    if found is None:
-        return None
-    row0, col0, row1, col1 = found
-    return PlacedMask(placed.mask[row0:row1, col0:col1], placed.row + row0, placed.col + col0)

@@ -46,7 +46,7 @@ def test_an_object_is_expected_to_move_as_its_neighbours_did():
 def test_with_few_neighbours_an_object_is_expected_to_move_as_the_plane_did():
     objects = PlaneObjects.of(scattered((200, 200), n=30))
     at = expected(objects, (4, 1), np.arange(2), np.full((2, 2), 50.0))
-    assert (at == objects.centroids + (4, 1)).all()
+    assert (at == np.add(objects.centroids, (4, 1))).all()
 
 
 def test_reach_is_relative_to_size_and_areas_must_be_similar():

@@ -53,4 +53,4 @@ def peak_memory(n_planes):
 
 def test_memory_does_not_grow_with_the_number_of_planes():
     peak_memory(3)  # imports and tables that are made once
-    assert peak_memory(60) < 1.2 * peak_memory(6)
+    assert peak_memory(40) < 1.2 * peak_memory(5)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -29,7 +31,7 @@ def sections(solid):
 
 def summed(solid, spacing):
     planes = sections(solid)
-    counts = sum(count_cases(a, b) for a, b in zip(planes, planes[1:], strict=False))
+    counts = sum(count_cases(a, b) for a, b in pairwise(planes))
     return float(counts @ case_areas(spacing))
 
 

@@ -27,12 +27,9 @@ if TYPE_CHECKING:
 SIZER = "pocket"
 """The model that predicts the sizes of objects; it ships with the package."""
 
-SMALLEST = 20.0
-"""Side of the median object (square root of its area), px of the frame, below which the image is
-cut into tiles."""
-
-TARGET = 32.0
-"""Side of the median object that the scale of tiles aims at, px of the frame."""
+TARGET = 20.0
+"""Side of the median object (square root of its area), px of the frame: where it is smaller in the
+whole image, tiles make it so large. Chosen on 21 training images; see `benchmarks.scales`."""
 
 FINEST = 4.0
 """Highest scale that is chosen."""
@@ -51,7 +48,7 @@ N_LOOKS = 5
 N_PILOTS = 3
 """Most scales that are looked at, and windows for each."""
 
-LEAST_HEAT = 0.2
+LEAST_HEAT = 0.4
 LEAST_OBJECTS = 3
 """Objects count from this height of the centre map, and as evidence from this number."""
 
@@ -94,7 +91,7 @@ def choose_tile_scale(
     whole = frame / max(image.shape)
     if side is None:
         side = yield from _median_side(image, model, cache)
-    if side is None or side * whole >= SMALLEST:
+    if side is None or side * whole >= TARGET:
         return TileScale(0.0, side)
     scale = round(min(TARGET / side, FINEST), 3)
     # One tile would be the whole image at its own scale

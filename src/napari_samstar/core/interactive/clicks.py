@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.interactive.window import Extent, mask_extent
+from napari_samstar.core.interactive.placed_mask import Extent, mask_extent
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from napari_samstar.core.interactive.click_session import ClickSession
     from napari_samstar.core.interactive.clicks import BoxPrompt, ClickPrompt
+    from napari_samstar.core.interactive.placed_mask import Extent
     from napari_samstar.core.interactive.state import ClickState
-    from napari_samstar.core.interactive.window import ClickWindow, Extent
+    from napari_samstar.core.interactive.window import ClickWindow
 
 FOLDER, SUFFIX = "clicks", ".json"
 MAX_FILES, MAX_BYTES = 50, 10 * 2**20

@@ -1,4 +1,4 @@
-"""The part of an image that the model sees while one object is clicked, and masks in it.
+"""The part of an image that the model sees while one object is clicked.
 
 An image that is one frame is seen as a whole. Of one that is cut into tiles the model sees a window
 of a tile's size around the object: at the scale of the whole image the object would be too small.
@@ -10,17 +10,11 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_samstar.core.errors import UserError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from napari_samstar.core.interactive.clicks import Click, ClickPrompt
-
-Extent = tuple[int, int, int, int]
-"""(row0, col0, row1, col1), half open, px of the image."""
+    from napari_samstar.core.interactive.clicks import ClickPrompt
+    from napari_samstar.core.interactive.placed_mask import Extent
 
 MIN_SHARE = 1.25
 """A window is at least this many times as wide as the mask or box that it is chosen for."""
@@ -31,13 +25,6 @@ window, and its embedding."""
 
 EDGE_MARGIN = 4
 """A mask that comes this close to an inner edge of its window is cut by it, px of the frame."""
-
-PART_STEP = 256
-"""Sides of the parts that are drawn are multiples of this, px; a layer whose shape stays is quick
-to change."""
-
-PART_MARGIN = 4
-"""Background around the mask in such a part, px."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +116,8 @@ class ClickWindow:
         row0, col0, row1, col1 = self.extent
         rows, cols = self.image_shape
         return (
-            (0 < row0 and extent[0] - row0 < margin)
-            or (0 < col0 and extent[1] - col0 < margin)
+            (row0 > 0 and extent[0] - row0 < margin)
+            or (col0 > 0 and extent[1] - col0 < margin)
             or (row1 < rows and row1 - extent[2] < margin)
             or (col1 < cols and col1 - extent[3] < margin)
         )
@@ -140,58 +127,6 @@ class ClickWindow:
         return -0.5 <= row <= rows - 0.5 and -0.5 <= col <= cols - 0.5
 
 
-@dataclass(frozen=True, eq=False)
-class PlacedMask:
-    """A mask of a part of an image; all else is background.
-
-    Attributes
-    ----------
-    mask : ndarray of bool, shape (h, w)
-    row, col : int
-        First pixel of the part, px of the image.
-    """
-
-    mask: NDArray[np.bool_]
-    row: int = 0
-    col: int = 0
-
-    @property
-    def extent(self) -> Extent:
-        """The part."""
-        rows, cols = self.mask.shape
-        return self.row, self.col, self.row + rows, self.col + cols
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """The part, as an index into an array of the image's shape."""
-        row0, col0, row1, col1 = self.extent
-        return slice(row0, row1), slice(col0, col1)
-
-    def within(self, extent: Extent) -> PlacedMask:
-        """Return the mask on another part of the image; pixels outside of that part are lost."""
-        if extent == self.extent:
-            return self
-        row0, col0, row1, col1 = extent
-        found = np.zeros((row1 - row0, col1 - col0), dtype=np.bool_)
-        top, left = max(row0, self.row), max(col0, self.col)
-        bottom, right = min(row1, self.extent[2]), min(col1, self.extent[3])
-        if top < bottom and left < right:
-            found[top - row0 : bottom - row0, left - col0 : right - col0] = self.mask[
-                top - self.row : bottom - self.row, left - self.col : right - self.col
-            ]
-        return PlacedMask(found, row0, col0)
-
-
-def mask_extent(mask: NDArray[np.bool_]) -> Extent | None:
-    """Return the tight extent of a mask (H, W) in its own frame; None for an empty one."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    if not len(rows):
-        return None
-    row0, row1 = int(rows[0]), int(rows[-1]) + 1
-    cols = np.flatnonzero(mask[row0:row1].any(axis=0))
-    return row0, int(cols[0]), row1, int(cols[-1]) + 1
-
-
 def prompt_extent(prompt: ClickPrompt) -> Extent:
     """Return the extent of a prompt's box, or of its first click."""
     if prompt.box is not None:
@@ -199,27 +134,6 @@ def prompt_extent(prompt: ClickPrompt) -> Extent:
         return int(box.row0), int(box.col0), ceil(box.row1) + 1, ceil(box.col1) + 1
     row, col = int(prompt.clicks[0].row), int(prompt.clicks[0].col)
     return row, col, row + 1, col + 1
-
-
-def union(one: Extent, other: Extent) -> Extent:
-    """Return the smallest extent that holds two."""
-    return (
-        min(one[0], other[0]),
-        min(one[1], other[1]),
-        max(one[2], other[2]),
-        max(one[3], other[3]),
-    )
-
-
-def part_around(extent: Extent, room: Extent) -> Extent:
-    """Return a part of `room` with some background around `extent`, to draw a mask in.
-
-    Its sides are multiples of `PART_STEP`, or those of `room`.
-    """
-    row0, col0, row1, col1 = extent
-    top, bottom = _part_span(row0, row1, room[0], room[2])
-    left, right = _part_span(col0, col1, room[1], room[3])
-    return top, left, bottom, right
 
 
 # --- private ----------------------------------------------------------------------------------
@@ -235,18 +149,9 @@ def _span(low: int, high: int, side: int, length: int) -> tuple[int, int]:
     return start, start + side
 
 
-def _part_span(low: int, high: int, first: int, last: int) -> tuple[int, int]:
-    side = -(-(high - low + 2 * PART_MARGIN) // PART_STEP) * PART_STEP
-    if side >= last - first:
-        return first, last
-    start = min(max((low + high - side) // 2, first), last - side)
-    return start, start + side
-
-
 def _corners(prompt: ClickPrompt) -> list[tuple[float, float]]:
     """Return the places that must be in the window: the newest click and the box."""
-    newest: list[Click] = list(prompt.clicks[-1:])
-    places = [(c.row, c.col) for c in newest]
+    places = [(c.row, c.col) for c in prompt.clicks[-1:]]
     if prompt.box is not None:
         places += [(prompt.box.row0, prompt.box.col0), (prompt.box.row1, prompt.box.col1)]
     return places

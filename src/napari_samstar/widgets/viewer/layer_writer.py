@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
 from napari.utils import DirectLabelColormap
+from napari.utils.transforms import Affine
 from psygnal import Signal
 
 from napari_samstar.core.masks.outlines import rim
@@ -114,23 +116,43 @@ class LayerWriter:
         self._set_visible(COMPARISON_NAME, True)
         self._set_visible(PREVIEW_NAME, False)
 
-    def outline(self, mask: NDArray[np.bool_] | None, at: Placement | None = None) -> None:
-        """Show the outline of a mask (H, W) on top of all layers; None hides it.
+    def outline(
+        self,
+        mask: NDArray[np.bool_] | None,
+        at: Placement | None = None,
+        origin: tuple[int, int] = (0, 0),
+    ) -> None:
+        """Show the outline of a mask (h, w) on top of all layers; None hides it.
 
         Parameters
         ----------
-        mask : bool ndarray of shape (H, W), optional
+        mask : bool ndarray of shape (h, w), optional
         at : Placement, optional
             Plane of the outline; the segmented plane by default.
+        origin : (row, col)
+            First pixel of the mask, px of the plane; its border is drawn as an edge.
         """
         if mask is None:
             self.hide(OUTLINE_NAME)
             return
+        at = at or self.placement
+        if at is not None:
+            at = _shifted(at, origin)
+            self._move_outline(mask.shape, at)
         # Faster than napari's own contour, which takes longer than all other work of a click.
         line = rim(mask, OUTLINE_WIDTH).astype(np.uint8)
         colormap = _colormap({1: OUTLINE_COLOUR})
         self._update_layer(OUTLINE_NAME, line, at, opacity=1, colormap=colormap)
         self._set_visible(OUTLINE_NAME, True)
+
+    def _move_outline(self, shape: tuple[int, ...], at: Placement) -> None:
+        """Move the outline's layer, if only its place is another: quicker than a new layer."""
+        layer = self._find(OUTLINE_NAME)
+        if layer is None or layer.data.shape[-2:] != shape or at.matches(layer):
+            return
+        translate = at.transform["translate"]
+        if layer.ndim == len(translate):
+            layer.translate = translate
 
     def hide(self, *names: str) -> None:
         """Hide temporary layers; `remove_hidden_layer` removes them later.
@@ -315,6 +337,21 @@ class LayerWriter:
         with gc_new_objects_only():
             viewer.layers.remove(layer)
         return True
+
+
+def _shifted(placement: Placement, origin: tuple[int, int]) -> Placement:
+    """Return the placement of a part of the plane whose first pixel is `origin` (row, col)."""
+    if not any(origin):
+        return placement
+    own = placement.transform
+    linear = Affine(
+        scale=own["scale"],
+        rotate=own["rotate"],
+        shear=own["shear"],
+        ndim=len(placement.plane) + 2,
+    ).linear_matrix
+    corner = np.array([*(0 for _ in placement.plane), *origin], dtype=float)
+    return replace(placement, transform=own | {"translate": own["translate"] + linear @ corner})
 
 
 def _with_recipe(layer: Labels, edit: Edit, recipe: dict[str, Any], text: str = "") -> Action:

@@ -11,6 +11,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QPushButton
 
 from napari_samstar.app.correcting import CorrectionController
+from napari_samstar.core.interactive.placed_mask import PlacedMask, part_around
 from napari_samstar.widgets.forms.buttons import button
 from napari_samstar.widgets.forms.job_bar import JobBar
 from napari_samstar.widgets.forms.restore_row import RestoreRow
@@ -19,9 +20,10 @@ from napari_samstar.widgets.jobs.task_queue import TaskQueue
 from napari_samstar.widgets.panel import Panel
 from napari_samstar.widgets.panels.correct.canvas import CorrectionMouse
 from napari_samstar.widgets.panels.correct.layer import (
+    find_object,
     label_at,
     label_covering,
-    object_mask,
+    plane_of,
     write_object,
 )
 from napari_samstar.widgets.panels.correct.learn_form import LearnForm
@@ -33,9 +35,8 @@ from napari_samstar.widgets.viewer.layer_writer import OUTLINE_NAME
 if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
-    from numpy.typing import NDArray
 
-    from napari_samstar.app.correcting import ComputedState
+    from napari_samstar.app.correcting import ComputedState, StartMask
     from napari_samstar.core.adaptation.online import Adaptation, UpdateResult
     from napari_samstar.core.interactive.click_session import ClickSession
     from napari_samstar.core.interactive.unfinished import UnfinishedObject
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
 
 KEYS = {"Enter": "accept", "Escape": "skip", "N": "next", "U": "undo", "R": "redo"}
 NEW_LAYER = "A new Labels layer"
+CUT = (
+    "<b>The object is cut at the edge of the {side} px that SAM sees of it</b>: skip it and draw a "
+    "box around all of it, or lower <i>Tile scale</i> in the {segment} panel."
+)
 HELP = (
     "<b>Left click</b> adds, <b>right click</b> (or Ctrl) removes, <b>Shift and drag</b> draws a "
     "box. A click into an object of the layer below selects it."
@@ -120,10 +125,12 @@ class CorrectPanel(Panel):
 
     def accept(self) -> None:
         """Write the current object and learn from it."""
-        mask = self.correction.mask
-        if mask is None or not mask.any():
+        correction = self.correction
+        placed = correction.accepted_mask()
+        if placed is None:
             return
-        layer = write_object(self.controller, mask, self.correction.label, self.target_layer())
+        target, partly = self.target_layer(), correction.draws_parts
+        layer = write_object(self.controller, placed, correction.label, target, partly)
         if layer is None:
             self._show_error("Other objects cover all of it: nothing was written.")
             return
@@ -156,21 +163,23 @@ class CorrectPanel(Panel):
             self.message.setText("No uncertain object is left.")
             return
         self.start_button.setChecked(True)
-        mask = result.bank.masks.dense(int(result.selection.ids[position]))
-        self._refine(mask, label_covering(self.target_layer(), mask), centre=True)
+        store, mask_id = result.bank.masks, int(result.selection.ids[position])
+        mask = PlacedMask(store.window(mask_id), *store[mask_id].box[:2])
+        self._refine(lambda: mask, label_covering(self.target_layer(), mask), centre=True)
 
     def resume(self, saved: UnfinishedObject) -> None:
         """Continue an object of an earlier session, or from before the panel was closed."""
-        start = None
+        start, gone = None, f"First restore the labels of '{saved.layer}'."
         if saved.label:
             self.layer_box.setCurrentText(saved.layer)
-            start = object_mask(self.target_layer(), saved.label)
-            if start is None or not start.any():
-                self._show_error(f"First restore the labels of '{saved.layer}'.")
+            layer = self.target_layer()
+            if layer is None:
+                self._show_error(gone)
                 return
+            start = partial(find_object, plane_of(layer), saved.label)
         self.start_button.setChecked(True)
         work = partial(self.correction.compute_replay, self.controller.cache(), saved, start)
-        self.click_queue.add(work, partial(self._on_session_ready, saved.label, True))
+        self.click_queue.add(work, partial(self._on_session_ready, saved.label, True, gone))
 
     def target_layer(self) -> Labels | None:
         """Return the layer for accepted objects, None for a new one."""
@@ -188,9 +197,8 @@ class CorrectPanel(Panel):
         if self.correction.state is None and not self.click_queue.busy:
             layer = self.target_layer()
             label = label_at(layer, pixel)
-            mask = object_mask(layer, label)
-            if label and mask is not None:
-                self._refine(mask, label)
+            if label and layer is not None:
+                self._refine(partial(find_object, plane_of(layer), label), label)
                 return
         click = Click(*pixel, positive)
         work = partial(self.correction.compute_click, self.controller.cache(), click)
@@ -225,17 +233,24 @@ class CorrectPanel(Panel):
             return None
         return pixel
 
-    def _refine(self, mask: NDArray[np.bool_], label: int, centre: bool = False) -> None:
+    def _refine(self, mask: StartMask, label: int, centre: bool = False) -> None:
         """Make an existing object the current one, and with `centre` move the camera to it."""
         work = partial(self.correction.compute_start, self.controller.cache(), mask)
-        self.click_queue.add(work, partial(self._on_session_ready, label, centre))
+        gone = "The object is not there any more: click again."
+        self.click_queue.add(work, partial(self._on_session_ready, label, centre, gone))
 
     # --- updates ------------------------------------------------------------------------------
 
-    def _on_session_ready(self, label: int, centre: bool, session: ClickSession) -> None:
+    def _on_session_ready(
+        self, label: int, centre: bool, gone: str, session: ClickSession | None
+    ) -> None:
+        if session is None:
+            self._show_error(gone)
+            return
         self.correction.start(session, label)
-        if centre and session.state.prediction is not None:
-            self._centre_camera(session.state.prediction.mask)
+        part = self._drawn_part()
+        if centre and part is not None:
+            self._centre_camera(part)
 
     def _on_state_computed(self, computed: ComputedState) -> None:
         if self.correction.apply(computed) and self.correction.learning:
@@ -281,18 +296,28 @@ class CorrectPanel(Panel):
     def _refresh(self, *_: Any) -> None:
         correction = self.correction
         has_result = correction.result is not None
-        mask = correction.mask
         self.start_button.setEnabled(has_result)
         self.next_button.setEnabled(has_result)
-        self.accept_button.setEnabled(mask is not None and bool(mask.any()))
+        self.accept_button.setEnabled(correction.extent is not None)
         self.skip_button.setEnabled(correction.state is not None)
         self.undo_button.setEnabled(correction.can_undo)
         self.redo_button.setEnabled(correction.can_redo)
         self.message.setText(self._help_text())
-        if self.start_button.isChecked():
-            self.controller.layers.outline(mask)
-        elif mask is None and has_result:
+        part = self._drawn_part()
+        if self.start_button.isChecked() and part is not None:
+            self.controller.layers.outline(part.mask, origin=(part.row, part.col))
+        elif part is None and (self.start_button.isChecked() or has_result):
             self.controller.layers.outline(None)
+
+    def _drawn_part(self) -> PlacedMask | None:
+        """Return the current mask on the part of the image that is drawn."""
+        correction = self.correction
+        placed, window, extent = correction.placed, correction.window, correction.extent
+        if placed is None or window is None or not correction.draws_parts:
+            return placed
+        if extent is None:
+            return None
+        return placed.within(part_around(extent, window.extent))
 
     def _help_text(self) -> str:
         correction = self.correction
@@ -303,13 +328,16 @@ class CorrectPanel(Panel):
         if correction.state is None:
             return HELP
         name = f"Object {correction.label}" if correction.label else "New object"
+        if correction.is_cut and correction.window is not None:
+            side = max(correction.window.shape)
+            return CUT.format(side=side, segment=link("Segment"))
         return f"<b>{name}</b>, {len(correction.clicks)} clicks. {HELP}"
 
-    def _centre_camera(self, mask: NDArray[np.bool_]) -> None:
+    def _centre_camera(self, part: PlacedMask) -> None:
         viewer, layer = self.viewer(), self.controller.layers.visible_layer(OUTLINE_NAME)
         if viewer is None or layer is None:
             return
-        centre = np.argwhere(mask).mean(axis=0)
+        centre = np.argwhere(part.mask).mean(axis=0)
         world = layer.data_to_world((*[0] * (layer.ndim - 2), *centre))
         camera = getattr(viewer, "scene", viewer).camera  # `scene` is new in napari 0.9
         camera.center = (0.0, *world[-2:])

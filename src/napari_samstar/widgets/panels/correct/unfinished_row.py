@@ -84,10 +84,11 @@ class UnfinishedRow(QWidget):
             self.text.setText(_description(self._unfinished))
 
     def _save_changes(self) -> None:
-        states, before = self._correction.states, self._unfinished
-        if not states:
+        correction, before = self._correction, self._unfinished
+        states, window = correction.states, correction.window
+        if not states or window is None:
             return
-        now = UnfinishedObject.from_states(states, self._correction.label, self._layer_name())
+        now = UnfinishedObject.from_states(states, window, correction.label, self._layer_name())
         if before is None or now.prompts != before.prompts or now.label != before.label:
             self._unfinished = now
             self._background.submit(partial(_save, self._image_key, now), self._on_saved)
