@@ -15,7 +15,7 @@ from napari_samstar.core.models.encoder import EmbeddingCache
 from napari_samstar.core.progress import run
 from napari_samstar.core.results.recipe import Recipe
 from napari_samstar.core.results.result import restore_pinned
-from napari_samstar.widgets.panels.why.panel import WhyPanel
+from napari_samstar.widgets.panels.why.panel import Explanation, WhyPanel
 from napari_samstar.widgets.viewer.layer_writer import (
     OUTLINE_NAME,
     OUTLINE_WIDTH,
@@ -92,7 +92,7 @@ def test_a_kept_object_can_be_undone_and_is_in_the_recipe(why: WhyPanel, qtbot: 
 
 def test_a_click_beside_all_candidates_shows_advice(why: WhyPanel, qtbot: Any) -> None:
     why._pixel = (0, 0)
-    why._on_findings(why._request, ())
+    why._on_findings(why._request, Explanation(()))
     assert "Points per side" in why.message.text()
     assert not why.keep_button.isEnabled()
     why.hide()

@@ -12,9 +12,7 @@ import tifffile
 
 from napari_samstar.core.atomic import write_atomic
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.core.image.prepare import prepare
-from napari_samstar.core.image.readers import tiff
 from napari_samstar.core.image.readers.registry import read_image
 
 RAMP = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30)
@@ -132,21 +130,6 @@ def test_electron_microscope_headers(tif):
     assert image.unit == "nm"
 
 
-@pytest.mark.parametrize("compression", [None, "zlib"])
-def test_a_large_stack_is_lazy_and_gives_the_same_planes(tif, monkeypatch, compression):
-    monkeypatch.setattr(tiff, "LAZY_BYTES", 100)
-    stack = np.random.default_rng(0).integers(0, 999, (3, 2, 20, 30)).astype(np.uint16)
-    path = tif(stack, compression=compression, imagej=True, metadata={"axes": "TZYX"})
-    lazy = read_image(path).array
-    assert isinstance(lazy, tiff.LazyPages if compression else np.memmap)
-    assert (lazy.shape, lazy.dtype, lazy.ndim, len(lazy)) == (stack.shape, stack.dtype, 4, 3)
-    for index in [(2, 1), 1, (slice(1, 3), 0), (1, 1, slice(3, 5), 7), (..., 0), (-1, -1)]:
-        np.testing.assert_array_equal(lazy[index], stack[index])
-    np.testing.assert_array_equal(np.asarray(lazy), stack)
-    mapping = ImageMapping(plane=(0, 1), projection="max")
-    np.testing.assert_array_equal(prepare(lazy, mapping).rgb, prepare(stack, mapping).rgb)
-
-
 @pytest.mark.parametrize("ending", ["png", "bmp", "jpg"])
 def test_plain_images(tmp_path, ending):
     for array, rgb in ((COLOUR, True), (COLOUR[..., 0], False)):
@@ -207,7 +190,7 @@ def with_bytes(path, content):
         (lambda p, tif: with_bytes(p / "h.tif", b"II*\0\0\0\0\0"), "without an image|damaged"),
         (lambda p, tif: with_bytes(p / "j.png", b"\x89PNG\r\n\x1a\nxxxx"), "is damaged"),
         (lambda p, tif: header_only(p / "g.tif", 40_000, 40_000), "incomplete: it announces 152"),
-        (lambda p, tif: header_only(p / "g.tif", 40_000, 40_000, 9), "incomplete|400,000,000"),
+        (lambda p, tif: header_only(p / "g.tif", 40_000, 40_000, 9), "incomplete: it announces"),
         (lambda p, tif: truncated(tif()), "incomplete|damaged"),
         (lambda p, tif: truncated(tif(compression="zlib")), "incomplete|damaged"),
         (lambda p, tif: truncated(tif(np.stack([RAMP] * 9))), "incomplete|damaged"),
@@ -223,26 +206,6 @@ def test_a_truncated_png_is_damaged(tmp_path):
     iio.imwrite(path, np.random.default_rng(0).integers(0, 255, (200, 200), dtype=np.uint8))
     with pytest.raises(UserError, match="is damaged"):
         read_image(truncated(path))
-
-
-def test_a_plane_too_large_to_work_on_says_to_crop(tif, monkeypatch):
-    monkeypatch.setattr(tiff, "MOST_PIXELS", 599)
-    with pytest.raises(UserError, match=r"planes of 20 x 30 pixels.*crop it"):
-        read_image(tif())
-
-
-def test_damage_inside_a_lazy_stack_is_said_when_it_is_read(tif, monkeypatch):
-    monkeypatch.setattr(tiff, "LAZY_BYTES", 100)
-    path = tif(np.stack([RAMP] * 4), compression="zlib", photometric="minisblack")
-    lazy = read_image(path).array
-    content = bytearray(path.read_bytes())
-    with tifffile.TiffFile(path) as opened:
-        start = opened.pages[2].dataoffsets[0]
-    content[start : start + 40] = b"\xff" * 40
-    path.write_bytes(content)
-    np.testing.assert_array_equal(lazy[0], RAMP)
-    with pytest.raises(UserError, match="is damaged"):
-        lazy[2]
 
 
 def test_write_atomic_replaces_in_one_step(tmp_path):

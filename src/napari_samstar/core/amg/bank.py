@@ -37,6 +37,9 @@ CORE_MARGIN = 16
 """Prompts of a tile lie in its core, or at most this far outside it, px of the frame; the objects
 further out are found by its neighbours."""
 
+TILES_BETWEEN_RELEASES = 32
+"""Else freed blocks between the small masks that are kept would add up to a megabyte for a tile."""
+
 AT_ONCE = 128
 """Shapes measured between two reports of progress; some 0.1 s."""
 

@@ -1,42 +1,57 @@
 """Why an object is missing: the candidates at a spot, and what rejected each.
 
 Every verdict is read off the stages of `select` itself, so a candidate that is called kept is in
-the selection, and a remedy is offered only after `select` was run with it.
+the selection, and a remedy is offered only after `select` was run with it. Images that are cut into
+tiles are explained by `explain_tiles`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import torch
-from torchvision.ops.boxes import box_iou
 
-from napari_samstar.core.amg.config import SETTINGS, AmgConfig
-from napari_samstar.core.amg.rejection import Cause, Finding, Rejection, Remedy
-from napari_samstar.core.amg.select import Kept, Stages, passes, stability_of, stages
-from napari_samstar.core.masks.store import BITS
+from napari_samstar.core.amg import explain_tiles
+from napari_samstar.core.amg.config import SETTINGS
+from napari_samstar.core.amg.rejection import Finding, Rejection, Remedy
+from napari_samstar.core.amg.select import Kept, Stages, stability_of, stages
+from napari_samstar.core.amg.verdicts import (
+    Spot,
+    beaten,
+    beaten_when_clean,
+    box_in_image,
+    distinct,
+    filter_rejections,
+    holds,
+    how_far,
+    loosened,
+    rows_at,
+    speck,
+)
 
 if TYPE_CHECKING:
     from napari_samstar.core.amg.bank import ProposalBank, Table
-    from napari_samstar.core.masks.store import MaskStore, PackedMask
+    from napari_samstar.core.amg.config import AmgConfig
+    from napari_samstar.core.amg.selection import Selection
 
-Spot = tuple[int, int]
+__all__ = ["Spot", "explain", "holds", "rejections_of", "remedy", "waiting_tiles"]
 
-ALIKE = 0.85
-"""Candidates at one spot whose IoU is at least this are listed once."""
-
-_STEP = 0.01  # of the thresholds' sliders: a remedy must be settable by hand
 _TRIES = 12
 
 
 def explain(
-    bank: ProposalBank, config: AmgConfig, spot: Spot, most: int = 12
+    bank: ProposalBank,
+    config: AmgConfig,
+    spot: Spot,
+    most: int = 12,
+    selection: Selection | None = None,
 ) -> tuple[Finding, ...]:
     """Return the candidates whose mask holds the pixel `spot`, those that got farthest first.
+
+    Of an image that is cut into tiles, only the tiles that are decoded count.
 
     Parameters
     ----------
@@ -44,24 +59,47 @@ def explain(
         px of the image.
     most : int
         How many to return; candidates that look the same count once.
+    selection : Selection, optional
+        What `config` keeps, if that is known: with tiles it takes long to find.
     """
-    result = stages(bank, config)
-    found = [f for table, crop in _crops(bank, config, result) for f in
-             _findings(bank, config, result, table, crop, spot)]  # fmt: skip
-    found.sort(key=_far, reverse=True)
-    return _distinct(bank.masks, found, most)
+    if _has_tiles(bank, config):
+        found = explain_tiles.findings(bank, config, spot, selection)
+    else:
+        result = stages(bank, config)
+        found = [f for table, crop in _crops(bank, config, result) for f in
+                 _findings(bank, config, result, table, crop, spot)]  # fmt: skip
+    found.sort(key=how_far, reverse=True)
+    return distinct(bank.masks, found, most)
+
+
+def waiting_tiles(bank: ProposalBank, config: AmgConfig, spot: Spot) -> int:
+    """Return how many tiles hold the pixel `spot` (row, col) and are not decoded yet."""
+    if not _has_tiles(bank, config):
+        return 0
+    return sum(not bank.has(part) for part in explain_tiles.parts_at(bank, config, spot))
 
 
 def rejections_of(
-    bank: ProposalBank, config: AmgConfig, mask_id: int, spot: Spot | None = None
+    bank: ProposalBank,
+    config: AmgConfig,
+    mask_id: int,
+    spot: Spot | None = None,
+    selection: Selection | None = None,
 ) -> tuple[Rejection, ...]:
     """Return why one candidate is not kept, or does not reach `spot`; empty where all is well.
+
+    Parameters
+    ----------
+    selection : Selection, optional
+        What `config` keeps, if that is known.
 
     Raises
     ------
     KeyError
         Where `mask_id` is none of the candidates that `config` uses.
     """
+    if _has_tiles(bank, config):
+        return explain_tiles.rejections_of(bank, config, mask_id, spot, selection)
     result = stages(bank, config)
     for table, crop in _crops(bank, config, result):
         at = np.flatnonzero(table.ids == mask_id)
@@ -71,38 +109,58 @@ def rejections_of(
 
 
 def remedy(
-    bank: ProposalBank, config: AmgConfig, mask_id: int, spot: Spot | None = None
+    bank: ProposalBank,
+    config: AmgConfig,
+    mask_id: int,
+    spot: Spot | None = None,
+    selection: Selection | None = None,
 ) -> Remedy | None:
-    """Return the settings that would keep a candidate; None where no filter setting can."""
-    tried = config
-    for _ in range(_TRIES):
-        rejections = rejections_of(bank, tried, mask_id, spot)
-        if not rejections:
-            break
-        loosened = _loosened(tried, rejections)
-        if loosened is None or loosened == tried:
-            return None
-        tried = loosened
+    """Return the settings that would keep a candidate; None where no filter setting can.
+
+    Parameters
+    ----------
+    selection : Selection, optional
+        What `config` keeps, if that is known.
+    """
+    if _has_tiles(bank, config):
+        chosen = explain_tiles.Chosen(bank, selection)
+        find = partial(explain_tiles.rejections_of, bank, chosen=chosen)
+        count: Callable[[AmgConfig], int] = chosen.count
     else:
+        find, count = partial(rejections_of, bank), partial(_count, bank)
+    tried = _mended(config, lambda c: find(c, mask_id, spot))
+    if tried is None:
         return None
     names = [n for n in SETTINGS if getattr(tried, n) != getattr(config, n)]
     changes = {n: (getattr(config, n), getattr(tried, n)) for n in names}
-    before, after = (len(stages(bank, c).final.ids) for c in (config, tried))
-    return Remedy(tried, changes, before, after)
-
-
-def holds(mask: PackedMask, spot: Spot) -> bool:
-    """Return whether the pixel `spot` (row, col) is in the mask."""
-    row, col = spot
-    row0, col0, row1, col1 = mask.box
-    if not (row0 <= row < row1 and col0 <= col < col1):
-        return False
-    bit_window = mask.bit_window
-    word, bit = divmod(col - bit_window.word * BITS, BITS)
-    return bool(int(bit_window.bits[row - bit_window.row, word]) >> bit & 1)
+    return Remedy(tried, changes, count(config), count(tried))
 
 
 # --- private ----------------------------------------------------------------------------------
+
+
+def _mended(
+    config: AmgConfig, rejections: Callable[[AmgConfig], tuple[Rejection, ...]]
+) -> AmgConfig | None:
+    """Return `config` loosened until nothing rejects a candidate; None where nothing helps."""
+    tried = config
+    for _ in range(_TRIES):
+        found = rejections(tried)
+        if not found:
+            return tried
+        looser = loosened(tried, found)
+        if looser is None or looser == tried:
+            return None
+        tried = looser
+    return None
+
+
+def _count(bank: ProposalBank, config: AmgConfig) -> int:
+    return len(stages(bank, config).final.ids)
+
+
+def _has_tiles(bank: ProposalBank, config: AmgConfig) -> bool:
+    return len(bank.tiles(config)) > 1
 
 
 def _crops(bank: ProposalBank, config: AmgConfig, result: Stages) -> Iterator[tuple[Table, Kept]]:
@@ -114,7 +172,7 @@ def _findings(
 ) -> Iterator[Finding]:
     shown = dict(zip(result.final.candidates.tolist(), result.final.ids.tolist(), strict=True))
     stability = stability_of(table, config)
-    for k in _at(bank.masks, table, shown, spot):
+    for k in rows_at(bank.masks, table, shown, spot):
         mask_id = int(table.ids[k])
         yield Finding(
             mask_id=mask_id,
@@ -127,20 +185,6 @@ def _findings(
         )
 
 
-def _at(store: MaskStore, table: Table, shown: dict[int, int], spot: Spot) -> list[int]:
-    """Return the rows of candidates that hold `spot`, as proposed or as shown."""
-    x0, y0, x1, y1 = table.candidates.crop_box
-    row, col = spot
-    if not (y0 <= row < y1 and x0 <= col < x1):
-        return []
-    ids = table.ids.tolist()
-    return [
-        k
-        for k, i in enumerate(ids)
-        if holds(store[i], spot) or (shown.get(i, i) != i and holds(store[shown[i]], spot))
-    ]
-
-
 def _rejections(
     bank: ProposalBank,
     config: AmgConfig,
@@ -150,139 +194,17 @@ def _rejections(
     k: int,
     spot: Spot | None,
 ) -> tuple[Rejection, ...]:
-    mask_id = int(table.ids[k])
-    kept = torch.nonzero(result.final.candidates == mask_id)
+    mask_id, final = int(table.ids[k]), result.final
+    kept = torch.nonzero(final.candidates == mask_id)
     if len(kept):
-        return _speck(bank, config, mask_id, int(result.final.ids[kept[0, 0]]), spot)
-    filtered = _filter_rejections(bank, table, config, k)
+        return speck(bank, config, mask_id, int(final.ids[kept[0, 0]]), spot)
+    filtered = filter_rejections(bank, table, config, k)
     if filtered:
         return filtered
-    x0, y0, _, _ = table.candidates.crop_box
-    box = table.candidates.boxes[k] + torch.tensor([x0, y0, x0, y0]).to(table.candidates.boxes)
+    box = box_in_image(table, k)
     if mask_id not in crop.candidates:
-        return (_beaten("duplicate", box, crop, config.box_nms_thresh),)
+        return (beaten("duplicate", box, crop, config.box_nms_thresh),)
     if mask_id not in result.merged.candidates:
-        return (_beaten("crop duplicate", box, result.merged, config.crop_nms_thresh),)
-    return (_beaten_when_clean(bank, config, result, mask_id),)
-
-
-def _filter_rejections(
-    bank: ProposalBank, table: Table, config: AmgConfig, k: int
-) -> tuple[Rejection, ...]:
-    values: dict[Cause, tuple[float, float]] = {
-        "quality": (float(table.candidates.predicted_iou[k]), config.pred_iou_thresh),
-        "stability": (float(stability_of(table, config)[k]), config.stability_score_thresh),
-        "edge": (0.0, 0.0),
-        "likeness": (0.0, config.min_likeness),
-    }
-    if config.examples:
-        values["likeness"] = (float(bank.likeness(table, config.examples)[k]), config.min_likeness)
-    passed = passes(bank, table, config)
-    return tuple(Rejection(cause, *v) for cause, v in values.items() if not passed[cause][k])
-
-
-def _beaten(cause: Cause, box: torch.Tensor, kept: Kept, threshold: float) -> Rejection:
-    """Return the fault of a duplicate: the first survivor that overlaps it too much removed it."""
-    overlaps = box_iou(box[None].float(), kept.boxes.float())[0]
-    over = torch.nonzero(overlaps > threshold)
-    first = int(over[0, 0]) if len(over) else int(overlaps.argmax())
-    value = float(overlaps[first])
-    return Rejection(cause, value, threshold, int(kept.candidates[first]))
-
-
-def _beaten_when_clean(
-    bank: ProposalBank, config: AmgConfig, result: Stages, mask_id: int
-) -> Rejection:
-    clean_id, _ = bank.cleaner.clean(mask_id, config.min_mask_region_area)
-    box = _xyxy(bank.masks, [clean_id])[0]
-    final = result.final
-    boxes = _xyxy(bank.masks, final.ids.tolist())
-    overlaps = box_iou(box[None], boxes)[0]
-    first = int(overlaps.argmax())
-    limit = max(config.box_nms_thresh, config.crop_nms_thresh)
-    return Rejection("cleaned", float(overlaps[first]), limit, int(final.candidates[first]))
-
-
-def _xyxy(store: MaskStore, ids: Sequence[int]) -> torch.Tensor:
-    """Return inclusive boxes (x0, y0, x1, y1), float32, shape (n, 4), as `select` has them."""
-    boxes = store.boxes(ids)[:, [1, 0, 3, 2]]
-    boxes[:, 2:] -= boxes[:, 2:] > 0
-    return torch.from_numpy(boxes).float()
-
-
-def _speck(
-    bank: ProposalBank, config: AmgConfig, mask_id: int, shown_id: int, spot: Spot | None
-) -> tuple[Rejection, ...]:
-    """Return a fault where the mask is kept but small-region removal took the spot."""
-    if spot is None or holds(bank.masks[shown_id], spot) or not holds(bank.masks[mask_id], spot):
-        return ()
-    row0, col0, _, _ = bank.masks[mask_id].box
-    window = bank.masks.window(mask_id).astype(np.uint8)
-    _, regions = cv2.connectedComponents(window, connectivity=8)
-    area = int(np.count_nonzero(regions == regions[spot[0] - row0, spot[1] - col0]))
-    return (Rejection("speck", area, config.min_mask_region_area),)
-
-
-def _loosened(config: AmgConfig, rejections: Sequence[Rejection]) -> AmgConfig | None:
-    """Return `config` moved just far enough past each fault, None where no setting is at fault."""
-    changes: dict[str, float] = {}
-    for rejection in rejections:
-        if not rejection.setting:
-            return None
-        changes[rejection.setting] = _past(rejection, getattr(config, rejection.setting))
-    return config.replace(**changes)
-
-
-def _past(rejection: Rejection, now: float) -> float:
-    if rejection.cause == "speck":
-        return int(rejection.value)
-    if rejection.cause in ("quality", "stability", "likeness"):
-        value = 0.0 if math.isnan(rejection.value) else rejection.value
-        # A score that lies on a step of the slider must exceed it for "quality".
-        nudge = 1e-6 if rejection.cause == "quality" else -1e-6
-        low = math.floor((value - nudge) / _STEP) * _STEP
-        return round(max(0.0, min(low, now - _STEP)), 2)
-    high = math.ceil((rejection.value - 1e-6) / _STEP) * _STEP
-    return round(min(1.0, max(high, now + _STEP)), 2)
-
-
-def _far(finding: Finding) -> tuple[int, float]:
-    """Order findings by how far they got, then by SAM's own rating."""
-    reached: dict[Cause, int] = {
-        "edge": 0,
-        "quality": 1,
-        "stability": 1,
-        "likeness": 2,
-        "duplicate": 3,
-        "crop duplicate": 4,
-    }
-    if finding.kept:
-        return 9, finding.predicted_iou
-    steps = [reached.get(rejection.cause, 5) for rejection in finding.rejections]
-    return 2 * min(steps) - len(steps), finding.predicted_iou
-
-
-def _distinct(store: MaskStore, found: Sequence[Finding], most: int) -> tuple[Finding, ...]:
-    """Leave out what looks like an earlier finding; kept ones are always listed."""
-    listed: list[Finding] = []
-    for finding in found:
-        twin = _twin(store, listed, finding)
-        if twin is None or finding.kept:
-            listed.append(finding)
-        else:
-            old = listed[twin]
-            listed[twin] = Finding(**{**vars(old), "alike": old.alike + 1})
-    return tuple(listed[:most])
-
-
-def _twin(store: MaskStore, listed: Sequence[Finding], finding: Finding) -> int | None:
-    mine = store[finding.shown_id]
-    for k, other in enumerate(listed):
-        theirs = store[other.shown_id]
-        small, large = sorted((mine.area, theirs.area))
-        if small < ALIKE * large:
-            continue
-        shared = mine.bit_window.overlap(theirs.bit_window)
-        if shared >= ALIKE * (mine.area + theirs.area - shared):
-            return k
-    return None
+        return (beaten("crop duplicate", box, result.merged, config.crop_nms_thresh),)
+    ids, candidates = final.ids.tolist(), final.candidates.tolist()
+    return (beaten_when_clean(bank, config, mask_id, ids, candidates),)

@@ -8,8 +8,9 @@ from typing import Literal
 from napari_samstar.core.amg.config import SETTINGS, AmgConfig
 
 Cause = Literal[
-    "quality", "stability", "edge", "likeness", "duplicate", "crop duplicate", "cleaned", "speck"
-]
+    "quality", "stability", "edge", "likeness", "duplicate", "crop duplicate", "cleaned", "speck",
+    "other tile", "piece", "cut", "new",
+]  # fmt: skip
 
 _SETTING: dict[Cause, str] = {
     "quality": "pred_iou_thresh",
@@ -20,6 +21,10 @@ _SETTING: dict[Cause, str] = {
     "crop duplicate": "crop_nms_thresh",
     "cleaned": "box_nms_thresh",
     "speck": "min_mask_region_area",
+    "other tile": "",
+    "piece": "",
+    "cut": "",
+    "new": "",
 }
 
 
@@ -32,15 +37,18 @@ class Rejection:
     cause : Cause
     value, limit : float
         What the candidate has, and what the setting asks for. Scores and IoU in [0, 1]; px of area
-        for "speck"; 0 for "edge".
+        for "speck"; neighbouring tiles that are not decoded yet for "cut"; 0 for "edge" and "new".
     winner : int, optional
         Id of the candidate that was preferred to it.
+    place : (row, col), optional
+        Where that one is, px of the image, if another tile found it.
     """
 
     cause: Cause
     value: float = 0.0
     limit: float = 0.0
     winner: int | None = None
+    place: tuple[int, int] | None = None
 
     @property
     def setting(self) -> str:
@@ -59,6 +67,7 @@ class Rejection:
         """What happened, for the user."""
         label = SETTINGS[self.setting].label if self.setting else ""
         value, limit, gap = self.numbers
+        at = "" if self.place is None else " at row {}, column {}".format(*self.place)
         return {
             "quality": f"SAM rates it {value}, {label} asks for more than {limit} ({gap} too low).",
             "stability": f"Its stability is {value}, {label} asks for {limit} ({gap} too low).",
@@ -73,6 +82,16 @@ class Rejection:
             f"{label} lets pass {limit}.",
             "speck": f"It is kept, but here it had a speck of {self.value:.0f} px, and "
             f"{label} removes those below {self.limit:.0f} px.",
+            "other tile": f"It is the object{at} (overlap {value}), which is kept as a "
+            "neighbouring tile found it.",
+            "piece": f"The edge of its tile cuts it off: it is a piece of the object{at}, which is "
+            "kept as a neighbouring tile found it.",
+            "cut": "The edge of its tile cuts it off, and the neighbouring tile is not decoded yet."
+            if self.value
+            else "The edge of its tile cuts it off, and the neighbouring tile keeps nothing like "
+            "it. A lower Tile scale makes larger tiles.",
+            "new": "Its tile was decoded after the objects on show were put together: press "
+            "Segment again.",
         }[self.cause]
 
 

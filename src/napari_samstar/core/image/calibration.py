@@ -1,4 +1,4 @@
-"""Pixel sizes from the metadata of TIFF files."""
+"""Pixel sizes, distances of planes and frame times from the metadata of files."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ MAX_RESOLUTION_TAG_UM = 10.0
 
 _NM_BELOW_UM = 1e-7 * 1e6  # lengths stored in metres are given in nm below this
 
+_TO_UM = {"nm": 1e-3, "µm": 1.0}
+
 _UNITS: dict[str, tuple[str, float]] = {
     "nm": ("nm", 1.0),
     "nanometer": ("nm", 1.0),
@@ -35,7 +37,29 @@ _UNITS: dict[str, tuple[str, float]] = {
     "cm": ("µm", 1e4),
     "centimeter": ("µm", 1e4),
     "m": ("µm", 1e6),
+    "meter": ("µm", 1e6),
+    "picometer": ("nm", 1e-3),
     "inch": ("µm", 25400.0),
+}
+
+_SECONDS = {
+    "ns": 1e-9,
+    "nanosecond": 1e-9,
+    "µs": 1e-6,
+    "us": 1e-6,
+    "microsecond": 1e-6,
+    "ms": 1e-3,
+    "msec": 1e-3,
+    "millisecond": 1e-3,
+    "s": 1.0,
+    "sec": 1.0,
+    "second": 1.0,
+    "min": 60.0,
+    "minute": 60.0,
+    "h": 3600.0,
+    "hour": 3600.0,
+    "d": 86400.0,
+    "day": 86400.0,
 }
 
 
@@ -52,6 +76,22 @@ def tiff_calibration(tif: TiffFile) -> Calibration:
         if size is not None:
             return size, unit
     return UNKNOWN
+
+
+def tiff_steps(tif: TiffFile, unit: str) -> tuple[float | None, float | None]:
+    """Return the distance of planes in `unit` and the time between frames in s; None if not known.
+
+    OME-XML (PhysicalSizeZ, TimeIncrement) is searched first, then ImageJ's metadata (spacing,
+    finterval).
+    """
+    pixels = _ome_pixels(tif)
+    if pixels is not None:
+        z = length_in(pixels.get("PhysicalSizeZ"), pixels.get("PhysicalSizeZUnit", "µm"), unit)
+        time = pixels.get("TimeIncrement")
+        return z, in_seconds(time, pixels.get("TimeIncrementUnit", "s"))
+    meta = tif.imagej_metadata or {}
+    z = length_in(meta.get("spacing"), str(meta.get("unit", "")), unit)
+    return z, in_seconds(meta.get("finterval"), "s")
 
 
 def file_calibration(path: str | Path) -> Calibration:
@@ -80,30 +120,58 @@ def in_nm_or_um(row: Any, col: Any, unit: str) -> Calibration:
     return (size[0] * known[1], size[1] * known[1]), known[0]
 
 
+def length_in(length: Any, unit: str, wanted: str) -> float | None:
+    """Convert a length to "nm" or "µm"; None if it is invalid or one of the units not known."""
+    size, known = in_nm_or_um(length, length, unit)
+    if size is None or wanted not in _TO_UM:
+        return None
+    return size[0] if known == wanted else size[0] * _TO_UM[known] / _TO_UM[wanted]
+
+
+def in_seconds(time: Any, unit: str) -> float | None:
+    """Convert a time to s; None if it is not positive or its unit not known."""
+    name = _normalised(unit)
+    factor = _SECONDS.get(name) or _SECONDS.get(name.removesuffix("s"))
+    try:
+        value = float(time)
+    except (TypeError, ValueError):
+        return None
+    return value * factor if factor and math.isfinite(value) and value > 0 else None
+
+
+def in_one_unit(row: Any, row_unit: str, col: Any, col_unit: str) -> Calibration:
+    """Convert a pixel size whose rows and columns may have different units."""
+    rows, first = in_nm_or_um(row, row, row_unit)
+    cols, second = in_nm_or_um(col, col, col_unit)
+    if rows is None or cols is None:
+        return UNKNOWN
+    if first != second:
+        return (rows[0] * _TO_UM[first], cols[0] * _TO_UM[second]), "µm"
+    return (rows[0], cols[0]), first
+
+
 def _normalised(unit: str) -> str:
     """Return a unit in one spelling: ImageJ escapes the micro sign, others use the Greek letter."""
     unit = unit.strip().lower().replace("\\u00b5", "µ").replace("\u03bc", "µ").replace("\x00", "")
     return unit.replace("metre", "meter").replace("µmeter", "µm")
 
 
-def _ome(tif: TiffFile) -> Calibration:
+def _ome_pixels(tif: TiffFile) -> dict[str, str] | None:
+    """Return what OME-XML says of the first image; None without."""
     if not tif.is_ome or not tif.ome_metadata:
-        return UNKNOWN
+        return None
     try:
         root = ElementTree.fromstring(tif.ome_metadata)
     except ElementTree.ParseError:
-        return UNKNOWN
-    pixels = next((e.attrib for e in root.iter() if e.tag.endswith("Pixels")), {})
+        return None
+    return next((e.attrib for e in root.iter() if e.tag.endswith("Pixels")), None)
+
+
+def _ome(tif: TiffFile) -> Calibration:
+    pixels = _ome_pixels(tif) or {}
     col, col_unit = pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeXUnit", "µm")
     row, row_unit = pixels.get("PhysicalSizeY", col), pixels.get("PhysicalSizeYUnit", col_unit)
-    rows, first = in_nm_or_um(row, row, row_unit)
-    cols, second = in_nm_or_um(col, col, col_unit)
-    if rows is None or cols is None:
-        return UNKNOWN
-    if first != second:  # one axis in nm, the other in µm
-        to_um = {"nm": 1e-3, "µm": 1.0}
-        return (rows[0] * to_um[first], cols[0] * to_um[second]), "µm"
-    return (rows[0], cols[0]), first
+    return in_one_unit(row, row_unit, col, col_unit)
 
 
 def _fei(tif: TiffFile) -> Calibration:

@@ -41,7 +41,11 @@ class LoadedImage:
     mapping : ImageMapping
         Which plane is meant, and how its intensities become 8-bit.
     path : Path, optional
-        The file it came from.
+        The file or folder it came from.
+    z_step : float, optional
+        Distance between neighbouring planes along Z, in `unit`.
+    frame_time : float, optional
+        Time between neighbouring planes along T, s.
     """
 
     array: Any
@@ -53,6 +57,8 @@ class LoadedImage:
     notes: tuple[str, ...] = ()
     mapping: ImageMapping = field(default_factory=ImageMapping)
     path: Path | None = None
+    z_step: float | None = None
+    frame_time: float | None = None
 
     def prepare(self) -> Micrograph:
         """Return what SAM sees of the plane; see `prepare.prepare`."""
@@ -88,14 +94,15 @@ class LoadedImage:
         return rows, cols
 
     @property
-    def _finest(self) -> Any:
+    def finest(self) -> Any:
+        """The array, or the finest level of a multiscale image; nothing is read."""
         several = isinstance(self.array, Sequence) and hasattr(self.array[0], "shape")
         return self.array[0] if several else self.array
 
     @property
     def _shape(self) -> tuple[int, ...]:
-        return tuple(int(n) for n in self._finest.shape)
+        return tuple(int(n) for n in self.finest.shape)
 
     @property
     def _in_colour(self) -> bool:
-        return is_colour(self._finest, self.rgb)
+        return is_colour(self.finest, self.rgb)

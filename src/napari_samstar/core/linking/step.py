@@ -75,6 +75,10 @@ class PlaneLinks:
         Objects that have the id of another object of the plane, because they are parts of it.
     families : dict of int to list of int
         Positions of parents in the plane before, and of their daughter cells.
+    shift : Shift
+        Motion of the whole plane since the plane before.
+    overlaps : Overlaps
+        With the objects of the plane before, after that motion.
     """
 
     objects: PlaneObjects

@@ -37,7 +37,7 @@ NAMES = (RECIPE, LABELS, MEASUREMENTS, OVERLAY, FRONT_TABLE, FRONT_PLOT)
 """Every file of a result on one image; the last two only where settings were searched."""
 
 
-LARGEST_PICTURE = 2048
+LARGEST_PICTURE = 1400
 """Longer side of the overlay picture of a large image, px."""
 
 TIFF_TILE = 512

@@ -89,17 +89,3 @@ def _load_libraries() -> None:
 def _mesa_llvm_is_loaded() -> bool:
     maps = Path("/proc/self/maps")
     return sys.platform == "linux" and maps.exists() and "libLLVM" in maps.read_text()
-
-
-def release_memory() -> None:
-    """Return unused memory to the system, as far as possible.
-
-    glibc keeps freed blocks for later use; after a bank of masks they are hundreds of megabytes.
-    """
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    if sys.platform == "linux":
-        malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if malloc_trim is not None:
-            malloc_trim(0)

@@ -11,11 +11,11 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_samstar.app.session import Session
+from napari_samstar.core.memory import release_memory
 from napari_samstar.widgets.jobs.activity import Activity
 from napari_samstar.widgets.jobs.jobs import Job, Jobs
 from napari_samstar.widgets.jobs.workers import make_worker
 from napari_samstar.widgets.shell.graphics import make_context_current_on_removal
-from napari_samstar.widgets.shell.torch_import import release_memory
 from napari_samstar.widgets.viewer import work
 from napari_samstar.widgets.viewer.autosave_controller import AutosaveController
 from napari_samstar.widgets.viewer.history import Action, History

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.readers.ome_zarr import OmeZarrReader
 from napari_samstar.core.image.readers.plain import PlainReader
 from napari_samstar.core.image.readers.tiff import TiffReader
 
@@ -24,7 +25,7 @@ log = logging.getLogger("napari_samstar")
 
 GROUP = "napari_samstar.readers"
 
-_OURS: tuple[Reader, ...] = (TiffReader(), PlainReader())
+_OURS: tuple[Reader, ...] = (OmeZarrReader(), TiffReader(), PlainReader())
 
 
 @cache
@@ -43,7 +44,7 @@ def readers() -> tuple[Reader, ...]:
 
 
 def read_image(path: str | Path) -> LoadedImage:
-    """Read an image file with the first reader that supports it.
+    """Read an image file, or a folder of zarr, with the first reader that supports it.
 
     The content decides, not the ending of the name.
 
@@ -51,7 +52,8 @@ def read_image(path: str | Path) -> LoadedImage:
     ------
     UserError
         For a file that is missing, unreadable, of a format that no reader supports, damaged,
-        incomplete (found before memory is allocated) or with planes above 400 million pixels.
+        incomplete (found before memory is allocated), or with more than 400 million pixels that
+        can only be decoded together.
     """
     path = Path(path).expanduser()
     head = _head(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,18 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton
 
+from napari_samstar.core.interactive.placed_mask import PlacedMask, part_around
 from napari_samstar.widgets.forms.buttons import button
 from napari_samstar.widgets.forms.shared import link, note
 from napari_samstar.widgets.jobs.workers import make_worker
 from napari_samstar.widgets.panel import Panel
-from napari_samstar.widgets.panels.why.words import NO_CANDIDATES, sentences, title
+from napari_samstar.widgets.panels.why.words import (
+    NO_CANDIDATES,
+    NOT_DECODED,
+    SOME_NOT_DECODED,
+    sentences,
+    title,
+)
 from napari_samstar.widgets.shell.alive import call_if_alive
 from napari_samstar.widgets.viewer.clicks import CanvasClicks
 
@@ -21,8 +29,8 @@ if TYPE_CHECKING:
     import napari
 
     from napari_samstar.core.amg.bank import ProposalBank
-    from napari_samstar.core.amg.config import AmgConfig
     from napari_samstar.core.amg.rejection import Finding, Remedy
+    from napari_samstar.core.amg.selection import Selection
 
 MAX_ROWS = 12
 """Rows of the list that are visible without scrolling."""
@@ -86,7 +94,7 @@ class WhyPanel(Panel):
             return
         self._pixel = pixel
         self._request += 1
-        worker = make_worker(_explain, session.result.bank, session.selection.config, pixel)
+        worker = make_worker(_explain, session.result.bank, session.selection, pixel)
         worker.returned.connect(partial(call_if_alive(self._on_findings), self._request))
         worker.start()
 
@@ -156,18 +164,19 @@ class WhyPanel(Panel):
                 else "Press the button, then click on the image."
             )
 
-    def _on_findings(self, request: int, findings: tuple[Finding, ...]) -> None:
+    def _on_findings(self, request: int, found: Explanation) -> None:
         if request != self._request or self._pixel is None:
             return
         row, col = self._pixel
+        findings = found.findings
         n_kept = sum(f.kept for f in findings)
         if findings:
             noun = "candidate" if len(findings) == 1 else "candidates"
-            self.message.setText(
-                f"At row {row}, column {col}: <b>{len(findings)} {noun}</b>, {n_kept} kept."
-            )
+            text = f"At row {row}, column {col}: <b>{len(findings)} {noun}</b>, {n_kept} kept."
+            text += SOME_NOT_DECODED if found.n_waiting else ""
         else:
-            self.message.setText(NO_CANDIDATES.format(segment=link("Segment")))
+            text = NOT_DECODED if found.n_waiting else NO_CANDIDATES
+        self.message.setText(text.format(segment=link("Segment")))
         self._show_findings(findings)
 
     def _show_findings(self, findings: tuple[Finding, ...]) -> None:
@@ -212,8 +221,8 @@ class WhyPanel(Panel):
         session = self.controller.session
         if not finding.rejections or session.result is None or session.selection is None:
             return
-        bank, config = session.result.bank, session.selection.config
-        worker = make_worker(_find_remedy, bank, config, finding.mask_id, self._pixel)
+        bank, selection = session.result.bank, session.selection
+        worker = make_worker(_find_remedy, bank, selection, finding.mask_id, self._pixel)
         worker.returned.connect(partial(call_if_alive(self._on_remedy), finding))
         worker.start()
 
@@ -234,8 +243,13 @@ class WhyPanel(Panel):
         result = self.controller.session.result
         if result is None or finding is None or not self.seen:
             self.controller.layers.outline(None)
-        else:
-            self.controller.layers.outline(result.bank.masks.dense(finding.shown_id))
+            return
+        store, (rows, cols) = result.bank.masks, result.image.shape
+        whole = (0, 0, rows, cols)
+        placed = PlacedMask(store.window(finding.shown_id), *store[finding.shown_id].box[:2])
+        draws_parts = result.image.is_large or bool(result.config.tile_scale)
+        part = placed.within(part_around(placed.extent, whole) if draws_parts else whole)
+        self.controller.layers.outline(part.mask, origin=(part.row, part.col))
 
     def _chosen(self) -> Finding | None:
         row = self.list.currentRow()
@@ -255,16 +269,34 @@ class WhyPanel(Panel):
         super().keyPressEvent(event)
 
 
-def _explain(bank: ProposalBank, config: AmgConfig, pixel: tuple[int, int]) -> tuple[Finding, ...]:
-    from napari_samstar.core.amg.explain import explain
+@dataclass(frozen=True)
+class Explanation:
+    """What is known of a pixel.
 
-    return explain(bank, config, pixel)
+    Attributes
+    ----------
+    findings : tuple of Finding
+        The candidates there.
+    n_waiting : int
+        Tiles there that are not decoded yet.
+    """
+
+    findings: tuple[Finding, ...]
+    n_waiting: int = 0
+
+
+def _explain(bank: ProposalBank, selection: Selection, pixel: tuple[int, int]) -> Explanation:
+    from napari_samstar.core.amg.explain import explain, waiting_tiles
+
+    config = selection.config
+    found = explain(bank, config, pixel, selection=selection)
+    return Explanation(found, waiting_tiles(bank, config, pixel))
 
 
 def _find_remedy(
-    bank: ProposalBank, config: AmgConfig, mask_id: int, pixel: tuple[int, int] | None
+    bank: ProposalBank, selection: Selection, mask_id: int, pixel: tuple[int, int] | None
 ) -> tuple[Remedy | None]:
     """Return the remedy in a tuple: napari's workers do not emit a result of None."""
     from napari_samstar.core.amg.explain import remedy
 
-    return (remedy(bank, config, mask_id, pixel),)
+    return (remedy(bank, selection.config, mask_id, pixel, selection),)

@@ -16,6 +16,13 @@ NO_CANDIDATES = (
     "other <i>Intensities</i>, or a larger model."
 )
 
+NOT_DECODED = (
+    "<b>This tile is not decoded yet.</b> Press <i>Continue</i> in the {segment} panel to go on."
+)
+SOME_NOT_DECODED = (
+    " A tile that overlaps here is not decoded yet: <i>Continue</i> in the {segment} panel goes on."
+)
+
 
 def title(finding: Finding, image: Micrograph | None, pinned: bool) -> str:
     """Return one line about a candidate: its diameter, and whether or why not it is kept."""
@@ -49,6 +56,10 @@ def _causes(finding: Finding) -> str:
         "crop duplicate": "overlap between zooms {0} > {1}",
         "cleaned": "overlap {0} > {1}",
         "speck": "small region of {2:.0f} px",
+        "other tile": "same as an object of another tile",
+        "piece": "piece of an object of another tile",
+        "cut": "cut by the edge of its tile",
+        "new": "decoded later",
     }
     return ", ".join(
         names[rejection.cause].format(*rejection.numbers[:2], rejection.value)
