@@ -116,7 +116,7 @@ def test_a_stack_layer_removed_while_it_is_filled_is_not_added_again(
     filler.write_plane((0,), plane)
     assert whole in viewer.layers
     viewer.layers.remove(whole)
-    filler.write_plane((1,), plane)
+    filler.write_plane((1,), plane + 1)
     assert whole not in viewer.layers
     assert whole.data[1].min() == 2, "a redo brings all planes back"
 

@@ -143,7 +143,8 @@ def test_all_planes_become_one_layer_and_stop_keeps_finished_planes(
     stack = np.stack([discs(), np.full_like(discs(), 7), discs()[::-1], discs()])
     panels.viewer.add_image(stack, name="stack", scale=(2, 0.5, 0.5), units=("nm",) * 3)
     segment, jobs = panels.segment, panels.segment.controller.jobs
-    assert not segment.stack_button.isHidden()
+    assert not segment.stack_row.isHidden()
+    segment.link_box.setCurrentText("Do not link")
     panels.viewer.dims.set_current_step(0, 0)
     monkeypatch.setattr(bank, "decode_prompts", decode_once)
     segment.run_button.click()
@@ -167,6 +168,29 @@ def test_all_planes_become_one_layer_and_stop_keeps_finished_planes(
     assert panels.viewer.layers["stack objects [1]"].data[0].any()
     segment.controller.history.undo()
     assert "stack objects [1]" not in panels.viewer.layers
+
+
+@pytest.mark.parametrize(("text", "column"), [("depth", "volume_nm3"), ("time", "path_nm")])
+def test_objects_of_a_stack_have_one_id_and_one_row_each(
+    panels: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch, text: str, column: str
+) -> None:
+    panels.viewer.layers.clear()
+    stack = np.stack([discs(), discs(), discs()])
+    panels.viewer.add_image(stack, name="stack", scale=(2, 0.5, 0.5), units=("nm",) * 3)
+    segment, controller = panels.segment, panels.segment.controller
+    monkeypatch.setattr(bank, "decode_prompts", decode_once)
+    segment.run_button.click()
+    wait_for_jobs(controller.jobs, qtbot)
+    segment.link_box.setCurrentText(f"Link in {text}")
+    segment.stack_button.click()
+    wait_for_jobs(controller.jobs, qtbot)
+    layer = panels.viewer.layers["stack objects"]
+    assert layer.data[0].any()
+    for plane in layer.data[1:]:
+        np.testing.assert_array_equal(plane, layer.data[0])
+    controller.measure(layer)
+    qtbot.waitUntil(lambda: column in layer.features)
+    assert layer.features["index"].tolist() == np.unique(layer.data)[1:].tolist()
 
 
 def test_objects_are_marked_and_unmarked_as_good_examples(results: ResultsPanel) -> None:

@@ -30,6 +30,7 @@ class Scope(StrEnum):
 
     filters = "filters"
     zoom = "zoom"
+    scale = "scale"
     grids = "grids"
     everything = "everything"
 
@@ -94,7 +95,8 @@ def tune(
         Scope,
         typer.Option(
             rich_help_panel=SEARCH,
-            help="What may change: thresholds only, also one zoom level, point grids, or all.",
+            help="What may change: thresholds only, also one zoom level, the scale of tiles, "
+            "point grids, or all.",
         ),
     ] = Scope.filters,
     trials: Annotated[

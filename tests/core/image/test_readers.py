@@ -110,6 +110,43 @@ def test_imagej_pixel_sizes(tif, unit, per_pixel, size, shown):
 
 
 @pytest.mark.parametrize(
+    ("meta", "z_step", "frame_time"),
+    [
+        ({"PhysicalSizeZ": 2.0, "PhysicalSizeZUnit": "µm", "TimeIncrement": 0.5}, 2000.0, 0.5),
+        ({"PhysicalSizeZ": 2.0, "PhysicalSizeZUnit": "nm"}, 2.0, None),
+        ({"TimeIncrement": 3.0, "TimeIncrementUnit": "min"}, None, 180.0),
+        ({"PhysicalSizeZ": 1.0, "PhysicalSizeZUnit": "pixel"}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_ome_distances_of_planes_and_frames(tif, meta, z_step, frame_time):
+    size = {"PhysicalSizeX": 50.0, "PhysicalSizeXUnit": "nm"}
+    size |= {"PhysicalSizeY": 50.0, "PhysicalSizeYUnit": "nm"}
+    stack = np.stack([RAMP] * 6).reshape(2, 3, 20, 30)
+    path = tif(stack, "s.ome.tif", metadata={"axes": "TZYX", **size, **meta}, ome=True)
+    image = read_image(path)
+    assert (image.pixel_size, image.unit) == ((50.0, 50.0), "nm")
+    assert image.z_step == (z_step if z_step is None else pytest.approx(z_step))
+    assert image.frame_time == (frame_time if frame_time is None else pytest.approx(frame_time))
+
+
+@pytest.mark.parametrize(
+    ("meta", "z_step", "frame_time"),
+    [
+        ({"unit": "um", "spacing": 1.5, "finterval": 0.25}, 1.5, 0.25),
+        ({"unit": "um"}, None, None),
+        ({"unit": "um", "spacing": 0.0, "finterval": -1.0}, None, None),
+        ({"unit": "pixel", "spacing": 1.5}, None, None),
+    ],
+)
+def test_imagej_distances_of_planes_and_frames(tif, meta, z_step, frame_time):
+    stack = np.stack([RAMP] * 6).reshape(2, 3, 20, 30)
+    path = tif(stack, imagej=True, resolution=(4.0, 4.0), metadata={"axes": "TZYX", **meta})
+    image = read_image(path)
+    assert (image.z_step, image.frame_time) == (z_step, frame_time)
+
+
+@pytest.mark.parametrize(
     ("unit", "per_unit", "size"),
     [("CENTIMETER", 1e5, 0.1), ("INCH", 25400.0, 1.0), ("INCH", 300.0, None), ("NONE", 1e5, None)],
 )

@@ -108,6 +108,12 @@ class TileStore:
         """Keep a tile, as `pack` returns it."""
         self.write(_name(part), data)
 
+    def keep_only(self, name: str) -> None:
+        """Delete all files but one."""
+        for path in self.folder.glob(f"*{SUFFIX}"):
+            if path.name != f"{name}{SUFFIX}":
+                path.unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Delete everything, once the result is written."""
         shutil.rmtree(self.folder, ignore_errors=True)

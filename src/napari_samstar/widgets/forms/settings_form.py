@@ -57,7 +57,7 @@ class SettingsForm:
         }
         about = SETTINGS[TILE_SCALE]
         self.tiles = ComboBox(
-            label="Tiles", tooltip=f"{about.help}", choices=_scales(None), value=BY_SIZE
+            label=about.label, tooltip=about.help, choices=_scales(None), value=BY_SIZE
         )
         self.prompts = ComboBox(
             label="Prompts",

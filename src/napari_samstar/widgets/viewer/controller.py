@@ -22,7 +22,7 @@ from napari_samstar.widgets.viewer.history import Action, History
 from napari_samstar.widgets.viewer.layer_writer import RECIPE_KEY, LayerWriter
 from napari_samstar.widgets.viewer.layers import pixel_size, visible_box
 from napari_samstar.widgets.viewer.search import SearchController
-from napari_samstar.widgets.viewer.stack_filler import StackFiller
+from napari_samstar.widgets.viewer.stack_filler import LINK_KEY, StackFiller
 from napari_samstar.widgets.viewer.tiles import TileController
 
 if TYPE_CHECKING:
@@ -110,16 +110,28 @@ class ViewerController:
         self.jobs.start(Job(SEGMENT, work.segment, arguments, on_step=step, on_result=finish))
 
     def segment_stack(
-        self, image: LoadedImage, planes: Sequence[tuple[int, ...]], whole: Labels
+        self,
+        image: LoadedImage,
+        planes: Sequence[tuple[int, ...]],
+        whole: Labels,
+        link: str = "none",
     ) -> None:
-        """Start applying the settings on show to `planes`; fills the empty stack layer `whole`."""
+        """Start applying the settings on show to `planes`; fills the empty stack layer `whole`.
+
+        Parameters
+        ----------
+        link : {"depth", "time", "none"}
+            How objects get one id through the stack.
+        """
         result, selection = self.session.result, self.session.selection
         recipe = self.session.recipe()
         if result is None or selection is None or recipe is None:
             return
         whole.metadata = {RECIPE_KEY: recipe.to_dict() | {"pinned": []}}
+        if link != "none":
+            whole.metadata = whole.metadata | {LINK_KEY: link}
         filler = StackFiller(self.layers, whole)
-        arguments = (image, planes, result.model, selection.config, self.cache)
+        arguments = (image, planes, result.model, selection.config, self.cache, link)
         self.jobs.start(
             Job("Apply to all planes", work.apply_to_planes, arguments, on_step=filler.write)
         )
@@ -201,13 +213,21 @@ class ViewerController:
         """Give a layer its table of measurements as features, a moment later."""
         rows, cols = layer.data.shape[-2:]
         planes = np.array(layer.data).reshape(-1, rows, cols)
+        link = layer.metadata.get(LINK_KEY)
+        if link is not None and layer.ndim == 3:
+            size, unit = pixel_size(layer)
+            voxel = None if size is None else (float(layer.scale[0]), *size)
+            self._measure_later(layer, work.measure_stack, planes, link, voxel, unit)
+            return
         result = self.session.result
         recipe = layer.metadata.get(RECIPE_KEY, {})
         ours = result is not None and recipe.get("image", {}).get("key") == result.image.key
         image = result.image if result is not None and ours else None
         # Not one of `jobs`: measuring must not stop a running search.
-        facts = (planes, image, *pixel_size(layer))
-        worker = make_worker(work.measure, *facts)
+        self._measure_later(layer, work.measure, planes, image, *pixel_size(layer))
+
+    def _measure_later(self, layer: Labels, measure: Any, *arguments: Any) -> None:
+        worker = make_worker(measure, *arguments)
         worker.returned.connect(partial(_set_features, weakref.ref(layer)))
         worker.start()
 

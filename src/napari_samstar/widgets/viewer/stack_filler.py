@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,8 +10,14 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import NDArray
 
-    from napari_samstar.api.pipeline import Applied
     from napari_samstar.widgets.viewer.layer_writer import LayerWriter
+    from napari_samstar.widgets.viewer.work import StackPlane
+
+LINK_KEY = "samstar_link"
+"""Key of how objects are linked, "depth" or "time", in the metadata of a Labels layer."""
+
+EVENTS_KEY = "samstar_link_events"
+"""Key of the splits, merges and gaps of its objects."""
 
 
 class StackFiller:
@@ -19,21 +26,20 @@ class StackFiller:
     def __init__(self, writer: LayerWriter, layer: Labels) -> None:
         self._writer = writer
         self._layer = layer
-        self._highest = 0
         self._added = False
 
-    def write(self, applied: Applied) -> None:
-        """Write one plane as the pipeline yields it."""
-        plane = applied.image.mapping.plane
-        assert plane is not None
-        self.write_plane(plane, applied.labels)
+    def write(self, done: StackPlane) -> None:
+        """Write one plane, and remember the events of its ids."""
+        self.write_plane(done.plane, done.labels)
+        if done.events:
+            known = self._layer.metadata.get(EVENTS_KEY, [])
+            new = [dataclasses.asdict(event) for event in done.events]
+            self._layer.metadata = self._layer.metadata | {EVENTS_KEY: known + new}
 
     def write_plane(self, plane: tuple[int, ...], labels: NDArray[np.int32]) -> None:
-        """Write labels (H, W); ids run on through the stack, no object spans two planes."""
+        """Write labels (H, W) with ids of the whole stack."""
         shown = labels > 0
-        at = self._layer.data[plane]
-        at[shown] = labels[shown] + self._highest
-        self._highest += int(labels.max(initial=0))
+        self._layer.data[plane][shown] = labels[shown]
         if not self._added:  # once: the user may have removed it since
             self._added = True
             self._writer.add(self._layer, f"Apply to all planes of {self._layer.name}")

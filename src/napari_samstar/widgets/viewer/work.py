@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.amg.selection import Selection
     from napari_samstar.core.image.loaded import LoadedImage
     from napari_samstar.core.image.micrograph import Micrograph
+    from napari_samstar.core.linking.settings import LinkEvent
     from napari_samstar.core.models.backend import LoadedModel
     from napari_samstar.core.models.registry import ModelChoice
     from napari_samstar.core.results.result import Result
@@ -127,17 +128,64 @@ def _labels_of_tile(bank: ProposalBank, part: Part, config: AmgConfig) -> NDArra
     return Painting(bank.masks, tuple(ids), values, bank.masks.boxes(ids)).window(y0, x0, y1, x1)
 
 
+@dataclass(frozen=True, eq=False)
+class StackPlane:
+    """A plane of a stack that is done.
+
+    Attributes
+    ----------
+    plane : tuple of int
+        Its index along the axes before rows and columns.
+    labels : ndarray of int32, shape (H, W)
+        With ids of the whole stack, 0 is background.
+    events : tuple of LinkEvent
+        What happened to ids since the plane before.
+    """
+
+    plane: tuple[int, ...]
+    labels: NDArray[np.int32]
+    events: tuple[LinkEvent, ...] = ()
+
+
 def apply_to_planes(
     image: LoadedImage,
     planes: Sequence[tuple[int, ...]],
     model: LoadedModel,
     config: AmgConfig,
     cache_of: CacheOf,
+    link: Literal["depth", "time", "none"],
 ) -> Work:
-    """Segment planes of a stack with one configuration; yields each as it is done."""
-    from napari_samstar.api.pipeline import iter_apply
+    """Segment planes of a stack with one configuration; yields each as it is done.
 
-    yield from iter_apply(config, [image.at(plane) for plane in planes], model, cache_of())
+    Parameters
+    ----------
+    link : {"depth", "time", "none"}
+        How objects get one id through the last axis before rows and columns; else ids run on.
+    """
+    from napari_samstar.api.pipeline import Applied, iter_apply
+    from napari_samstar.core.linking.linker import Linker
+    from napari_samstar.core.linking.settings import LinkSettings
+
+    linker, before, highest, offset = None, None, 0, 0
+    for step in iter_apply(config, [image.at(plane) for plane in planes], model, cache_of()):
+        if not isinstance(step, Applied):
+            yield step
+            continue
+        plane = step.image.mapping.plane
+        assert plane is not None
+        labels = step.labels
+        events: tuple[LinkEvent, ...] = ()
+        if link != "none":
+            if linker is None or plane[:-1] != before:  # another series begins
+                linker, before = Linker(LinkSettings(link)), plane[:-1]
+                offset = highest
+            linked = linker.add(labels)
+            labels, events = linked.labels, linked.events
+        else:
+            offset = highest
+        shown = np.where(labels > 0, labels + offset, 0).astype(np.int32)
+        highest = max(highest, int(shown.max(initial=0)))
+        yield StackPlane(plane, shown, events)
 
 
 def search(
@@ -155,6 +203,33 @@ def search(
     yield from iter_search(
         result.bank, goal, study_config, inputs, cache_of(), previous, resume=resume
     )
+
+
+def measure_stack(
+    planes: NDArray[np.int32], mode: str, voxel: tuple[float, float, float] | None, unit: str
+) -> pd.DataFrame:
+    """Measure the objects of linked planes (n, H, W): one row for each, see `core.linking`.
+
+    Parameters
+    ----------
+    mode : {"depth", "time"}
+    voxel : (float, float, float), optional
+        Size along (plane, row, col), in `unit`; in time the first one is not used.
+    """
+    import pandas as pd
+
+    from napari_samstar.core.linking.settings import LinkedPlane
+    from napari_samstar.core.linking.solids import SolidMeasurer
+    from napari_samstar.core.linking.tracks import TrackMeasurer
+
+    measurer: SolidMeasurer | TrackMeasurer
+    if mode == "depth":
+        measurer = SolidMeasurer(voxel, unit)
+    else:
+        measurer = TrackMeasurer(None if voxel is None else voxel[1:], unit)
+    for k, plane in enumerate(planes):
+        measurer.add(LinkedPlane(k, plane, (), ()))
+    return pd.DataFrame(measurer.close()).rename(columns={"label": "index"})
 
 
 def measure(planes: Any, image: Micrograph | None, size: Any, unit: str) -> pd.DataFrame:

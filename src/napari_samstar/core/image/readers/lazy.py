@@ -46,7 +46,7 @@ class LazyArray:
     Raises
     ------
     UserError
-        While indexing, where the content cannot be decoded.
+        While indexing, where the content cannot be decoded or the file is gone.
     """
 
     def __init__(
@@ -97,6 +97,10 @@ class LazyArray:
             block = np.asarray(self._opened()[tuple(stored)])
         except (UserError, MemoryError):
             raise
+        except FileNotFoundError:
+            raise UserError(
+                f"{self.source.path.name} is gone or incomplete: put it back, or open it again."
+            ) from None
         except Exception as error:  # codecs raise many kinds
             raise damaged(self.source.path, error) from error
         axes = [a for a, i in zip(self._order, wanted, strict=True) if isinstance(i, slice)]

@@ -135,11 +135,10 @@ def _image_group(folder: Path, group: Any, notes: list[str]) -> tuple[Any, str, 
     inside = _first_inside(ome)
     if inside:
         raise UserError(f"{folder.name} holds several images: give one, such as {folder / inside}.")
-    arrays = sorted(key for key, _ in group.arrays())
-    if arrays:
+    parts = _parts(folder)
+    if parts:
         raise UserError(
-            f"{folder.name} has no OME metadata: give one of its arrays, such as "
-            f"{folder / arrays[0]}."
+            f"{folder.name} has no OME metadata: give one part of it, such as {folder / parts[0]}."
         )
     raise UserError(f"{folder.name} is a zarr group without an image: choose another folder.")
 
@@ -148,7 +147,7 @@ def _first_of_several(
     folder: Path, group: Any, notes: list[str]
 ) -> tuple[Any, str, Mapping[str, Any]]:
     """Return the first image of a folder written by bioformats2raw."""
-    images = sorted((key for key, _ in group.groups() if key.isdigit()), key=int)
+    images = sorted((name for name in _parts(folder) if name.isdigit()), key=int)
     if not images:
         raise _damaged(folder, "it has no image '0'")
     if len(images) > 1:
@@ -159,6 +158,14 @@ def _first_of_several(
     if not isinstance(ome, Mapping) or not ome.get("multiscales"):
         raise _damaged(folder, f"its image '{images[0]}' has no metadata")
     return first, images[0], ome
+
+
+def _parts(folder: Path) -> list[str]:
+    """Return the names of the groups and arrays in a group.
+
+    The folder is listed by us, because zarr warns of any file that is not its own.
+    """
+    return sorted(one.name for one in folder.iterdir() if one.is_dir() and is_zarr(one))
 
 
 def _first_inside(ome: Mapping[str, Any]) -> str | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.widgets.forms.apply_row import ApplyRow
@@ -16,11 +16,14 @@ from napari_samstar.widgets.forms.job_bar import JobBar
 from napari_samstar.widgets.forms.model_form import ModelForm
 from napari_samstar.widgets.forms.restore_row import RestoreRow
 from napari_samstar.widgets.forms.settings_form import SettingsForm
-from napari_samstar.widgets.forms.shared import error_html, heading, link, note
+from napari_samstar.widgets.forms.shared import combo, error_html, heading, link, note
 from napari_samstar.widgets.panel import Panel
 
 if TYPE_CHECKING:
     import napari
+
+
+LINKS = {"Link in depth": "depth", "Link in time": "time", "Do not link": "none"}
 
 
 class SegmentPanel(Panel):
@@ -65,11 +68,21 @@ class SegmentPanel(Panel):
             "Stop keeps the planes that are done."
         )
         self.stack_button.clicked.connect(self.run_stack)
+        self.link_box = combo(
+            "An object gets one number, and one colour, in all planes: slices of a volume, or "
+            "frames of a movie. In time a division begins two new objects.",
+            LINKS,
+        )
         self.apply_row = ApplyRow(self, viewer)
         self.apply_button = self.apply_row.apply
         self.column.addWidget(self.run_button)
         self.column.addWidget(self.apply_row)
-        self.column.addWidget(self.stack_button)
+        self.stack_row = QWidget()
+        line = QHBoxLayout(self.stack_row)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.addWidget(self.stack_button, 1)
+        line.addWidget(self.link_box, 1)
+        self.column.addWidget(self.stack_row)
 
     def _connect(self) -> None:
         self.seen_changed.connect(self._on_seen_changed)
@@ -123,7 +136,8 @@ class SegmentPanel(Panel):
         image, placement = chosen
         data = np.zeros((*leading, *result.image.shape), dtype=np.int32)
         whole = Labels(data, name=f"{layer.name} objects", **placement.stack_transform)
-        self.controller.segment_stack(image, list(np.ndindex(*leading)), whole)
+        link = LINKS[self.link_box.currentText()]
+        self.controller.segment_stack(image, list(np.ndindex(*leading)), whole, link)
 
     def _offer_centres(self, *_: Any) -> None:
         fresh = self.controller.session.result is None
@@ -205,7 +219,7 @@ class SegmentPanel(Panel):
         result = self.controller.session.result
         unfinished = result is not None and result.is_partial
         self.run_button.setText("Continue" if unfinished else "Segment")
-        self.stack_button.setVisible(bool(self.image_form.planes()))
+        self.stack_row.setVisible(bool(self.image_form.planes()))
         self.stack_button.setEnabled(self.controller.session.result is not None)
 
     def _on_seen_changed(self, seen: bool) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SCOPES = {
     "Filters only (instant)": "filters",
     "Filters and one zoom level": "zoom",
+    "Filters and the scale of tiles": "scale",
     "Filters and point grids": "grids",
     "Everything, with zoom levels": "everything",
 }
@@ -80,7 +81,8 @@ class TunePanel(Panel):
     def _build_search_rows(self) -> None:
         self.column.addWidget(heading("Search"))
         self.scope_box = combo(
-            "Filters re-use what SAM has proposed. Grids and zoom levels prompt SAM again.", SCOPES
+            "Filters re-use what SAM has proposed. Grids, zoom levels and scales prompt SAM again.",
+            SCOPES,
         )
         self.scope_box.currentIndexChanged.connect(self._refresh)
         self.budget_box = QSpinBox()
