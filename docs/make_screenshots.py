@@ -19,11 +19,13 @@ from typing import Any
 
 # A cache of its own: a journal of an earlier walk would offer to go on.
 os.environ["SAMSTAR_CACHE"] = tempfile.mkdtemp()
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `benchmarks`
 
 import napari
 from qtpy.QtWidgets import QApplication
 from superqt import QCollapsible
 
+from benchmarks.large import draw
 from napari_samstar.widgets.viewer.controller import controller_of
 
 FOLDER = Path(__file__).parent / "images"
@@ -31,6 +33,7 @@ GUIDE = "".join(page.read_text() for page in sorted(FOLDER.parent.glob("*.md")))
 SAMPLE = "nanocrystals"
 STACK = "nuclei_stack"
 PLUGIN = "napari-samstar"
+LARGE_SIDE = 3072  # px
 PATIENCE = 900  # s
 
 
@@ -105,6 +108,7 @@ def main() -> None:
     results(walk)
     if walk.image is None:
         whole_stack(walk)
+        large_image(walk)
     walk.viewer.close()
 
 
@@ -192,6 +196,22 @@ def several_planes(walk: Walk) -> None:
     wait(lambda: "→" in tune.held_out.text.text())
     tune.ensureWidgetVisible(tune.held_out)
     walk.shoot("several")
+
+
+def large_image(walk: Walk) -> None:
+    """Segment an image that is cut into tiles, and look at it half-way."""
+    walk.viewer.layers.clear()
+    with tempfile.TemporaryDirectory() as folder:
+        path, _ = draw(LARGE_SIDE, Path(folder))
+        walk.viewer.open(path)
+    segment = walk.panel("Segment")
+    wait(lambda: not segment.image_form.thumbnail.pixmap().isNull())
+    walk.click(segment.run_button)
+    jobs = segment.controller.jobs
+    wait(lambda: jobs.status.progress.done > 0.4 * jobs.status.progress.total > 10)
+    walk.shoot("tiles")
+    walk.click(segment.job_bar.stop)
+    walk.idle()
 
 
 def arguments() -> argparse.Namespace:

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import io
 import itertools
+import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samstar.api.batch_folder import LINKS
+from napari_samstar.api.batch_labels import LARGEST_TIFF, TiffLabels, ZarrLabels
 from napari_samstar.api.batch_plane import Batch, BegunPlane, begin, begun_ahead, prepare_plane
 from napari_samstar.core.amg.tile_store import READ_ERRORS, TileStore
 from napari_samstar.core.atomic import write_atomic
@@ -29,16 +31,15 @@ from napari_samstar.core.masks import labels as label_images
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.results import figures
 from napari_samstar.core.results.outputs import (
-    LABELS,
     LARGEST_PICTURE,
     MEASUREMENTS,
     OVERLAY,
     RECIPE,
-    write_labels,
 )
 from napari_samstar.core.results.recipe import make_recipe
 
 if TYPE_CHECKING:
+    from napari_samstar.api.batch_labels import StackLabels
     from napari_samstar.core.image.loaded import LoadedImage
     from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.core.linking.settings import LinkedPlane, LinkEvent, Mode
@@ -429,18 +430,17 @@ def _write(
     """Link the finished planes and write all files of the result."""
     position, micrograph = shown
     linker = None if stack.mode is None else StackLinker(stack, micrograph)
+    written = _label_file(stack, micrograph, folder)
     tables: list[Table] = []
-    raw = folder / ".labels.raw"
-    # Written plane by plane into a file that is mapped into memory, for compression afterwards.
-    whole = np.memmap(raw, np.int32, "w+", shape=(len(planes), *micrograph.shape))
     for k, (plane, labels, table) in enumerate(_finished(stack, planes, micrograph.shape)):
         yield Progress(k, len(planes), f"Linking plane {k + 1} of {len(planes)}")
-        whole[k] = labels if linker is None else linker.add(plane, labels)
+        linked = labels if linker is None else linker.add(plane, labels)
+        written.add(k, linked)
         tables.append(_with_plane(table, k))
-    write_labels(whole, micrograph, folder / LABELS)
-    _write_overlay(np.array(whole[position]), micrograph, folder / OVERLAY)
-    del whole
-    raw.unlink()
+        if k == position:
+            _write_overlay(linked, micrograph, folder / OVERLAY)
+    yield Progress(len(planes), len(planes), "Writing the labels")
+    written.close()
     table, events = (_joined(tables), None) if linker is None else linker.close()
     if events is not None:
         _write_events(events, folder / LINKS)
@@ -449,6 +449,23 @@ def _write(
     recipe = stack_recipe(stack, [plane.key for plane in planes], micrograph, batch)
     recipe.save(folder / RECIPE)
     return StackResult(recipe, table, len(planes), _notes(stack, planes, micrograph))
+
+
+def _label_file(stack: Stack, micrograph: Micrograph, folder: Path) -> StackLabels:
+    """Return what the labels are written to: OME-Zarr where the image is that, or large."""
+    rows, cols = micrograph.shape
+    path, n = stack.image.path, len(stack.planes)
+    if 4 * n * rows * cols <= LARGEST_TIFF and not (path is not None and path.is_dir()):
+        return TiffLabels(folder, n, micrograph)
+    axes = [*stack.outer, stack.axis]
+    sizes = tuple(len({plane[axis] for plane in stack.planes}) for axis in axes)
+    if math.prod(sizes) != n:  # single planes here and there
+        axes, sizes = [stack.axis], (n,)
+    letters = "".join(stack.image.axes[axis : axis + 1] or "Z" for axis in axes)
+    step = stack.step or 1
+    z_step, frame_time = stack.image.z_step, stack.image.frame_time
+    steps = z_step and z_step * step, frame_time and frame_time * step
+    return ZarrLabels(folder, sizes, letters, micrograph, steps)
 
 
 def _finished(

@@ -216,7 +216,7 @@ class Cluster:
     def has_room(self) -> bool:
         """Return whether the workers have less to do than two tiles each."""
         with self._watched():
-            workers = sum(self._client.nthreads().values())
+            workers = int(sum(self._client.nthreads().values()))
         return len(self._futures) < 2 * max(1, workers)
 
     def start(

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import queue
 import threading
 from collections.abc import Generator, Iterable, Mapping
@@ -129,10 +130,21 @@ def iter_segment(
 
 
 def _at_scale(
-    image: Micrograph, model: LoadedModel, config: AmgConfig, cache: EmbeddingCache
+    image: Micrograph,
+    model: LoadedModel,
+    config: AmgConfig,
+    cache: EmbeddingCache,
+    diameter: float | None = None,
 ) -> Generator[Progress, None, tuple[Micrograph, AmgConfig]]:
-    """Choose the scale of tiles; the image's notes say what was chosen."""
-    chosen = yield from choose_tile_scale(image, model, cache)
+    """Choose the scale of tiles; the image's notes say what was chosen.
+
+    Parameters
+    ----------
+    diameter : float, optional
+        Of a typical object, px, where the user knows it.
+    """
+    side = None if diameter is None else diameter * math.sqrt(math.pi) / 2
+    chosen = yield from choose_tile_scale(image, model, cache, side)
     text = chosen.sentence(image.shape, model.backend.frame_side)
     if text:
         image = dataclasses.replace(image, notes=(*image.notes, text))
@@ -350,7 +362,9 @@ def iter_tune(
         Also run random search with the same budget, for comparison.
     """
     if study_config.base.tile_scale is None:
-        image, base = yield from _at_scale(bank.image, bank.model, study_config.base, cache)
+        image, expected = bank.image, inputs.expectations
+        diameter = expected.in_px(image.pixel_size, image.unit).diameter
+        image, base = yield from _at_scale(image, bank.model, study_config.base, cache, diameter)
         study_config = dataclasses.replace(study_config, base=base)
         bank = ProposalBank(image, bank.model, cache)
     bank, inputs, wholes = yield from _in_regions(bank, study_config.base, inputs, cache)

@@ -189,7 +189,8 @@ class LabelsWriter:
     def is_written(self, plane: tuple[int, ...], row: int, col: int) -> bool:
         """Return whether the chunk that has a row and column of a plane was written."""
         place = (*self._stored_plane(plane), row // self.chunk, col // self.chunk)
-        return (self.part / "0" / self._finest.metadata.encode_chunk_key(place)).is_file()
+        name: str = self._finest.metadata.encode_chunk_key(place)
+        return (self.part / "0" / name).is_file()
 
     def finish(self) -> Path:
         """Build the coarser levels and give the image its name; see `iter_finish`."""
@@ -314,7 +315,7 @@ def _metadata(own: dict[str, Any], n_levels: int, path: Path) -> dict[str, Any]:
     name = path.name.removesuffix(".zarr").removesuffix(".ome")
     multiscale = Multiscale(axes=axes, datasets=tuple(datasets), name=name, type="nearest")
     label = Label(version="0.5")
-    attributes = ImageLabelAttrs(version="0.5", multiscales=[multiscale], image_label=label)
+    attributes = ImageLabelAttrs(version="0.5", multiscales=[multiscale], **{"image-label": label})
     found: dict[str, Any] = attributes.model_dump(mode="json", by_alias=True, exclude_none=True)
     return found
 

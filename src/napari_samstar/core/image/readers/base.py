@@ -18,10 +18,13 @@ class Reader(Protocol):
         Identifier.
     kinds : str
         The formats, as a sentence names them: "TIFF", "PNG, JPEG or BMP".
+    suffixes : tuple of str
+        What such files' names usually end with, in lower case; a folder's files are chosen by it.
     """
 
     name: str
     kinds: str
+    suffixes: tuple[str, ...]
 
     def supports(self, path: Path, head: bytes) -> bool:
         """Return whether this reader reads a path.

@@ -75,6 +75,7 @@ class OmeZarrReader:
 
     name = "ome_zarr"
     kinds = "OME-Zarr"
+    suffixes: tuple[str, ...] = (".zarr",)
 
     def supports(self, path: Path, head: bytes) -> bool:
         """Return whether the path is a folder that is a zarr group or array."""

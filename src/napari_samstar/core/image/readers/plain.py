@@ -22,6 +22,7 @@ class PlainReader:
 
     name = "plain"
     kinds = "PNG, JPEG or BMP"
+    suffixes: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".bmp")
 
     def supports(self, path: Path, head: bytes) -> bool:
         """Return whether the content is one of these, whatever the file's ending."""

@@ -43,6 +43,12 @@ def readers() -> tuple[Reader, ...]:
     return (*found, *_OURS)
 
 
+def suffixes() -> tuple[str, ...]:
+    """Return what the names of image files end with, in lower case, for any reader."""
+    # A reader of another package may have been written before readers named them.
+    return tuple(one for reader in readers() for one in getattr(reader, "suffixes", ()))
+
+
 def read_image(path: str | Path) -> LoadedImage:
     """Read an image file, or a folder of zarr, with the first reader that supports it.
 

@@ -84,6 +84,7 @@ class TiffReader:
 
     name = "tiff"
     kinds = "TIFF"
+    suffixes: tuple[str, ...] = (".tif", ".tiff", ".btf", ".tf8")
 
     def supports(self, path: Path, head: bytes) -> bool:
         """Return whether the content is TIFF, whatever the file's ending."""
