@@ -77,7 +77,8 @@ def measure_painting(painting: Painting, image: Micrograph) -> dict[str, NDArray
         table["centroid-1"] += col0
         tables.append(table)
     if not tables:
-        return _in_units(_measured(np.zeros((1, 1), np.int32), np.zeros((1, 1))), image)
+        one = _measured(np.ones((3, 3), dtype=np.int32), np.zeros((3, 3)))
+        return _in_units({name: column[:0] for name, column in one.items()}, image)
     whole = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
     order = np.argsort(whole["label"])
     return _in_units({name: column[order] for name, column in whole.items()}, image)
