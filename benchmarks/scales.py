@@ -64,7 +64,7 @@ def measure(image: real.Micrograph, model: Any) -> dict[str, Any] | None:
         return None
     micrograph = Micrograph(np.repeat(image.image[..., np.newaxis], 3, axis=2))
     cache = EmbeddingCache(memory_bytes=2**28)
-    chosen = run(choose_tile_scale(micrograph, model, cache))
+    chosen = run(choose_tile_scale(micrograph, frame, model, cache))
 
     def f1(scale: float) -> float:
         bank = ProposalBank(micrograph, model, cache)
@@ -74,9 +74,10 @@ def measure(image: real.Micrograph, model: Any) -> dict[str, Any] | None:
     tried = {0.0: f1(0.0)}
     for scale in (*LADDER, chosen.scale):
         fine = scale > 1.05 * whole or scale == chosen.scale
-        if scale and scale not in tried and fine:
-            if len(tiles_of(micrograph.shape, frame, scale)) <= MOST_TILES:
-                tried[scale] = f1(scale)
+        if not scale or scale in tried or not fine:
+            continue
+        if len(tiles_of(micrograph.shape, frame, scale)) <= MOST_TILES:
+            tried[scale] = f1(scale)
     return {
         "shape": list(shape),
         "objects": int((areas > 0).sum()),

@@ -137,5 +137,5 @@ def test_any_names_can_be_sorted(texts):
 
 
 def test_numbers_in_names_are_compared_by_their_value():
-    paths = [Path(f"s{k}_t{t}") for k in (1, 2, 10) for t in (9, 10, 100)]
-    assert sorted(paths[::-1], key=natural_key) == paths
+    paths = [Path(f"s{k}_t{t}") for k in (10, 2, 1) for t in (100, 10, 9)]
+    assert sorted(paths, key=natural_key) == paths[::-1]

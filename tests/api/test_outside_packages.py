@@ -170,4 +170,4 @@ from napari_samstar.core.prompts.sources import prompt_sources
 from napari_samstar.core.image.readers.registry import readers
 print(other_families(), sorted(prompt_sources()), len(readers()))
 """
-    assert python(code, folder).split("\n")[0] == "() ['boxes', 'centres', 'grid'] 2"
+    assert python(code, folder).split("\n")[0] == "() ['boxes', 'centres', 'grid'] 3"

@@ -272,8 +272,8 @@ class Cluster:
         dropped = [self._futures.pop(key) for key in keys if key in self._futures]
         for key in keys:
             self._owners.pop(key, None)
-        if dropped:
-            with contextlib.suppress(Exception):  # of a scheduler that is gone
+        if dropped and self._client.status == "running":  # else it would be waited for
+            with contextlib.suppress(Exception):
                 self._client.cancel(dropped)
 
     def _send(self, plane: PlaneRef, part: Part, opened: _Open) -> None:
@@ -374,7 +374,7 @@ def workers_of(address: str) -> int:
 @contextlib.contextmanager
 def _local_workers(n: int) -> Iterator[Any]:
     cluster = distributed.LocalCluster(
-        n_workers=n, threads_per_worker=1, processes=True, dashboard_address=None,
+        n_workers=n, threads_per_worker=1, processes=True, dashboard_address=":0",
         silence_logs=logging.CRITICAL,
     )  # fmt: skip
     try:
@@ -403,7 +403,8 @@ def _client(place: Any) -> Iterator[Any]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the tracebacks of distributed off the terminal: errors are one sentence here."""
-    noisy = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    names = [n for n in logging.root.manager.loggerDict if n.startswith("distributed.")]
+    noisy = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio", *names)]
     before = [log.level for log in noisy]
     verbose = logging.getLogger("napari_samstar").isEnabledFor(logging.DEBUG)
     for log in noisy if not verbose else ():

@@ -56,6 +56,9 @@ SearchStep = Progress | Notice | EvaluatorSet | StudyRun | tuple[Trial, ...]
 run once it is prepared, and batches of trials."""
 
 
+SIZER = "pocket"
+"""The model that predicts the sizes of objects where the chosen one does not."""
+
 # --- model ------------------------------------------------------------------------------------
 
 
@@ -144,8 +147,10 @@ def _at_scale(
         Of a typical object, px, where the user knows it.
     """
     side = None if diameter is None else diameter * math.sqrt(math.pi) / 2
-    chosen = yield from choose_tile_scale(image, model, cache, side)
-    text = chosen.sentence(image.shape, model.backend.frame_side)
+    sizer = model if model.backend.sees_centres else load(SIZER, str(model.device))
+    frame_side = model.backend.frame_side
+    chosen = yield from choose_tile_scale(image, frame_side, sizer, cache, side)
+    text = chosen.sentence(image.shape, frame_side)
     if text:
         image = dataclasses.replace(image, notes=(*image.notes, text))
     return image, config.replace(tile_scale=chosen.scale)

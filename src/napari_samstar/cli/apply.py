@@ -20,6 +20,7 @@ from napari_samstar.cli.inputs import (
     say_model,
     say_notes,
 )
+from napari_samstar.cli.paths import expand
 from napari_samstar.cli.segment import show_summary, summary
 from napari_samstar.core.errors import UserError
 
@@ -135,11 +136,11 @@ def apply(
     from napari_samstar.core.results.recipe import Recipe
 
     wanted = Recipe.load(recipe)
-    paths = expanded(images)
+    paths = expand(images)
     _set_threads(threads, scheduler)
     loaded = _loaded(wanted, model, device.value, adapter)
     opener = _Opener(wanted, Calibration(pixel_size, unit), plane_distance)
-    single = paths == images and len(paths) == 1
+    single = len(images) == 1 and paths == [images[0].expanduser()]
     outs = [out] if single else folders(paths, out)
     jobs = [opener.job(path, folder) for path, folder in zip(paths, outs, strict=True)]
     chosen = BatchOptions(planes, None if link is None else link.value, redo)
@@ -153,11 +154,6 @@ def apply(
     if single and "error" in reports[0]:
         raise UserError(reports[0]["error"])
     _show(recipe, reports, as_json=as_json)
-
-
-def expanded(paths: Sequence[Path]) -> list[Path]:
-    """Return the images that paths, folders and patterns name."""
-    return list(paths)
 
 
 def folders(images: list[Path], out: Path) -> list[Path]:

@@ -99,7 +99,7 @@ def read_truth(path: Path, image: LoadedImage, what: str = "ground truth") -> Tr
     from napari_samstar.core.image.planes import take_plane
     from napari_samstar.core.image.readers.registry import read_image
 
-    array, shape = read_image(path).array, image.plane_shape
+    array, shape = read_image(path).finest, image.plane_shape
     if array.ndim > 2 and array.shape != shape:
         array, _, _ = take_plane(array, ImageMapping(plane=image.mapping.plane), rgb=False)
     array = np.asarray(array)

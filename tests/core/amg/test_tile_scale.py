@@ -8,7 +8,6 @@ from napari_samstar.core.image.micrograph import Micrograph
 from napari_samstar.core.models.encoder import EmbeddingCache
 from napari_samstar.core.models.loading import load
 from napari_samstar.core.progress import run
-from tests.core.tiny import tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +26,8 @@ def discs(side, radius, seed=0):
     return Micrograph(np.repeat(gray[..., np.newaxis], 3, axis=2))
 
 
-def chosen(image, model, side=None):
-    return run(choose_tile_scale(image, model, EmbeddingCache(), side))
+def chosen(image, sizer, side=None, frame_side=512):
+    return run(choose_tile_scale(image, frame_side, sizer, EmbeddingCache(), side))
 
 
 def test_objects_that_fit_one_frame_need_no_tiles(pocket):
@@ -53,11 +52,12 @@ def test_a_size_that_the_user_knows_is_not_measured(pocket):
     assert chosen(image, pocket, side=200.0).scale == 0
 
 
-def test_another_model_is_told_the_size_by_the_bundled_one(pocket):
-    image, model = discs(2000, 10), tiny_model()
-    assert not model.backend.sees_centres
-    found = chosen(image, model)
-    assert found.side == chosen(image, pocket).side
+def test_a_larger_frame_needs_a_lower_scale(pocket):
+    image = discs(2000, 10)
+    small, large = chosen(image, pocket), chosen(image, pocket, frame_side=1024)
+    assert large.side == small.side
+    assert large.scale == small.scale, "the scale is in px of the frame"
+    assert chosen(discs(1200, 16), pocket, frame_side=1024).scale == 0
 
 
 def test_an_image_without_objects_is_one_frame(pocket):

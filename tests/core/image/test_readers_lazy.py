@@ -52,6 +52,7 @@ def test_a_large_stack_is_lazy_and_gives_the_same_values(tmp_path, monkeypatch, 
     lazy = read_image(path).array
     assert isinstance(lazy, LazyArray)
     assert (lazy.shape, lazy.dtype, lazy.ndim, len(lazy)) == (STACK.shape, STACK.dtype, 4, 3)
+    assert (lazy.size, lazy.nbytes) == (STACK.size, STACK.nbytes)
     for index in [
         (2, 1),
         1,

@@ -153,6 +153,29 @@ def test_a_cell_that_divides_has_two_daughters_with_new_ids():
     assert planes[2].ended == (1,)
 
 
+@pytest.mark.parametrize("mode", ["depth", "time"])
+def test_an_object_that_goes_on_is_not_found_again_elsewhere(mode):
+    stack = [
+        boxes((20, 20, 40, 40)),
+        boxes((20, 28, 40, 48)),
+        boxes((20, 36, 40, 56), (20, 20, 40, 30)),  # the second lies where the first began
+    ]
+    planes = linked(stack, mode)
+    assert ids_at(planes[2:], 30, 50) == [1]
+    assert ids_at(planes[2:], 30, 22) == [2]
+
+
+def test_a_cell_that_divided_does_not_go_on_beside_its_daughters():
+    mother = discs((50, 60, 20))
+    planes = linked([mother, discs((50, 49, 12), (50, 73, 12), (50, 105, 15))], "time")
+    assert sorted(np.unique(planes[1].labels)) == [0, 2, 3, 4]
+
+
+def test_a_daughter_is_not_taken_for_a_cell_that_left():
+    planes = linked([discs((50, 60, 20), (78, 73, 10)), discs((50, 49, 12), (50, 73, 12))], "time")
+    assert sorted(np.unique(planes[1].labels)) == [0, 3, 4]
+
+
 def test_a_parent_does_not_come_back():
     mother, daughters = discs((50, 60, 20)), discs((50, 49, 12), (50, 73, 12))
     planes = linked([mother, daughters, EMPTY, mother], "time", gap=2)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import optimize
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.linking.overlap import Overlaps, PlaneObjects, one_to_one
@@ -77,12 +78,23 @@ def test_overlaps_are_those_of_masks_that_were_moved(seed, rows, cols):
         assert (iou, one, two) == pytest.approx((n / (a + b - n), n / a, n / b))
 
 
-def test_best_pairs_come_first_and_each_object_is_used_once():
-    before, after = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
-    kept = one_to_one(before, after, np.array([0.6, 0.9, 0.8, 0.7]))
-    assert kept.tolist() == [1, 2]
+def test_an_object_gives_way_where_the_sum_of_scores_is_greater():
+    before, after = np.array([0, 0, 1]), np.array([0, 1, 0])
+    assert one_to_one(before, after, np.array([0.6, 0.5, 0.4])).tolist() == [1, 2]
+    assert one_to_one(before, after, np.array([0.9, 0.4, 0.3])).tolist() == [0]
 
 
-def test_equal_scores_are_taken_in_the_order_of_the_objects():
-    before, after = np.array([1, 0, 0]), np.array([0, 1, 0])
-    assert one_to_one(before, after, np.full(3, 0.5)).tolist() == [2]
+@given(seed=st.integers(0, 500))
+def test_the_sum_of_scores_is_the_greatest_one(seed):
+    rng = np.random.default_rng(seed)
+    table = rng.random((6, 8)) * (rng.random((6, 8)) < 0.4)
+    before, after = np.nonzero(table)
+    kept = one_to_one(before + 3, after * 10, table[before, after])
+    assert len(set(before[kept])) == len(set(after[kept])) == len(kept)
+    best = table[optimize.linear_sum_assignment(table, maximize=True)].sum()
+    assert table[before, after][kept].sum() == pytest.approx(best)
+
+
+def test_no_pairs_give_no_pairs():
+    nothing = np.zeros(0, int)
+    assert one_to_one(nothing, nothing, np.zeros(0)).tolist() == []

@@ -57,6 +57,13 @@ def test_axes_are_those_of_an_ellipsoid_in_physical_units(stack):
     assert axes == pytest.approx([2 * 8 * 3.0, 2 * 20 * 0.7, 2 * 14 * 0.5], rel=0.03)
 
 
+def test_an_object_in_one_plane_is_as_thick_as_a_box_of_one_voxel():
+    labels = np.zeros((3, 40, 40), np.int32)
+    labels[1, 5:35, 5:35] = 1
+    table, _ = measured(labels, SPACING, "µm")
+    assert table["minor_axis_µm"] == pytest.approx([2 * np.sqrt(5 / 12) * 3.0])
+
+
 def test_the_surface_is_that_of_marching_cubes(stack):
     table, linked = measured(stack, SPACING, "µm")
     for k, label in enumerate(table["label"]):

@@ -84,6 +84,17 @@ def test_sizes_that_are_not_known_are_not_known_when_read(path):
     assert image.notes == ()
 
 
+def test_napari_shows_what_is_read_as_multiscale_labels(path):
+    from napari.layers import Labels
+
+    fill(create(path)).finish()
+    image = read_image(path)
+    layer = Labels(image.array)
+    assert layer.multiscale
+    assert layer.level_shapes[0].tolist() == list(LABELS.shape)
+    assert layer.data[0] is image.finest
+
+
 def test_one_plane_of_one_chunk_has_one_level(path):
     writer = LabelsWriter.create(path, (50, 70), "YX")
     writer.write((), 0, 0, LABELS[0, 0])

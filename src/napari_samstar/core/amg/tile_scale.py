@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samstar.core.image.tiles import tile_side, tiles_of
-from napari_samstar.core.models.loading import load
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.prompts.centres import peaks
 
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.core.models.backend import LoadedModel
     from napari_samstar.core.models.encoder import EmbeddingCache
-
-SIZER = "pocket"
-"""The model that predicts the sizes of objects; it ships with the package."""
 
 TARGET = 20.0
 """Side of the median object (square root of its area), px of the frame: where it is smaller in the
@@ -78,32 +74,38 @@ class TileScale:
 
 
 def choose_tile_scale(
-    image: Micrograph, model: LoadedModel, cache: EmbeddingCache, side: float | None = None
+    image: Micrograph,
+    frame_side: int,
+    sizer: LoadedModel,
+    cache: EmbeddingCache,
+    side: float | None = None,
 ) -> Generator[Progress, None, TileScale]:
     """Choose the scale for an image; yields progress.
 
     Parameters
     ----------
+    frame_side : int
+        Of the model that will segment the image, px.
+    sizer : LoadedModel
+        A model that predicts the sizes of objects, such as the bundled one.
     side : float, optional
         Square root of the area of a typical object, px of the image, where the user knows it.
     """
-    frame = model.backend.frame_side
-    whole = frame / max(image.shape)
+    whole = frame_side / max(image.shape)
     if side is None:
-        side = yield from _median_side(image, model, cache)
+        side = yield from _median_side(image, sizer, cache)
     if side is None or side * whole >= TARGET:
         return TileScale(0.0, side)
     scale = round(min(TARGET / side, FINEST), 3)
     # One tile would be the whole image at its own scale
-    fits = len(tiles_of(image.shape, frame, scale)) == 1
+    fits = len(tiles_of(image.shape, frame_side, scale)) == 1
     return TileScale(0.0 if fits else scale, side)
 
 
 def _median_side(
-    image: Micrograph, model: LoadedModel, cache: EmbeddingCache
+    image: Micrograph, sizer: LoadedModel, cache: EmbeddingCache
 ) -> Generator[Progress, None, float | None]:
     """Return the side of the median object, px of the image; None where too few are seen."""
-    sizer = model if model.backend.sees_centres else load(SIZER, str(model.device))
     whole = sizer.backend.frame_side / max(image.shape)
     scale = whole if whole >= LARGE else FIRST
     side = None

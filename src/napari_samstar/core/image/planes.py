@@ -18,6 +18,9 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 SMALLEST_SIDE = 8
 """Pixels; below this there is nothing that SAM, fed 1024 x 1024, could find."""
 
+MOST_PIXELS = 400_000_000
+"""Most pixels of a plane that is taken at once; larger ones are read window by window."""
+
 MOST_AXES = 5
 """Most axes of an image, not counting the colours."""
 
@@ -48,6 +51,12 @@ def take_plane(
         One sentence per decision that the user did not make.
     """
     found = find_plane(array, mapping, rgb, axes)
+    rows, cols = found.shape
+    if rows * cols > MOST_PIXELS:
+        raise UserError(
+            f"The plane is {rows} x {cols} pixels, more than the {MOST_PIXELS:,} that are taken at "
+            "once: crop it, or set the projection to 'none'."
+        )
     notes = list(found.notes)
     if mapping.projection == "none":
         plane = found.stored()

@@ -2,8 +2,9 @@
 
 For each plane, in this order:
 
-1. Objects are matched one to one with those of the plane before by IoU. The plane before is moved
-   as a whole where objects then agree better: a stage drifts, sections are not aligned.
+1. Objects are matched one to one with those of the plane before, for the greatest sum of IoUs. The
+   plane before is moved as a whole where objects then agree better: a stage drifts, sections are
+   not aligned.
 2. Objects that are left are matched in the same way with those that went missing earlier.
 3. Objects that are left inside an object of the plane before: in depth its parts, with its id; in
    time its daughter cells.

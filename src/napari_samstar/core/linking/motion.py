@@ -86,7 +86,7 @@ def within_reach(
     Returns
     -------
     tuple of ndarray
-        Positions in `at` and `to`, and minus the distance in the unit of `reach`.
+        Positions in `at` and `to`, and scores: 1 where expected, 0 at the greatest distance.
     """
     if not len(at) or not len(to):
         nothing = np.zeros(0, np.int64)
@@ -98,4 +98,4 @@ def within_reach(
     distance = near["v"] / np.sqrt((first + second) / 2)
     ratio = np.minimum(first, second) / np.maximum(first, second)
     kept = (distance <= reach) & (ratio >= MIN_AREA_RATIO)
-    return i[kept], j[kept], -distance[kept]
+    return i[kept], j[kept], 1 - distance[kept] / reach

@@ -7,7 +7,8 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, sparse
+from scipy.sparse import csgraph
 
 from napari_samstar.core.errors import UserError
 
@@ -137,23 +138,32 @@ def _side(shift: int) -> slice:
 
 
 def one_to_one(before: Ids, after: Ids, scores: Floats) -> Ids:
-    """Return which pairs are kept, best score first, each object once; positions of pairs.
+    """Return which pairs to keep for the greatest sum of scores, each object in one pair at most.
 
     Parameters
     ----------
     before, after : ndarray of int64, shape (k,)
-        The objects of each pair.
+        The objects of each pair; no pair stands there twice.
     scores : ndarray of float64, shape (k,)
-        Pairs of equal score are taken in the order of `before`, then of `after`.
+        From 0 to 1.
+
+    Returns
+    -------
+    ndarray of int64, shape (m,)
+        Positions of pairs, in increasing order.
     """
-    order = np.lexsort((after, before, -scores))
-    used_before: set[int] = set()
-    used_after: set[int] = set()
-    kept = []
-    for k in order.tolist():
-        i, j = int(before[k]), int(after[k])
-        if i not in used_before and j not in used_after:
-            used_before.add(i)
-            used_after.add(j)
-            kept.append(k)
-    return np.array(kept, dtype=np.int64)
+    if not len(before):
+        return np.zeros(0, np.int64)
+    rows, cols = (np.unique(side, return_inverse=True)[1] for side in (before, after))
+    n, m, k = int(rows.max()) + 1, int(cols.max()) + 1, len(scores)
+    # The matching has to be complete, so each object has a stand-in on the other side, with which
+    # it is matched when it stays alone; stand-ins of a pair that is kept are matched too.
+    alone = np.arange(n), np.arange(m)
+    edges = (
+        np.concatenate([rows, alone[0], n + alone[1], n + cols]),
+        np.concatenate([cols, m + alone[0], alone[1], m + rows]),
+    )
+    costs = np.concatenate([2 - scores, np.full(n + m + k, 2.0)])  # 0 would be no edge
+    graph = sparse.csr_array((costs, edges), shape=(n + m, n + m))
+    _, partner = csgraph.min_weight_full_bipartite_matching(graph)
+    return np.flatnonzero(partner[rows] == cols)

@@ -96,7 +96,7 @@ class PlaneLinks:
         self.shift, self.overlaps = self._aligned()
 
     def match(self) -> None:
-        """Link objects one to one with those of the plane before, the greatest IoU first."""
+        """Link objects one to one with those of the plane before, for the greatest sum of IoUs."""
         pairs = self.overlaps.only(self.overlaps.iou > self.settings.min_iou)
         kept = one_to_one(pairs.before, pairs.after, pairs.iou)
         self._link(pairs.before[kept], pairs.after[kept])
@@ -208,13 +208,13 @@ class PlaneLinks:
         return continued
 
     def _inside(self, share: float) -> Iterator[tuple[int, int]]:
-        """Yield (position in the plane before, object that is left) where it lies inside."""
+        """Yield (position in the plane before, object that is left) where it lies most inside."""
         pairs = self.overlaps
         chosen = pairs.only((pairs.of_after >= share) & self._is_left()[pairs.after])
-        kept = one_to_one(np.arange(len(chosen.after)), chosen.after, chosen.of_after)
-        yield from zip(
-            chosen.before[np.sort(kept)].tolist(), chosen.after[np.sort(kept)].tolist(), strict=True
-        )
+        order = np.lexsort((chosen.before, -chosen.of_after, chosen.after))
+        _, first = np.unique(chosen.after[order], return_index=True)
+        best = order[first]
+        yield from zip(chosen.before[best].tolist(), chosen.after[best].tolist(), strict=True)
 
     def _is_apart(self, part: int, siblings: Ids) -> bool:
         """Whether background wider than `clearance` lies between a part and other parts."""

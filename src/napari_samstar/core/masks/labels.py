@@ -86,6 +86,8 @@ def measure_painting(painting: Painting, image: Micrograph) -> dict[str, NDArray
 
 def _blocks(boxes: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Yield the positions of boxes that begin in the same square of `SIDE` px."""
+    if not len(boxes):
+        return
     cells = boxes[:, :2] // SIDE
     _, block = np.unique(cells, axis=0, return_inverse=True)
     order = np.argsort(block.ravel(), kind="stable")

@@ -4,6 +4,8 @@
 2. A piece that is cut by its tile's edge is dropped where it is part of such a whole object.
 3. Pieces that are left belong to objects that are cut in every tile: two of them are joined where
    they agree in the overlap of their tiles.
+4. A piece that none agrees with is kept as it is; outside the core of its tile only where it is
+   not covered by what was found already.
 
 Matching is by IoU, not by touching: neighbours that touch at a seam stay apart.
 """
@@ -107,9 +109,14 @@ def stitch(masks: TileMasks) -> list[tuple[int, ...]]:
             if pixels.strangers(k, j)
         )
     ]
-    groups = [(k,) for k in taken] + [
-        group for group in _joined(left, pixels, boxes) if len(group) > 1 or inside[group[0]]
-    ]
+    joined = _joined(left, pixels, boxes)
+    groups = [(k,) for k in taken] + [g for g in joined if len(g) > 1 or inside[g[0]]]
+    known = _BoxIndex(boxes)
+    for k in (k for group in groups for k in group):
+        known.add(k)
+    # A lone piece outside its core: the neighbour that should have found the object did not.
+    lone = [g for g in joined if len(g) == 1 and not inside[g[0]]]
+    groups += [g for g in lone if pixels.share_covered(g[0], known.near(g[0])) <= MIN_IOU]
     return sorted(groups)
 
 
@@ -176,6 +183,16 @@ class _Pixels:
             return 0.0
         both = self._store.overlap(self._ids[k], self._ids[j])
         return both / max(one.area + other.area - both, 1)
+
+    def share_covered(self, k: int, others: Iterable[int]) -> float:
+        """Return the share of a mask's pixels that other masks cover."""
+        row0, col0, row1, col1 = self._boxes[k]
+        box = row0, col0, row1, col1
+        seen = self._clipped(k, box)
+        free = seen.copy()
+        for j in others:
+            free &= ~self._clipped(j, box)
+        return 1 - int(np.count_nonzero(free)) / max(int(np.count_nonzero(seen)), 1)
 
     def iou_within(self, k: int, j: int, box: _Box) -> float:
         """Return the IoU of what two masks have within a box."""

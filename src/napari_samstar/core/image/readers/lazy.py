@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 import threading
@@ -84,6 +85,16 @@ class LazyArray:
     def ndim(self) -> int:
         """Number of axes."""
         return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of values; napari finds out by it which of several levels is the finest."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values once they are read."""
+        return int(self.size * self.dtype.itemsize)
 
     def __len__(self) -> int:
         return self.shape[0]

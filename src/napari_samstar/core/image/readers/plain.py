@@ -11,8 +11,8 @@ import numpy as np
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.loaded import LoadedImage
+from napari_samstar.core.image.planes import MOST_PIXELS
 from napari_samstar.core.image.readers.lazy import damaged
-from napari_samstar.core.image.readers.tiff import MOST_PIXELS
 
 _HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
 

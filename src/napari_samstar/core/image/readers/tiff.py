@@ -14,6 +14,7 @@ import tifffile
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.calibration import tiff_calibration, tiff_steps
 from napari_samstar.core.image.loaded import LoadedImage
+from napari_samstar.core.image.planes import MOST_PIXELS
 from napari_samstar.core.image.readers.lazy import LazyArray, damaged
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 LAZY_BYTES = 512 * 2**20
 """An image or stack larger than this is opened lazily and read window by window."""
-
-MOST_PIXELS = 400_000_000
-"""Most pixels that are decoded at once, of a plane or of one of its strips or tiles."""
 
 COARSE_PIXELS = 2**24
 """Strips and tiles with more pixels are kept after decoding, since several windows share one."""
