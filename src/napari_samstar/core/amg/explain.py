@@ -17,7 +17,7 @@ import torch
 from napari_samstar.core.amg import explain_tiles
 from napari_samstar.core.amg.config import SETTINGS
 from napari_samstar.core.amg.rejection import Finding, Rejection, Remedy
-from napari_samstar.core.amg.select import Kept, Stages, stability_of, stages
+from napari_samstar.core.amg.select import Kept, Stages, passes, stability_of, stages
 from napari_samstar.core.amg.verdicts import (
     Spot,
     beaten,
@@ -198,13 +198,17 @@ def _rejections(
     kept = torch.nonzero(final.candidates == mask_id)
     if len(kept):
         return speck(bank, config, mask_id, int(final.ids[kept[0, 0]]), spot)
-    filtered = filter_rejections(bank, table, config, k)
+    filtered = filter_rejections(
+        bank, table, config, k, passes(bank, table, config), stability_of(table, config)
+    )
     if filtered:
         return filtered
-    box = box_in_image(table, k)
+    box, merged = box_in_image(table, k), result.merged
     if mask_id not in crop.candidates:
-        return (beaten("duplicate", box, crop, config.box_nms_thresh),)
-    if mask_id not in result.merged.candidates:
-        return (beaten("crop duplicate", box, result.merged, config.crop_nms_thresh),)
+        limit = config.box_nms_thresh
+        return (beaten("duplicate", box, crop.boxes, crop.candidates, limit),)
+    if mask_id not in merged.candidates:
+        limit = config.crop_nms_thresh
+        return (beaten("crop duplicate", box, merged.boxes, merged.candidates, limit),)
     ids, candidates = final.ids.tolist(), final.candidates.tolist()
     return (beaten_when_clean(bank, config, mask_id, ids, candidates),)

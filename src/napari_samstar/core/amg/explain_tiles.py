@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_samstar.core.amg.rejection import Cause, Finding, Rejection
-from napari_samstar.core.amg.select import EDGE_MARGIN, kept_of_part, select, stability_of
+from napari_samstar.core.amg.select import EDGE_MARGIN, kept_of_part, passes, select, stability_of
 from napari_samstar.core.amg.verdicts import (
     Spot,
     beaten,
@@ -195,11 +195,14 @@ def _rejections(
     chosen: Chosen,
 ) -> tuple[Rejection, ...]:
     mask_id = int(table.ids[k])
-    filtered = filter_rejections(bank, table, config, k)
+    filtered = filter_rejections(
+        bank, table, config, k, passes(bank, table, config), stability_of(table, config)
+    )
     if filtered:
         return filtered
     if mask_id not in crop.candidates:
-        return (beaten("duplicate", box_in_image(table, k), crop, config.box_nms_thresh),)
+        box, limit = box_in_image(table, k), config.box_nms_thresh
+        return (beaten("duplicate", box, crop.boxes, crop.candidates, limit),)
     objects = chosen.objects(config)
     if mask_id in objects.shown:
         return speck(bank, config, mask_id, objects.shown[mask_id], spot)

@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from napari_samstar.core.models.backend import LoadedModel
     from napari_samstar.core.models.encoder import EmbeddingCache
 
+SMALLEST = 12.0
+"""Side of the median object (square root of its area), px of the frame, below which the image is
+cut into tiles. The bundled model finds a quarter of the objects of 8 to 11 px, half of those of 11 to
+16 px; above that no rule was better than one frame on images of up to 1,536 px."""
+
 TARGET = 20.0
-"""Side of the median object (square root of its area), px of the frame: where it is smaller in the
-whole image, tiles make it so large. Chosen on 21 training images; see `benchmarks.scales`."""
+"""Side of the median object that tiles aim at, px of the frame; chosen on 21 training images."""
 
 FINEST = 4.0
 """Highest scale that is chosen."""
@@ -94,7 +98,7 @@ def choose_tile_scale(
     whole = frame_side / max(image.shape)
     if side is None:
         side = yield from _median_side(image, sizer, cache)
-    if side is None or side * whole >= TARGET:
+    if side is None or side * whole >= SMALLEST:
         return TileScale(0.0, side)
     scale = round(min(TARGET / side, FINEST), 3)
     # One tile would be the whole image at its own scale

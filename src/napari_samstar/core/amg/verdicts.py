@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import cv2
@@ -12,7 +12,6 @@ import torch
 from torchvision.ops.boxes import box_iou
 
 from napari_samstar.core.amg.rejection import Cause, Finding, Rejection
-from napari_samstar.core.amg.select import Kept, passes, stability_of
 from napari_samstar.core.masks.store import BITS
 
 if TYPE_CHECKING:
@@ -60,18 +59,30 @@ def rows_at(store: MaskStore, table: Table, shown: dict[int, int], spot: Spot) -
 
 
 def filter_rejections(
-    bank: ProposalBank, table: Table, config: AmgConfig, k: int
+    bank: ProposalBank,
+    table: Table,
+    config: AmgConfig,
+    k: int,
+    passed: Mapping[str, torch.Tensor],
+    stability: torch.Tensor,
 ) -> tuple[Rejection, ...]:
-    """Return the filters that the candidate in row `k` of a table fails."""
+    """Return the filters that the candidate in row `k` of a table fails.
+
+    Parameters
+    ----------
+    passed : dict of str to bool Tensor, shape (n,)
+        Which candidates of the table pass each filter; see `select.passes`.
+    stability : float32 Tensor, shape (n,)
+        See `select.stability_of`.
+    """
     values: dict[Cause, tuple[float, float]] = {
         "quality": (float(table.candidates.predicted_iou[k]), config.pred_iou_thresh),
-        "stability": (float(stability_of(table, config)[k]), config.stability_score_thresh),
+        "stability": (float(stability[k]), config.stability_score_thresh),
         "edge": (0.0, 0.0),
         "likeness": (0.0, config.min_likeness),
     }
     if config.examples:
         values["likeness"] = (float(bank.likeness(table, config.examples)[k]), config.min_likeness)
-    passed = passes(bank, table, config)
     return tuple(Rejection(cause, *v) for cause, v in values.items() if not passed[cause][k])
 
 
@@ -82,13 +93,27 @@ def box_in_image(table: Table, k: int) -> torch.Tensor:
     return boxes[k] + torch.tensor([x0, y0, x0, y0]).to(boxes)
 
 
-def beaten(cause: Cause, box: torch.Tensor, kept: Kept, threshold: float) -> Rejection:
-    """Return the fault of a duplicate: the first survivor that overlaps it too much removed it."""
-    overlaps = box_iou(box[None].float(), kept.boxes.float())[0]
+def beaten(
+    cause: Cause,
+    box: torch.Tensor,
+    boxes: torch.Tensor,
+    candidates: torch.Tensor,
+    threshold: float,
+) -> Rejection:
+    """Return the fault of a duplicate: the first survivor that overlaps it too much removed it.
+
+    Parameters
+    ----------
+    box : Tensor, shape (4,)
+        Of the duplicate.
+    boxes, candidates : Tensor, shape (n, 4) and (n,)
+        Of the survivors: boxes in the same frame, and ids.
+    """
+    overlaps = box_iou(box[None].float(), boxes.float())[0]
     over = torch.nonzero(overlaps > threshold)
     first = int(over[0, 0]) if len(over) else int(overlaps.argmax())
     value = float(overlaps[first])
-    return Rejection(cause, value, threshold, int(kept.candidates[first]))
+    return Rejection(cause, value, threshold, int(candidates[first]))
 
 
 def beaten_when_clean(
