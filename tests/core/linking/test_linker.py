@@ -156,13 +156,14 @@ def test_a_cell_that_divides_has_two_daughters_with_new_ids():
 @pytest.mark.parametrize("mode", ["depth", "time"])
 def test_an_object_that_goes_on_is_not_found_again_elsewhere(mode):
     stack = [
-        boxes((20, 20, 40, 40)),
+        boxes((20, 20, 40, 40), RIGHT),
         boxes((20, 28, 40, 48)),
-        boxes((20, 36, 40, 56), (20, 20, 40, 30)),  # the second lies where the first began
+        boxes((20, 36, 40, 56), (20, 20, 40, 30), RIGHT),  # the second lies where the first began
     ]
     planes = linked(stack, mode)
+    assert ids_at(planes, 70, 90) == [2, 0, 2]
     assert ids_at(planes[2:], 30, 50) == [1]
-    assert ids_at(planes[2:], 30, 22) == [2]
+    assert ids_at(planes[2:], 30, 22) == [3]
 
 
 def test_a_cell_that_divided_does_not_go_on_beside_its_daughters():
