@@ -125,7 +125,7 @@ def test_a_folder_and_a_pattern_give_a_folder_for_each_image(tmp_path, recipe, i
     shown = samstar("apply", recipe, images, "-o", tmp_path / "out").stdout
     assert names(tmp_path / "out") == ["img1", "img10", "img2"]
     assert names(tmp_path / "out" / "img1") == sorted(NAMES[:4])
-    assert shown.index("img1\n") < shown.index("img2\n") < shown.index("img10\n")
+    assert shown.index("/img1/") < shown.index("/img2/") < shown.index("/img10/")
     samstar("apply", recipe, images / "img?.tif", "-o", tmp_path / "pattern")
     assert names(tmp_path / "pattern") == ["img1", "img2"]
     samstar("apply", recipe, images / "img1*.tif", "-o", tmp_path / "two")
@@ -180,7 +180,7 @@ def test_a_stack_means_all_planes_with_one_id_for_an_object(tmp_path, recipe, st
     labels = labels_in(tmp_path / "out")
     assert labels.shape == (4, *PIXELS.shape)
     assert report["planes"] == 4
-    assert report["objects"] == len(np.unique(labels)) - 1 > 0
+    assert report["objects"] == len(np.unique(labels[labels > 0])) > 0
     assert report["image"]["link"] == "depth"
     assert "links.csv" in report["files"]
     (again,) = json.loads(samstar(*run).stdout)["images"]

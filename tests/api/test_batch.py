@@ -19,6 +19,7 @@ from napari_samstar.api.batch_plane import begun_ahead
 from napari_samstar.api.batch_stack import StackLinker, planes_to_do, stack_of
 from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.config import AmgConfig
+from napari_samstar.core.amg.tile_store import TileStore
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.loaded import LoadedImage
 from napari_samstar.core.image.mapping import ImageMapping
@@ -131,6 +132,22 @@ def test_a_run_that_is_stopped_between_tiles_goes_on_after_the_last_one(tmp_path
     assert 0 < per_tile <= TILED.points_per_side**2
     np.testing.assert_array_equal(labels_in(tmp_path / "out"), expected_labels(WIDE, TILED))
     assert not list(cache_folder.glob("tiles/*"))  # nothing is kept once the result is written
+
+
+def test_tiles_left_by_a_run_killed_after_its_result_was_written_are_removed(
+    tmp_path, cache_folder
+):
+    one = job(WIDE, tmp_path / "out")
+    batch([one], TILED)
+    stack = job(moved(2), tmp_path / "stack", axes="ZYX")
+    batch([stack], TILED)
+    images = (WIDE, *moved(2))
+    for image in images:
+        micrograph = LoadedImage(image, rgb=False).prepare()
+        TileStore.of(micrograph, TILED, tiny_model()).write("left", b"x")
+    assert len(list(cache_folder.glob("tiles/*/left.npz"))) == len(images)
+    assert states(batch([one, stack], TILED)) == ["skipped", "skipped"]
+    assert not list(cache_folder.glob("tiles/*"))
 
 
 def test_an_image_without_a_plane_of_the_recipe_is_segmented(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -24,7 +24,13 @@ from napari_samstar.widgets.viewer.layers import Placement
 from tests.widgets.hand import Hand
 from tests.widgets.test_correct import wait_until_processed
 
+if TYPE_CHECKING:
+    from napari_samstar.core.amg.bank import Part
+    from napari_samstar.core.amg.candidates import Candidates
+    from napari_samstar.core.image.micrograph import Micrograph
+
 SIDE, RADIUS = 1200, 11
+CONFIG = AmgConfig(tile_scale=1.0, points_per_side=16, pred_iou_thresh=0.6)
 DISC, OTHER_DISC, LAST_DISC = (600, 655), (90, 100), (1120, 1130)
 
 
@@ -42,24 +48,36 @@ def shown_outline(layer: Any) -> np.ndarray:
     return whole
 
 
-@pytest.fixture
-def viewer(make_napari_viewer, monkeypatch):
-    """A large image whose first tile is decoded."""
-    monkeypatch.setattr(large, "LARGE_PIXELS", 2**20)
+@pytest.fixture(scope="module")
+def gray() -> np.ndarray:
     rng = np.random.default_rng(0)
     gray = np.full((SIDE, SIDE), 60.0)
     for centre in (DISC, OTHER_DISC, LAST_DISC):
         gray[disc(centre)] = 190
-    gray = np.clip(gray + rng.normal(0, 8, gray.shape), 0, 255).astype(np.uint8)
-    viewer = make_napari_viewer(show=True)
-    layer = viewer.add_image(gray, name="discs", scale=(0.5, 0.5))
-    image = prepare(gray)
+    return np.clip(gray + rng.normal(0, 8, gray.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def first_tile(gray: np.ndarray) -> tuple[Micrograph, Part, Candidates]:
+    """Return the image, which is read window by window, and what is in its first tile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(large, "LARGE_PIXELS", 2**20)
+        image = prepare(gray)
     assert image.is_large
     bank = ProposalBank(image, load("pocket", "cpu"))
-    config = AmgConfig(tile_scale=1.0, points_per_side=16, pred_iou_thresh=0.6)
-    part = bank.parts(config)[0]
-    bank.add(part, run(bank.decode(part)))
-    result = Result(bank, select(bank, config, partial=True))
+    part = bank.parts(CONFIG)[0]
+    return image, part, run(bank.decode(part))
+
+
+@pytest.fixture
+def viewer(make_napari_viewer, gray, first_tile):
+    """A large image whose first tile is decoded."""
+    viewer = make_napari_viewer(show=True)
+    layer = viewer.add_image(gray, name="discs", scale=(0.5, 0.5))
+    image, part, candidates = first_tile
+    bank = ProposalBank(image, load("pocket", "cpu"))
+    bank.add(part, candidates)
+    result = Result(bank, select(bank, CONFIG, partial=True))
     assert result.is_partial
     controller = controller_of(viewer)
     controller.layers.placement = Placement.of(layer, ())
@@ -149,7 +167,7 @@ def test_an_object_of_the_layer_is_refined_in_its_window(correct, viewer, qtbot)
     np.testing.assert_array_equal(layer.data, before)
 
 
-def test_a_click_outside_of_the_window_and_a_cut_object_are_explained(correct, qtbot, monkeypatch):
+def test_a_click_outside_of_the_window_and_a_cut_object_are_explained(correct, qtbot):
     click(correct, qtbot, DISC)
     assert "1 clicks" in correct.message.text()
     correct.correction.state.prediction.__dict__["extent"] = (0, 100, 200, 300)

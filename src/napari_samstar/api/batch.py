@@ -33,7 +33,7 @@ from napari_samstar.api.batch_stack import (
     planes_to_do,
     stack_of,
 )
-from napari_samstar.core.amg import tile_store
+from napari_samstar.core.amg.tile_store import TileStore, trim
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.memory import release_memory
 from napari_samstar.core.progress import Progress
@@ -156,7 +156,7 @@ def iter_batch(
     BatchStopped
         Where the others cannot be done either, such as when a cluster is lost.
     """
-    tile_store.trim()
+    trim()
     batch = Batch(recipe, model, cache, decoder or InProcess())
     options = options or BatchOptions()
 
@@ -207,19 +207,27 @@ def _opened(job: ImageJob, batch: Batch, options: BatchOptions) -> _Single | _Se
             stack = stack_of(image, planes, options.link)
             known = None if options.redo else recipe_in(job.out)
             if known is not None and known.config == batch.recipe.config:
-                wanted = expected_recipe(stack, batch)
+                wanted, stores = expected_recipe(stack, batch)
                 if wanted is not None and is_there(job.out, wanted):
-                    return Finished(job, "skipped", recipe=known)
+                    return _skipped(job, known, stores)
             return _Several(job, stack)
         image = image.at(planes[0] if planes else None)
         micrograph = prepare_plane(image, batch.recipe)
         if not options.redo and is_there(job.out, _expected(micrograph, batch)):
-            return Finished(job, "skipped", recipe=recipe_in(job.out))
+            store = TileStore.of(micrograph, batch.recipe.config, batch.model)
+            return _skipped(job, recipe_in(job.out), [store])
         return _Single(job, begin(image, micrograph, batch))
     except BatchStopped:
         raise
     except UserError as error:
         return Finished(job, "failed", problem=str(error))
+
+
+def _skipped(job: ImageJob, recipe: Recipe | None, stores: Sequence[TileStore]) -> Finished:
+    """Return that a result is there; a run killed just after it was written left its tiles."""
+    for store in stores:
+        store.remove()
+    return Finished(job, "skipped", recipe=recipe)
 
 
 def _expected(micrograph: Micrograph, batch: Batch) -> Recipe:
@@ -241,7 +249,7 @@ def _single(one: _Single, batch: Batch) -> Generator[Progress, None, Finished]:
 
 def _several(one: _Several, batch: Batch) -> Generator[Progress, None, Finished]:
     start = time.perf_counter()
-    done: list[tile_store.TileStore] = []
+    done: list[TileStore] = []
     with whole(one.job.out) as folder:
         result = yield from iter_stack(one.stack, batch, folder, done)
         files = sorted(each.name for each in folder.iterdir())

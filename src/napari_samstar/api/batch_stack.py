@@ -230,17 +230,28 @@ def stack_recipe(stack: Stack, keys: Sequence[str], micrograph: Micrograph, batc
     return recipe.model_copy(update={"image": about, "mapping": stack.image.mapping})
 
 
-def expected_recipe(stack: Stack, batch: Batch) -> Recipe | None:
-    """Read all planes, and return the recipe that their result will have; None without a result."""
+def expected_recipe(stack: Stack, batch: Batch) -> tuple[Recipe | None, list[TileStore]]:
+    """Read all planes.
+
+    Returns
+    -------
+    recipe : Recipe, optional
+        That their result will have; None where it will have none.
+    stores : list of TileStore
+        Of the planes.
+    """
     keys: list[str] = []
+    stores: list[TileStore] = []
     shown = None
     for plane in stack.planes:
         try:
             shown = prepare_plane(stack.image.at(plane), batch.recipe)
-            keys.append(shown.key)
         except UserError:
             keys.append("")
-    return None if shown is None else stack_recipe(stack, keys, shown, batch)
+            continue
+        keys.append(shown.key)
+        stores.append(TileStore.of(shown, batch.recipe.config, batch.model))
+    return (None if shown is None else stack_recipe(stack, keys, shown, batch)), stores
 
 
 def iter_stack(

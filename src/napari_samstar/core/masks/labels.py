@@ -139,7 +139,7 @@ def write_csv(table: dict[str, NDArray[Any]], file: TextIO) -> None:
 
 
 def _format(value: Any) -> str:
-    if isinstance(value, int):
+    if isinstance(value, int | str):
         return str(value)
     return f"{value:.6g}" if np.isfinite(value) else ""
 
