@@ -185,7 +185,10 @@ class ViewerController:
             return
         store = session.result.bank.masks
         before, after = session.pinned, (*session.pinned, mask_id)
-        in_layer = self.layers.paint_pinned(store.dense(mask_id), list(describe(store, after)))
+        row, col = store[mask_id].box[:2]
+        in_layer = self.layers.paint_pinned(
+            store.window(mask_id), (row, col), list(describe(store, after))
+        )
         bank = session.result.bank
 
         def put(pinned: tuple[int, ...]) -> None:

@@ -292,12 +292,16 @@ class LayerWriter:
         """Add a layer as an action that can be undone and redone; `text` names the action."""
         self._history.do(Action(text, partial(self._insert, layer), partial(self._remove, layer)))
 
-    def paint_pinned(self, mask: NDArray[np.bool_], pinned: list[Any]) -> Action | None:
+    def paint_pinned(
+        self, mask: NDArray[np.bool_], place: tuple[int, int], pinned: list[Any]
+    ) -> Action | None:
         """Return the action that adds a pinned object to the applied layer; it is not done yet.
 
         Parameters
         ----------
-        mask : bool ndarray of shape (H, W)
+        mask : bool ndarray of shape (h, w)
+        place : (row, col)
+            Of the mask's upper left pixel in the plane.
         pinned : list
             All pinned objects, for the recipe of the layer.
 
@@ -309,7 +313,8 @@ class LayerWriter:
         layer, placement = self.applied, self.placement
         if layer is None or placement is None:
             return None
-        where = np.nonzero(placement.expand(mask))
+        *ahead, rows, cols = np.nonzero(placement.expand(mask))
+        where = (*ahead, rows + place[0], cols + place[1])
         edit = Edit.of(layer, where, int(layer.data.max()) + 1)
         recipe = layer.metadata.get(RECIPE_KEY, {})
         return _with_recipe(layer, edit, recipe | {"pinned": pinned})

@@ -98,7 +98,7 @@ def partial_result(bank: ProposalBank, config: AmgConfig, choice: ModelChoice) -
     from napari_samstar.core.results.result import Result
 
     found = Result(bank, select(bank, config, partial=True), choice=choice)
-    _ = found.labels
+    _ = found.labels, found.image.key  # here, because both take too long on the GUI thread
     return found
 
 
