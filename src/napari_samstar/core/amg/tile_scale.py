@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SMALLEST = 12.0
 """Side of the median object (square root of its area), px of the frame, below which the image is
-cut into tiles. The bundled model finds a quarter of the objects of 8 to 11 px, half of those of 11 to
+cut into tiles. The bundled model finds a quarter of objects of 8 to 11 px, half of those of 11 to
 16 px; above that no rule was better than one frame on images of up to 1,536 px."""
 
 TARGET = 20.0
