@@ -54,7 +54,8 @@ SIDE, REACH = 1536, 640  # px: the fields of "geometry" and their largest object
 MODEL_SIDE, MODEL_REACH = 1024, 260  # px: those of "model"; the largest fits a window
 LEAST_PIECE = 12  # px; smaller parts of an object are not seen by a tile
 NEAR = 4  # px from the edge of a window: an object there is not wholly in it
-SHORT_PX, SHORT_SHARE = 4, 0.05  # an object is cut where its box ends earlier than by both
+SHORT = (4, 0.05)  # px, share of a side: an object is cut where its box ends earlier than by both
+MODEL_SHORT = (10, 0.1)  # a model rounds the corners of grains
 
 Box = tuple[int, int, int, int]  # (row0, col0, row1, col1), half open
 Bool = NDArray[np.bool_]
@@ -131,7 +132,9 @@ def seen_on(truth: Labels, store: MaskStore, ids: Sequence[int]) -> list[Found]:
     return found
 
 
-def faults(truth: Labels, which: Sequence[int], found: Sequence[Found]) -> Faults:
+def faults(
+    truth: Labels, which: Sequence[int], found: Sequence[Found], short: tuple[float, float] = SHORT
+) -> Faults:
     """Count the faults of the true objects `which`."""
     areas, boxes = np.bincount(truth.ravel()), ndimage.find_objects(truth)
     result = Faults(n=len(which))
@@ -150,14 +153,14 @@ def faults(truth: Labels, which: Sequence[int], found: Sequence[Found]) -> Fault
         )
         if covering:
             best = max(covering, key=lambda f: f.on[t] / (f.area + areas[t] - f.on[t]))
-            result.counts["cut"] += _ends_early(best.box, boxes[t - 1])
+            result.counts["cut"] += _ends_early(best.box, boxes[t - 1], short)
     return result
 
 
-def _ends_early(box: Box, true: tuple[slice, slice]) -> bool:
+def _ends_early(box: Box, true: tuple[slice, slice], short: tuple[float, float]) -> bool:
     sides = [true[k].stop - true[k].start for k in (0, 1)]
-    short = [box[k] - true[k].start for k in (0, 1)] + [true[k].stop - box[k + 2] for k in (0, 1)]
-    return any(gap > max(SHORT_PX, SHORT_SHARE * sides[k % 2]) for k, gap in enumerate(short))
+    gaps = [box[k] - true[k].start for k in (0, 1)] + [true[k].stop - box[k + 2] for k in (0, 1)]
+    return any(gap > max(short[0], short[1] * sides[k % 2]) for k, gap in enumerate(gaps))
 
 
 def crossed(truth: Labels, tiles: Sequence[Tile]) -> set[int]:
@@ -301,8 +304,8 @@ def _model_seed(kind: str, seed: int) -> tuple[Faults, Faults]:
         view, whole = truth[part], wholly_inside(truth[part])
         in_frame, frame_labels = segmented(view, rgb[part], AmgConfig(prompts="centres"))
         which = sorted(whole & crossing)
-        totals[0] += faults(truth, which, found) + matches(view, labels[part], whole)
-        totals[1] += faults(view, which, in_frame) + matches(view, frame_labels, whole)
+        totals[0] += faults(truth, which, found, MODEL_SHORT) + matches(view, labels[part], whole)
+        totals[1] += faults(view, which, in_frame, MODEL_SHORT) + matches(view, frame_labels, whole)
     return totals[0], totals[1]
 
 

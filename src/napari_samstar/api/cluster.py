@@ -8,6 +8,7 @@ same build of torch, the tiles are the same bit for bit as in one process.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import threading
@@ -21,16 +22,18 @@ import torch
 
 from napari_samstar.api.batch_plane import BatchStopped
 from napari_samstar.core.adaptation import weights
-from napari_samstar.core.amg.bank import ProposalBank
+from napari_samstar.core.amg.bank import TILES_BETWEEN_RELEASES, ProposalBank
 from napari_samstar.core.amg.tile_store import pack, reduced, unpack
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.readers.registry import read_image
+from napari_samstar.core.memory import release_memory
 from napari_samstar.core.models.encoder import EmbeddingCache
 from napari_samstar.core.models.loading import load
 from napari_samstar.core.models.registry import REGISTRY
 from napari_samstar.core.progress import run
 
 try:
+    import dask as _dask
     import distributed as _distributed
 except ImportError as error:
     raise UserError(
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.core.models.backend import LoadedModel, Precision
 
+dask: Any = _dask
 distributed: Any = _distributed  # most of it has no types
 
 LOCAL = "local:"
@@ -54,6 +58,9 @@ LOCAL = "local:"
 
 PATIENCE = "15s"
 """How long a scheduler is waited for."""
+
+_TRIM = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
+"""Workers are told to give back memory at once, for which torch waits again and again."""
 
 RETRIES = 2
 """How often a tile is decoded again after an error, such as a file server that does not answer."""
@@ -122,6 +129,8 @@ class PlaneRef:
 _one_at_a_time = threading.Lock()
 """Model and image are held once in a process, and torch has its own threads."""
 
+_n_decoded = itertools.count(1)
+
 
 def decode_tile(plane: PlaneRef, part: Part) -> bytes:
     """Decode one tile and return what the configuration keeps of it, see `tile_store.pack`.
@@ -142,6 +151,8 @@ def decode_tile(plane: PlaneRef, part: Part) -> bytes:
         model = _model(plane.model)
         bank = ProposalBank(_image(plane.path, plane.mapping, plane.key), model, EmbeddingCache())
         candidates = run(bank.decode(part))
+        if next(_n_decoded) % TILES_BETWEEN_RELEASES == 0:
+            release_memory()
         return pack(reduced(bank, part, plane.config, candidates))
 
 
@@ -373,10 +384,11 @@ def workers_of(address: str) -> int:
 
 @contextlib.contextmanager
 def _local_workers(n: int) -> Iterator[Any]:
-    cluster = distributed.LocalCluster(
-        n_workers=n, threads_per_worker=1, processes=True, dashboard_address=":0",
-        silence_logs=logging.CRITICAL,
-    )  # fmt: skip
+    with dask.config.set({_TRIM: None}):
+        cluster = distributed.LocalCluster(
+            n_workers=n, threads_per_worker=1, processes=True, dashboard_address=":0",
+            silence_logs=logging.CRITICAL,
+        )  # fmt: skip
     try:
         yield cluster
     finally:

@@ -161,13 +161,35 @@ def test_two_masks_of_one_tile_are_never_taken_for_the_same_object():
     assert stitch(collected([one, other], [tile, tile])) == [(0,), (1,)]
 
 
-def test_a_sliver_that_only_one_tile_has_is_dropped_outside_its_core_and_kept_inside():
+def test_a_piece_that_only_one_tile_has_is_kept_where_it_reaches_the_core():
     tile = TILES[0]
-    x1 = tile.box[2]
-    outside = rectangle(SHAPE, 20, x1 - 6, 60, x1)
+    x1, core_x1 = tile.box[2], tile.core[2]
+    outside = rectangle(SHAPE, 20, core_x1, 60, x1)  # a sliver: the next tile sees far more
+    across = rectangle(SHAPE, 20, core_x1 - 5, 60, x1)
     inside = rectangle(SHAPE, 20, x1 - 60, 60, x1)
     assert stitch(collected([outside], [tile])) == []
+    assert stitch(collected([across], [tile])) == [(0,)]
     assert stitch(collected([inside], [tile])) == [(0,)]
+
+
+def test_a_piece_that_other_tiles_objects_cover_is_dropped():
+    left, right = TILES[0], TILES[1]
+    x1 = left.box[2]
+    piece = rectangle(SHAPE, 20, x1 - 30, 40, x1)
+    whole = [rectangle(SHAPE, 20, x1 - 28, 30, x1 + 10), rectangle(SHAPE, 30, x1 - 28, 40, x1 + 10)]
+    one_of_them = collected([piece, whole[0]], [left, right])
+    both = collected([piece, *whole], [left, right, right])
+    # One object covers a little less than half of the piece, both together nearly all of it.
+    assert one_of_them.is_cut().tolist() == [True, False]
+    assert stitch(one_of_them) == [(0,), (1,)]
+    assert stitch(both) == [(1,), (2,)]
+
+
+def test_a_piece_is_not_dropped_for_objects_of_its_own_tile():
+    tile = TILES[0]
+    x1 = tile.box[2]
+    piece, around = rectangle(SHAPE, 30, x1 - 40, 60, x1), rectangle(SHAPE, 20, 20, 70, x1)
+    assert stitch(collected([piece, around], [tile, tile])) == [(0,), (1,)]
 
 
 def grains(seed, n=25):

@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_samstar.core.amg.bank import ProposalBank
+from napari_samstar.core.amg.bank import TILES_BETWEEN_RELEASES, ProposalBank
 from napari_samstar.core.amg.candidates import Candidates
 from napari_samstar.core.amg.select import kept_of_part
 from napari_samstar.core.atomic import write_atomic
 from napari_samstar.core.cache_folder import cache_folder, keep_newest
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.masks.store import BitWindow, PackedMask
+from napari_samstar.core.memory import release_memory
 from napari_samstar.core.progress import run
 
 if TYPE_CHECKING:
@@ -131,11 +132,13 @@ def decode_parts(bank: ProposalBank, config: AmgConfig, store: TileStore) -> Dec
     """
 
     def decode(parts: Sequence[Part]) -> Iterator[tuple[Part, Candidates]]:
-        for part in parts:
+        for k, part in enumerate(parts, start=1):
             known = store.get(part, bank.model.device)
             if known is None:
                 known = reduced(bank, part, config, run(bank.decode(part)))
                 store.put(part, pack(known))
+            if k % TILES_BETWEEN_RELEASES == 0:
+                release_memory()
             yield part, known
 
     return decode

@@ -4,8 +4,8 @@
 2. A piece that is cut by its tile's edge is dropped where it is part of such a whole object.
 3. Pieces that are left belong to objects that are cut in every tile: two of them are joined where
    they agree in the overlap of their tiles.
-4. A piece that none agrees with is kept as it is; outside the core of its tile only where it is
-   not covered by what was found already.
+4. A piece that none agrees with is kept as it is where it reaches the core of its tile, unless
+   objects of other tiles cover most of it.
 
 Matching is by IoU, not by touching: neighbours that touch at a seam stay apart.
 """
@@ -75,6 +75,12 @@ class TileMasks:
         x0, y0, x1, y1 = self.cores.T
         return np.asarray((row >= y0) & (row < y1) & (col >= x0) & (col < x1))
 
+    def reaches_core(self) -> NDArray[np.bool_]:
+        """Return which masks have a box that overlaps the core of their tile, (n,)."""
+        row0, col0, row1, col1 = self.boxes().T
+        x0, y0, x1, y1 = self.cores.T
+        return np.asarray((row0 < y1) & (y0 < row1) & (col0 < x1) & (x0 < col1))
+
 
 def stitch(masks: TileMasks) -> list[tuple[int, ...]]:
     """Return the objects of the image, each as the positions of the masks it is made of.
@@ -110,13 +116,17 @@ def stitch(masks: TileMasks) -> list[tuple[int, ...]]:
         )
     ]
     joined = _joined(left, pixels, boxes)
-    groups = [(k,) for k in taken] + [g for g in joined if len(g) > 1 or inside[g[0]]]
-    known = _BoxIndex(boxes)
+    groups = [(k,) for k in taken] + [group for group in joined if len(group) > 1]
+    found = _BoxIndex(boxes)
     for k in (k for group in groups for k in group):
-        known.add(k)
-    # A lone piece outside its core: the neighbour that should have found the object did not.
-    lone = [g for g in joined if len(g) == 1 and not inside[g[0]]]
-    groups += [g for g in lone if pixels.share_covered(g[0], known.near(g[0])) <= MIN_IOU]
+        found.add(k)
+    # A piece that no other tile confirms is all that is known of its object. One outside the core
+    # is a sliver: other tiles see far more of what is there.
+    reaches_core = masks.reaches_core()
+    for k in (group[0] for group in joined if len(group) == 1 and reaches_core[group[0]]):
+        others = (j for j in found.near(k) if pixels.strangers(k, j))
+        if pixels.share_covered(k, others) <= MIN_IOU:
+            groups.append((k,))
     return sorted(groups)
 
 
