@@ -51,7 +51,7 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, object]:
     out, cache = folder / "out", folder / "cache"
     before: dict[str, tuple[int, str]] = {}
     kills: list[dict[str, object]] = []
-    for _ in range(args.kills):
+    while sum(not k["ended_by_itself"] for k in kills) < args.kills:
         killed_after = rng.uniform(0.02, 1.0) * seconds
         ended = kill_after([*command, str(out)], cache, killed_after)
         after = content(out)
@@ -79,14 +79,15 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, object]:
     }
     return {
         "images": args.images + 1,
-        "kills": len(kills),
-        "killed_while_working": sum(not k["ended_by_itself"] for k in kills),
+        "kills": args.kills,
+        "ended_before_the_kill": sum(bool(k["ended_by_itself"]) for k in kills),
         "half_written": sum(len(k["half_written"]) for k in kills),
         "finished_files_changed": sum(len(k["changed"]) for k in kills)
         + sum(after.get(name) != about for name, about in before.items()),
         "left_behind": sorted(p.name for p in out.iterdir() if p.name.startswith(".")),
         "tiles_left_behind": len(list(cache.glob("tiles/*/*.npz"))),
         "same_labels_as_a_whole_run": all(same.values()) and len(same) == args.images + 1,
+        "other_labels": [name for name, value in same.items() if not value],
         "whole_run_s": round(seconds, 1),
         "last_repetition_s": round(repeated, 1),
         "load_average": round(os.getloadavg()[0], 1),
