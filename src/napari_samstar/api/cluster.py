@@ -8,9 +8,11 @@ same build of torch, the tiles are the same bit for bit as in one process.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
 import logging
 import os
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +35,6 @@ from napari_samstar.core.models.registry import REGISTRY
 from napari_samstar.core.progress import run
 
 try:
-    import dask as _dask
     import distributed as _distributed
 except ImportError as error:
     raise UserError(
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.core.models.backend import LoadedModel, Precision
 
-dask: Any = _dask
 distributed: Any = _distributed  # most of it has no types
 
 LOCAL = "local:"
@@ -59,8 +59,8 @@ LOCAL = "local:"
 PATIENCE = "15s"
 """How long a scheduler is waited for."""
 
-_TRIM = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
-"""Workers are told to give back memory at once, for which torch waits again and again."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of glibc's malloc.h."""
 
 RETRIES = 2
 """How often a tile is decoded again after an error, such as a file server that does not answer."""
@@ -146,6 +146,7 @@ def decode_tile(plane: PlaneRef, part: Part) -> bytes:
                 f"A worker has torch {torch.__version__}, this machine {plane.torch}: install the "
                 "same version on both."
             )
+        _keep_freed_memory()
         # The number belongs to the thread that calls, hence before each tile.
         torch.set_num_threads(plane.threads)
         model = _model(plane.model)
@@ -154,6 +155,19 @@ def decode_tile(plane: PlaneRef, part: Part) -> bytes:
         if next(_n_decoded) % TILES_BETWEEN_RELEASES == 0:
             release_memory()
         return pack(reduced(bank, part, plane.config, candidates))
+
+
+@lru_cache(maxsize=1)
+def _keep_freed_memory() -> None:
+    """Let glibc keep freed memory for the next step of the model.
+
+    dask starts workers with a setting by which it goes back to the system at once; to get it anew
+    each time makes a tile take twice as long. These are the values that glibc comes to by itself.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None and "MALLOC_TRIM_THRESHOLD_" in os.environ:
+        mallopt(M_MMAP_THRESHOLD, 2**25)
+        mallopt(M_TRIM_THRESHOLD, 2**26)
 
 
 @lru_cache(maxsize=1)
@@ -384,11 +398,10 @@ def workers_of(address: str) -> int:
 
 @contextlib.contextmanager
 def _local_workers(n: int) -> Iterator[Any]:
-    with dask.config.set({_TRIM: None}):
-        cluster = distributed.LocalCluster(
-            n_workers=n, threads_per_worker=1, processes=True, dashboard_address=":0",
-            silence_logs=logging.CRITICAL,
-        )  # fmt: skip
+    cluster = distributed.LocalCluster(
+        n_workers=n, threads_per_worker=1, processes=True, dashboard_address=":0",
+        silence_logs=logging.CRITICAL,
+    )  # fmt: skip
     try:
         yield cluster
     finally:
