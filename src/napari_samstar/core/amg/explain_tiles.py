@@ -23,7 +23,7 @@ from napari_samstar.core.amg.verdicts import (
     rows_at,
     speck,
 )
-from napari_samstar.core.masks.stitch import MIN_IOU, TileMasks
+from napari_samstar.core.masks.stitch import MIN_IOU, TileMasks, share_covered
 
 if TYPE_CHECKING:
     from napari_samstar.core.amg.bank import Part, ProposalBank, Table
@@ -145,6 +145,8 @@ class _Objects:
     def near(self, mask_id: int, tile: CropBox) -> Iterator[tuple[int, int]]:
         """Yield (mask, candidate) of the objects of other tiles whose box overlaps that of a mask.
 
+        Objects that were joined count as those of other tiles.
+
         Parameters
         ----------
         tile : (x0, y0, x1, y1)
@@ -154,7 +156,8 @@ class _Objects:
         b = self._boxes
         over = (b[:, 0] < row1) & (b[:, 2] > row0) & (b[:, 1] < col1) & (b[:, 3] > col0)
         if len(b):
-            over &= (self.selection.crop_boxes != np.array(tile)).any(axis=1)
+            elsewhere = (self.selection.crop_boxes != np.array(tile)).any(axis=1)
+            over &= elsewhere | np.isin(self._ids, list(self._bank.joined.values()))
         for k in np.flatnonzero(over).tolist():
             yield self._ids[k], self._candidates[k]
 
@@ -213,7 +216,8 @@ def _dropped(
     bank: ProposalBank, config: AmgConfig, part: Part, mask_id: int, objects: _Objects
 ) -> Rejection:
     """Return why an object that its tile kept is not one of the image; see `masks.stitch`."""
-    cut = _is_cut(bank, config, part, mask_id)
+    alone = _alone(bank, config, part, mask_id)
+    cut = bool(alone.is_cut()[0])
     clip = part.crop_box if cut else None
     near = list(objects.near(mask_id, part.crop_box))
     ious = [_iou(bank.masks, mask_id, other, clip) for other, _ in near]
@@ -224,7 +228,12 @@ def _dropped(
         place = (row0 + row1) // 2, (col0 + col1) // 2
         cause: Cause = "piece" if cut else "other tile"
         return Rejection(cause, ious[best], MIN_IOU, candidate, place)
-    if cut:
+    reaches_core = bool(alone.reaches_core()[0])
+    if cut and reaches_core:
+        share = share_covered(bank.masks, mask_id, [i for i, _ in near])
+        if share > MIN_IOU:
+            return Rejection("covered", share, MIN_IOU)
+    elif cut:
         row0, col0, row1, col1 = bank.masks[mask_id].box
         around = _parts_over(bank, config, (col0, row0, col1, row1))
         return Rejection("cut", sum(not bank.has(other) for other in around))
@@ -233,10 +242,10 @@ def _dropped(
     return Rejection("new")
 
 
-def _is_cut(bank: ProposalBank, config: AmgConfig, part: Part, mask_id: int) -> bool:
-    """Return whether an edge of its tile cuts a mask."""
+def _alone(bank: ProposalBank, config: AmgConfig, part: Part, mask_id: int) -> TileMasks:
+    """Return one mask of a tile, as `stitch` sees it."""
     assert config.tile_scale
-    alone = TileMasks(
+    return TileMasks(
         store=bank.masks,
         ids=np.array([mask_id]),
         tiles=np.array([part.crop_box]),
@@ -244,7 +253,6 @@ def _is_cut(bank: ProposalBank, config: AmgConfig, part: Part, mask_id: int) -> 
         scores=np.zeros(1),
         margin=max(1, round(EDGE_MARGIN / config.tile_scale)),
     )
-    return bool(alone.is_cut()[0])
 
 
 def _iou(store: MaskStore, mask_id: int, other: int, tile: CropBox | None) -> float:

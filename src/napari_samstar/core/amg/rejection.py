@@ -9,7 +9,7 @@ from napari_samstar.core.amg.config import SETTINGS, AmgConfig
 
 Cause = Literal[
     "quality", "stability", "edge", "likeness", "duplicate", "crop duplicate", "cleaned", "speck",
-    "other tile", "piece", "cut", "new",
+    "other tile", "piece", "covered", "cut", "new",
 ]  # fmt: skip
 
 _SETTING: dict[Cause, str] = {
@@ -23,6 +23,7 @@ _SETTING: dict[Cause, str] = {
     "speck": "min_mask_region_area",
     "other tile": "",
     "piece": "",
+    "covered": "",
     "cut": "",
     "new": "",
 }
@@ -37,7 +38,8 @@ class Rejection:
     cause : Cause
     value, limit : float
         What the candidate has, and what the setting asks for. Scores and IoU in [0, 1]; px of area
-        for "speck"; neighbouring tiles that are not decoded yet for "cut"; 0 for "edge" and "new".
+        for "speck"; the covered share for "covered"; neighbouring tiles that are not decoded yet
+        for "cut"; 0 for "edge" and "new".
     winner : int, optional
         Id of the candidate that was preferred to it.
     place : (row, col), optional
@@ -88,8 +90,10 @@ class Rejection:
             "kept as a neighbouring tile found it.",
             "cut": "The edge of its tile cuts it off, and the neighbouring tile is not decoded yet."
             if self.value
-            else "The edge of its tile cuts it off, and the neighbouring tile keeps nothing like "
-            "it. A lower Tile scale makes larger tiles.",
+            else "The edge of its tile cuts it off, and the neighbouring tile, in which it lies, "
+            "keeps nothing like it. A lower Tile scale makes larger tiles.",
+            "covered": "The edge of its tile cuts it off, and objects of other tiles cover "
+            f"{self.value:.0%} of it.",
             "new": "Its tile was decoded after the objects on show were put together: press "
             "Segment again.",
         }[self.cause]

@@ -124,8 +124,8 @@ def stitch(masks: TileMasks) -> list[tuple[int, ...]]:
     # is a sliver: other tiles see far more of what is there.
     reaches_core = masks.reaches_core()
     for k in (group[0] for group in joined if len(group) == 1 and reaches_core[group[0]]):
-        others = (j for j in found.near(k) if pixels.strangers(k, j))
-        if pixels.share_covered(k, others) <= MIN_IOU:
+        others = [int(masks.ids[j]) for j in found.near(k) if pixels.strangers(k, j)]
+        if share_covered(masks.store, int(masks.ids[k]), others) <= MIN_IOU:
             groups.append((k,))
     return sorted(groups)
 
@@ -140,6 +140,20 @@ def union(store: MaskStore, ids: Sequence[int]) -> PackedMask:
         part = window[r0 - row0 : r1 - row0, c0 - col0 : c1 - col0]
         np.logical_or(part, store.window(mask_id), out=part)
     return PackedMask.of(window, row0, col0)
+
+
+def share_covered(store: MaskStore, mask_id: int, others: Iterable[int]) -> float:
+    """Return the share of a mask's pixels that other masks of a store cover together."""
+    row0, col0, row1, col1 = store[mask_id].box
+    free = store.window(mask_id).copy()
+    for other in others:
+        top, left, _, _ = store[other].box
+        shared = _intersection((row0, col0, row1, col1), store[other].box)
+        if shared is not None:
+            r0, c0, r1, c1 = shared
+            window = store.window(other)[r0 - top : r1 - top, c0 - left : c1 - left]
+            free[r0 - row0 : r1 - row0, c0 - col0 : c1 - col0] &= ~window
+    return 1 - int(np.count_nonzero(free)) / max(store[mask_id].area, 1)
 
 
 def _joined(left: list[int], pixels: _Pixels, boxes: NDArray[np.int64]) -> list[tuple[int, ...]]:
@@ -194,34 +208,35 @@ class _Pixels:
         both = self._store.overlap(self._ids[k], self._ids[j])
         return both / max(one.area + other.area - both, 1)
 
-    def share_covered(self, k: int, others: Iterable[int]) -> float:
-        """Return the share of a mask's pixels that other masks cover."""
-        row0, col0, row1, col1 = self._boxes[k]
-        box = row0, col0, row1, col1
-        seen = self._clipped(k, box)
-        free = seen.copy()
-        for j in others:
-            free &= ~self._clipped(j, box)
-        return 1 - int(np.count_nonzero(free)) / max(int(np.count_nonzero(seen)), 1)
-
     def iou_within(self, k: int, j: int, box: _Box) -> float:
         """Return the IoU of what two masks have within a box."""
-        one, other = self._clipped(k, box), self._clipped(j, box)
-        both = int(np.count_nonzero(one & other))
-        return both / max(int(np.count_nonzero(one | other)), 1)
+        areas = self._area_within(k, box), self._area_within(j, box)
+        if min(areas) <= MIN_IOU * max(areas):  # the IoU cannot be higher than that
+            return 0.0
+        shared = _intersection(self._box(k), self._box(j))
+        shared = None if shared is None else _intersection(shared, box)
+        if shared is None:
+            return 0.0
+        both = int(np.count_nonzero(self._within(k, shared) & self._within(j, shared)))
+        return both / max(sum(areas) - both, 1)
 
-    def _clipped(self, k: int, box: _Box) -> Bool:
-        """Return a mask within a box, on the box's pixels."""
+    def _box(self, k: int) -> _Box:
+        row0, col0, row1, col1 = self._boxes[k]
+        return row0, col0, row1, col1
+
+    def _area_within(self, k: int, box: _Box) -> int:
+        """Return how many pixels of a mask lie in a box."""
+        inner = _intersection(self._box(k), box)
+        if inner == self._box(k):
+            return self._store[self._ids[k]].area
+        return 0 if inner is None else int(np.count_nonzero(self._within(k, inner)))
+
+    def _within(self, k: int, box: _Box) -> Bool:
+        """Return the part of a mask in a box that lies inside the mask's box."""
         row0, col0, row1, col1 = box
-        found = np.zeros((row1 - row0, col1 - col0), dtype=bool)
-        r0, c0, r1, c1 = self._boxes[k]
-        top, left, bottom, right = max(r0, row0), max(c0, col0), min(r1, row1), min(c1, col1)
-        if top < bottom and left < right:
-            window = self._store.window(self._ids[k])
-            found[top - row0 : bottom - row0, left - col0 : right - col0] = window[
-                top - r0 : bottom - r0, left - c0 : right - c0
-            ]
-        return found
+        top, left, _, _ = self._boxes[k]
+        window = self._store.window(self._ids[k])
+        return window[row0 - top : row1 - top, col0 - left : col1 - left]
 
 
 class _BoxIndex:

@@ -58,6 +58,7 @@ def _causes(finding: Finding) -> str:
         "speck": "small region of {2:.0f} px",
         "other tile": "same as an object of another tile",
         "piece": "piece of an object of another tile",
+        "covered": "covered by objects of other tiles",
         "cut": "cut by the edge of its tile",
         "new": "decoded later",
     }
