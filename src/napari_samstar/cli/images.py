@@ -96,12 +96,13 @@ def read_truth(path: Path, image: LoadedImage, what: str = "ground truth") -> Tr
     import numpy as np
 
     from napari_samstar.core.image.mapping import ImageMapping
-    from napari_samstar.core.image.planes import take_plane
+    from napari_samstar.core.image.planes import find_plane
     from napari_samstar.core.image.readers.registry import read_image
 
     array, shape = read_image(path).finest, image.plane_shape
     if array.ndim > 2 and array.shape != shape:
-        array, _, _ = take_plane(array, ImageMapping(plane=image.mapping.plane), rgb=False)
+        found = find_plane(array, ImageMapping(plane=image.mapping.plane), rgb=False)
+        array = found.parts[0].values()
     array = np.asarray(array)
     if array.shape != shape:
         raise UserError(

@@ -233,7 +233,7 @@ def test_zarr_and_big_endian_data_work():
         (np.full((9, 9), None), "not numbers"),
         (np.zeros((9, 9), "datetime64[s]"), "not numbers"),
         (np.zeros((1, 1)), "1 x 1 pixels and at least 8 x 8"),
-        (np.zeros((1, 1, 1, 1, 9, 9)), "6 axes and at most 5"),
+        (np.zeros((1, 1, 1, 1, 1, 1, 9, 9)), "8 axes and at most 7"),
         (np.tile([[0.0, 1.7e308], [-1.7e308, 0.0]], (5, 5)), "rescale the image"),
         (np.tile(np.uint8([1, 2, 3]), (9, 9, 1)), "Every pixel came out the same"),
         ("image.tif", "read the file first"),
@@ -264,7 +264,7 @@ def test_a_plane_that_is_not_there(mapping, sentence):
 
 
 def test_a_single_plane_has_no_projection_or_channel():
-    with pytest.raises(UserError, match="cannot be projected"):
+    with pytest.raises(UserError, match="only a single plane: set the projection to 'none'"):
         prepare(RAMP, ImageMapping(projection="mean"))
     with pytest.raises(UserError, match="no axis left for a channel: leave the channel unset"):
         prepare(RAMP, ImageMapping(channel=0))

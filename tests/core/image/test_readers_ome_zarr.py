@@ -10,7 +10,7 @@ import zarr
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.mapping import ImageMapping
-from napari_samstar.core.image.planes import take_plane
+from napari_samstar.core.image.planes import find_plane
 from napari_samstar.core.image.readers.lazy import LazyArray
 from napari_samstar.core.image.readers.registry import read_image
 
@@ -97,10 +97,10 @@ def test_a_plane_is_taken_without_reading_any_other(tmp_path, version):
         if file.is_file() and name[-1].isdigit() and not name.startswith(wanted):
             file.write_bytes(b"damaged")
     image = read_image(path)
-    plane, colour, notes = take_plane(image.array, ImageMapping(plane=(1, 2)), False, image.axes)
-    assert not colour
-    assert notes == ["The finest of 2 resolution levels was taken."]
-    np.testing.assert_array_equal(plane, STACK[1, 2])
+    found = find_plane(image.array, ImageMapping(plane=(1, 2)), False, image.axes)
+    assert not found.parts[0].colour
+    assert found.notes == ("The finest of 2 resolution levels was taken.",)
+    np.testing.assert_array_equal(found.parts[0].values(), STACK[1, 2])
     assert image.at((1, 2)).prepare().shape == (40, 60)
     with pytest.raises(UserError, match=r"a\.zarr is damaged"):
         image.finest[0, 2]
@@ -168,7 +168,8 @@ def test_channels_are_axes_not_colours(tmp_path):
     path = write(tmp_path / "c.zarr", array, names="cyx", scale=(1.0, 0.5, 0.5))
     image = read_image(path)
     assert (image.axes, image.rgb, image.plane_sizes) == ("CYX", False, (3,))
-    channel = take_plane(image.array, ImageMapping(channel=2), image.rgb, image.axes)[0]
+    found = find_plane(image.array, ImageMapping(channel=2), image.rgb, image.axes)
+    channel = found.parts[0].values()
     np.testing.assert_array_equal(channel, array[2])
 
 

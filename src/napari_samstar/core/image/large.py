@@ -6,19 +6,19 @@ one pass over it: exactly for integers of at most 16 bits, else from every k-th 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_samstar.core import interrupt
-from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.blend import Blend, blend_of
+from napari_samstar.core.image.fill import find_fill
 from napari_samstar.core.image.levels import (
     ROWS_AT_ONCE,
     Bytes,
     Intensities,
-    Levels,
-    levels_of,
+    no_finite_value,
     not_finite_notes,
 )
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_samstar.core.image.mapping import ImageMapping
-    from napari_samstar.core.image.planes import Array, PlaneRef
+    from napari_samstar.core.image.planes import Array, FoundPlane, PlaneRef
 
 LARGE_PIXELS = 2**23
 """A plane of more pixels is read window by window: 8 million, such as 2900 x 2900."""
@@ -42,10 +42,9 @@ class LazyRgb:
     read are kept, since tiles of one row share them.
     """
 
-    def __init__(self, plane: PlaneRef, channel: int | None, levels: Levels) -> None:
+    def __init__(self, plane: FoundPlane, blend: Blend) -> None:
         self._plane = plane
-        self._channel = channel
-        self.levels = levels
+        self._blend = blend
         self._rows = (0, 0)
         self._band: Bytes = np.zeros((0, plane.shape[1], 3), dtype=np.uint8)
 
@@ -66,97 +65,93 @@ class LazyRgb:
         return band[start - rows_known[0] : stop - rows_known[0], cols]
 
     def _read(self, rows: slice) -> Bytes:
-        values = self.levels.to_bytes(_values(self._plane, self._channel, rows))
-        if values.ndim == 2:  # grey: three equal channels without a copy
-            return np.broadcast_to(values[..., np.newaxis], (*values.shape, 3))
-        return values
+        return self._blend.to_rgb([self._plane.parts[k].values(rows) for k in self._blend.used])
 
 
-def open_large(plane: PlaneRef, mapping: ImageMapping) -> tuple[LazyRgb, list[str]]:
-    """Return a large plane as SAM sees it, and what was decided.
+def open_large(plane: FoundPlane, mapping: ImageMapping, notes: list[str]) -> LazyRgb:
+    """Return a large plane as SAM sees it; what is decided is added to `notes`.
 
     Raises
     ------
     UserError
         For a plane that is constant or without a finite value.
     """
-    notes = list(plane.notes)
-    found = _measured(plane, mapping, notes)
-    return LazyRgb(plane, mapping.channel, levels_of(found, mapping, notes)), notes
+    found = [_measured(part, mapping, notes) for part in plane.parts]
+    return LazyRgb(plane, blend_of(found, mapping, notes))
 
 
-def is_large(plane: PlaneRef) -> bool:
+def is_large(plane: FoundPlane) -> bool:
     """Return whether a plane is read window by window."""
     rows, cols = plane.shape
     return rows * cols > LARGE_PIXELS
 
 
-def _values(plane: PlaneRef, channel: int | None, rows: slice) -> Array:
-    """Read some rows, and of a colour image the channels that are used."""
-    stored = plane.stored(rows)
-    if not plane.colour:
-        return stored
-    return stored[..., :3] if channel is None else stored[..., channel]
-
-
-def _bands(plane: PlaneRef, channel: int | None) -> Iterator[Array]:
+def _bands(plane: PlaneRef) -> Iterator[Array]:
     for start in range(0, plane.shape[0], ROWS_AT_ONCE):
         interrupt.check()
-        yield _values(plane, channel, slice(start, start + ROWS_AT_ONCE))
+        yield plane.values(slice(start, start + ROWS_AT_ONCE))
 
 
 def _measured(plane: PlaneRef, mapping: ImageMapping, notes: list[str]) -> Intensities:
-    if plane.dtype.kind in "ui" and plane.dtype.itemsize <= 2:
-        return _exactly(plane, mapping)
-    return _sampled(plane, mapping, notes)
-
-
-def _exactly(plane: PlaneRef, mapping: ImageMapping) -> Intensities:
-    """Find percentiles from a count of every value."""
-    lowest = int(np.iinfo(plane.dtype).min)
-    counts = np.zeros(int(np.iinfo(plane.dtype).max) - lowest + 1, dtype=np.int64)
-    for band in _bands(plane, mapping.channel):
-        shifted = band.ravel().astype(np.int32) - lowest
-        counts += np.bincount(shifted, minlength=len(counts))
-    present = np.flatnonzero(counts)
-    low, high = (_percentile(counts, p) + lowest for p in (mapping.low, mapping.high))
-    smallest, largest = (float(present[k] + lowest) for k in (0, -1))
-    return Intensities(plane.dtype, smallest, largest, low, high)
-
-
-def _percentile(counts: NDArray[np.int64], percent: float) -> float:
-    """Return what `numpy.percentile` does of values 0, 1, ... that occur `counts` times."""
-    cumulative = np.cumsum(counts)
-    place = percent / 100 * (int(cumulative[-1]) - 1)
-    below, above = np.searchsorted(
-        cumulative, (int(np.floor(place)), int(np.ceil(place))), side="right"
-    )
-    return float(below + (above - below) * (place - np.floor(place)))
-
-
-def _sampled(plane: PlaneRef, mapping: ImageMapping, notes: list[str]) -> Intensities:
-    """Find percentiles from every k-th pixel, all else from all pixels."""
+    """Measure all pixels in one pass; a fill value at the border does not count."""
     rows, cols = plane.shape
     step = max(1, int(np.ceil(np.sqrt(rows * cols / SAMPLE))))
+    counter = _Counter(plane.dtype)
     smallest, largest, n_nan, n_infinite = np.inf, -np.inf, 0, 0
-    sample, row = [], 0
-    for band in _bands(plane, mapping.channel):
+    thumbnail, row = [], 0
+    for band in _bands(plane):
+        counter.add(band)
         finite = np.isfinite(band)
         if not finite.all():
             n_nan += int(np.isnan(band).sum())
             n_infinite += int(np.isinf(band).sum())
-        if finite.any():
-            smallest = min(smallest, float(band[finite].min()))
-            largest = max(largest, float(band[finite].max()))
-        some = band[-row % step :: step, ::step]
-        sample.append(some[np.isfinite(some)])
+            band_values = band[finite]
+        else:
+            band_values = band
+        if band_values.size:
+            smallest = min(smallest, float(band_values.min()))
+            largest = max(largest, float(band_values.max()))
+        thumbnail.append(band[-row % step :: step, ::step])
         row += len(band)
     if smallest > largest:
-        raise UserError(
-            "The plane holds no finite value (only NaN or infinity): "
-            "choose another plane or channel."
-        )
+        raise no_finite_value()
     notes += not_finite_notes(n_nan, n_infinite)
+    sample = np.concatenate(thumbnail)
+    fill = find_fill(sample) if mapping.stretch == "percentile" else None
+    if fill is not None:
+        notes.append(fill.note)
+        sample = sample[~fill.mask]
+    elif counter.counts is not None:
+        low, high = (counter.percentile(p) for p in (mapping.low, mapping.high))
+        return Intensities(plane.dtype, smallest, largest, low, high)
+    sample = sample[np.isfinite(sample)]
     with np.errstate(over="ignore", invalid="ignore"):
-        low, high = np.percentile(np.concatenate(sample), [mapping.low, mapping.high])
-    return Intensities(plane.dtype, smallest, largest, float(low), float(high))
+        low, high = np.percentile(sample, [mapping.low, mapping.high]).tolist()
+    return Intensities(plane.dtype, smallest, largest, low, high)
+
+
+class _Counter:
+    """Counts how often each integer of at most 16 bits occurs; other types are not counted."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        small = dtype.kind in "ui" and dtype.itemsize <= 2
+        self._lowest = int(np.iinfo(dtype).min) if small else 0
+        n = int(np.iinfo(dtype).max) - self._lowest + 1 if small else 0
+        self.counts: NDArray[np.int64] | None = np.zeros(n, dtype=np.int64) if small else None
+
+    def add(self, values: Array) -> None:
+        """Count values."""
+        if self.counts is not None:
+            shifted = values.ravel().astype(np.int32) - self._lowest
+            self.counts += np.bincount(shifted, minlength=len(self.counts))
+
+    def percentile(self, percent: float) -> float:
+        """Return what `numpy.percentile` does of all values."""
+        assert self.counts is not None
+        cumulative = np.cumsum(self.counts)
+        place = percent / 100 * (int(cumulative[-1]) - 1)
+        below, above = np.searchsorted(
+            cumulative, (int(np.floor(place)), int(np.ceil(place))), side="right"
+        )
+        between = (above - below) * (place - np.floor(place))
+        return float(below + between + self._lowest)

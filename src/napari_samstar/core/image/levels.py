@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.fill import find_fill
 
 if TYPE_CHECKING:
     from napari_samstar.core.image.mapping import ImageMapping
@@ -67,6 +68,42 @@ class Intensities:
     largest: float
     low: float
     high: float
+
+
+def intensities_of(plane: Array, mapping: ImageMapping, notes: list[str]) -> Intensities:
+    """Measure a plane; pixels that are not finite, and a fill value at its border, do not count.
+
+    Parameters
+    ----------
+    plane : ndarray, shape (H, W) or (H, W, 3)
+
+    Raises
+    ------
+    UserError
+        For a plane without a finite value.
+    """
+    counted = plane
+    if plane.dtype.kind == "f" and not np.isfinite(plane).all():
+        counted = plane[np.isfinite(plane)]
+        if not counted.size:
+            raise no_finite_value()
+        notes += not_finite_notes(int(np.isnan(plane).sum()), int(np.isinf(plane).sum()))
+    if mapping.stretch == "percentile" and (fill := find_fill(plane)) is not None:
+        counted = plane[~fill.mask]
+        counted = counted[np.isfinite(counted)]
+        notes.append(fill.note)
+    low, high = 0.0, 1.0
+    if plane.dtype.kind != "b":
+        with np.errstate(over="ignore", invalid="ignore"):
+            low, high = np.percentile(counted, [mapping.low, mapping.high]).tolist()
+    return Intensities(plane.dtype, float(counted.min()), float(counted.max()), low, high)
+
+
+def no_finite_value() -> UserError:
+    """Return the error for a plane of nothing but NaN and infinity."""
+    return UserError(
+        "The plane holds no finite value (only NaN or infinity): choose another plane or channel."
+    )
 
 
 def levels_of(found: Intensities, mapping: ImageMapping, notes: list[str]) -> Levels:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from napari_samstar.core.errors import UserError
+
+MERGE_COLOURS = ("#ff0000", "#00ff00", "#0000ff", "#00ffff", "#ff00ff", "#ffff00")
+"""Colours of merged channels: red, green, blue, cyan, magenta, yellow."""
 
 Projection = Literal["none", "max", "mean"]
 Stretch = Literal["percentile", "limits", "none"]
@@ -20,14 +24,18 @@ class ImageMapping:
     Attributes
     ----------
     plane : tuple of int, optional
-        One index per axis before (row, col), colours not counted. None takes the middle of each.
+        One index per axis before (row, col), colours not counted. None takes the middle of each,
+        and of channels the first.
     projection : {"none", "max", "mean"}
-        Reduces the *first* of those axes instead of indexing it (its number in `plane` is then
-        ignored). NaN and infinity do not take part.
-    channel : int, optional
+        Reduces one of those axes instead of indexing it (its number in `plane` is then ignored):
+        Z, else the first that holds no channels. NaN and infinity do not take part.
+    channel : int or tuple of int, optional
         In a colour image 0, 1 or 2 shows red, green or blue alone as grey; None keeps the colours.
-        In any other image an index along the *last* axis before (row, col), the channel axis of
-        TZCYX; it overrides that entry of `plane`.
+        In any other image an index along the axis of channels, which overrides that entry of
+        `plane`; see `axes.channel_axis`. Several channels are merged: each is stretched on its own,
+        and their colours are added.
+    colours : tuple of str, optional
+        "#rrggbb" of each merged channel; by default `MERGE_COLOURS`.
     stretch : {"percentile", "limits", "none"}
         What becomes 0 and what becomes 255, linear in between and clipped outside:
 
@@ -49,7 +57,8 @@ class ImageMapping:
 
     plane: tuple[int, ...] | None = None
     projection: Projection = "none"
-    channel: int | None = None
+    channel: int | tuple[int, ...] | None = None
+    colours: tuple[str, ...] | None = None
     stretch: Stretch = "percentile"
     low: float = 0.1
     high: float = 99.9
@@ -59,6 +68,7 @@ class ImageMapping:
     def __post_init__(self) -> None:
         if self.plane == ():  # a single plane has nothing to choose from
             object.__setattr__(self, "plane", None)
+        self._check_channels()
         for name, choices in (("projection", Projection), ("stretch", Stretch)):
             if getattr(self, name) not in get_args(choices):
                 listed = ", ".join(get_args(choices))
@@ -78,16 +88,56 @@ class ImageMapping:
                     f"{white:g}."
                 )
 
+    def _check_channels(self) -> None:
+        channels = self.channel
+        if not isinstance(channels, tuple):  # one channel, or the choice is left open
+            if self.colours is not None:
+                raise UserError("Colours are for several channels: give more than one channel.")
+            return
+        if len(channels) == 1:
+            object.__setattr__(self, "channel", channels[0])
+            object.__setattr__(self, "colours", None)
+            return
+        if not 2 <= len(set(channels)) == len(channels) <= len(MERGE_COLOURS):
+            raise UserError(
+                f"Two to {len(MERGE_COLOURS)} different channels can be merged, not {channels}."
+            )
+        if self.colours is None:
+            return
+        fits = len(self.colours) == len(channels)
+        if not fits or not all(re.fullmatch("#[0-9a-fA-F]{6}", one) for one in self.colours):
+            raise UserError(
+                "Merged channels need one colour each, written like '#ff0000', not "
+                f"{', '.join(self.colours) or 'none'}."
+            )
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """The channels that are used: none where that is not said, one, or several to merge."""
+        if self.channel is None:
+            return ()
+        return self.channel if isinstance(self.channel, tuple) else (self.channel,)
+
+    @property
+    def rgb_weights(self) -> list[tuple[float, float, float]]:
+        """Red, green and blue of each merged channel, 0 to 1."""
+        colours = self.colours or MERGE_COLOURS[: len(self.channels)]
+        return [
+            (int(c[1:3], 16) / 255, int(c[3:5], 16) / 255, int(c[5:7], 16) / 255) for c in colours
+        ]
+
     def replace(self, **changes: Any) -> ImageMapping:
-        """Return a copy with `changes` applied, checked."""
+        """Return a copy with `changes` applied, checked; other channels lose their colours."""
+        if "channel" in changes:
+            changes = {"colours": None, **changes}
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON-ready values, every field by name."""
+        """Return plain JSON-ready values, every field by name; colours only where there are any."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name in ("plane", "limits"):
-            values[name] = None if values[name] is None else list(values[name])
-        return values
+        if self.colours is None:
+            del values["colours"]
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ImageMapping:
@@ -105,8 +155,13 @@ class ImageMapping:
             if values.get("limits") is not None:
                 black, white = values["limits"]
                 values["limits"] = (float(black), float(white))
-            if values.get("channel") is not None:
-                values["channel"] = int(values["channel"])
+            channel = values.get("channel")
+            if isinstance(channel, list | tuple):
+                values["channel"] = tuple(int(k) for k in channel)
+            elif channel is not None:
+                values["channel"] = int(channel)
+            if values.get("colours") is not None:
+                values["colours"] = tuple(str(c) for c in values["colours"])
             return cls(**values)
         except (TypeError, ValueError) as error:
             raise UserError(f"An image setting has the wrong type ({error}): correct it.") from None

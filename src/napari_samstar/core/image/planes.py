@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.axes import (
+    channel_axis,
+    named,
+    named_channel_axis,
+    projected_axis,
+)
 
 if TYPE_CHECKING:
     from napari_samstar.core.image.mapping import ImageMapping, Projection
@@ -21,51 +27,8 @@ SMALLEST_SIDE = 8
 MOST_PIXELS = 400_000_000
 """Most pixels of a plane that is taken at once; larger ones are read window by window."""
 
-MOST_AXES = 5
+MOST_AXES = 7
 """Most axes of an image, not counting the colours."""
-
-
-def take_plane(
-    array: Any, mapping: ImageMapping, rgb: bool | None, axes: str = ""
-) -> tuple[Array, bool, list[str]]:
-    """Return the plane that `mapping` asks for, whether it is in colour, and what was decided.
-
-    Parameters
-    ----------
-    array : array or sequence of arrays
-        See `napari_samstar.core.image.prepare.prepare`.
-    mapping : ImageMapping
-        Its `plane`, `projection` and `channel` are used.
-    rgb : bool, optional
-        Whether the last axis is colour; None decides by `is_colour`.
-    axes : str
-        One letter per axis, see `LoadedImage.axes`; empty where they are not known.
-
-    Returns
-    -------
-    plane : ndarray
-        (H, W) or (H, W, 3), bool, integer or float, as stored.
-    colour : bool
-        Whether `plane` is (H, W, 3).
-    notes : list of str
-        One sentence per decision that the user did not make.
-    """
-    found = find_plane(array, mapping, rgb, axes)
-    rows, cols = found.shape
-    if rows * cols > MOST_PIXELS:
-        raise UserError(
-            f"The plane is {rows} x {cols} pixels, more than the {MOST_PIXELS:,} that are taken at "
-            "once: crop it, or set the projection to 'none'."
-        )
-    notes = list(found.notes)
-    if mapping.projection == "none":
-        plane = found.stored()
-    else:
-        plane = _project(found.array, found.index, mapping.projection)
-    if found.colour:
-        plane, colour = _pick_colours(plane, mapping.channel, notes)
-        return plane, colour, notes
-    return plane, False, notes
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +43,20 @@ class PlaneRef:
         One index for each axis before rows and columns.
     colour : bool
         Whether the last axis of `array` is colour.
-    notes : tuple of str
-        One sentence for each decision that the user did not make.
+    sample : int, optional
+        The colour that is used alone: 0 red, 1 green, 2 blue.
+    projected : int, optional
+        The axis that is reduced; its index is not used.
+    projection : {"none", "max", "mean"}
+        How it is reduced.
     """
 
     array: Any
     index: tuple[int, ...]
-    colour: bool
-    notes: tuple[str, ...]
+    colour: bool = False
+    sample: int | None = None
+    projected: int | None = None
+    projection: Projection = "none"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -97,24 +66,86 @@ class PlaneRef:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the stored values."""
-        found: np.dtype[Any] = np.dtype(self.array.dtype)
+        """Of the values."""
+        averaged = self.projected is not None and self.projection == "mean"
+        found: np.dtype[Any] = np.dtype(np.float64 if averaged else self.array.dtype)
         return found
 
-    def stored(self, rows: slice = slice(None), cols: slice = slice(None)) -> Array:
-        """Read a window as it is stored: (h, w), or (h, w, 3 or 4) in colour."""
-        return np.asarray(self.array[(*self.index, rows, cols)])
+    def values(self, rows: slice = slice(None), cols: slice = slice(None)) -> Array:
+        """Read a window: (h, w), or (h, w, 3) in colour; bool, integer or float, as stored."""
+        if self.projected is None:
+            stored = np.asarray(self.array[(*self.index, rows, cols)])
+        else:
+            stored = self._reduced(rows, cols)
+        if not self.colour:
+            return stored
+        return stored[..., :3] if self.sample is None else stored[..., self.sample]
+
+    def _reduced(self, rows: slice, cols: slice) -> Array:
+        """Reduce an axis plane by plane, so that a stack never has to fit in memory.
+
+        Values that are not finite are left out; a pixel that is finite nowhere becomes NaN.
+        """
+        assert self.projected is not None
+        before, after = self.index[: self.projected], self.index[self.projected + 1 :]
+        planes = (
+            np.asarray(self.array[(*before, k, *after, rows, cols)])
+            for k in range(int(self.array.shape[self.projected]))
+        )
+        return _maximum(planes) if self.projection == "max" else _mean(planes)
 
 
-def find_plane(array: Any, mapping: ImageMapping, rgb: bool | None, axes: str = "") -> PlaneRef:
-    """Return where the plane lies that `mapping` asks for; see `take_plane`."""
+@dataclass(frozen=True, eq=False)
+class FoundPlane:
+    """The plane that a mapping asks for; nothing is read yet.
+
+    Attributes
+    ----------
+    parts : tuple of PlaneRef
+        One, or one for each channel that is merged, all of one shape.
+    notes : tuple of str
+        One sentence for each decision that the user did not make.
+    """
+
+    parts: tuple[PlaneRef, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.parts[0].shape
+
+
+def find_plane(array: Any, mapping: ImageMapping, rgb: bool | None, axes: str = "") -> FoundPlane:
+    """Return where the plane lies that `mapping` asks for.
+
+    Parameters
+    ----------
+    array : array or sequence of arrays
+        See `napari_samstar.core.image.prepare.prepare`.
+    mapping : ImageMapping
+        Its `plane`, `projection` and `channel` are used.
+    rgb : bool, optional
+        Whether the last axis is colour; None decides by `is_colour`.
+    axes : str
+        One letter per axis, see `LoadedImage.axes`; empty where they are not known.
+    """
     notes: list[str] = []
     array = _finest_level(array, notes)
     _check_dtype(array.dtype)
     colour = is_colour(array, rgb)
     leading = _leading_shape(array, colour)
-    index = _plane_index(leading, mapping, colour, notes, axes)
-    return PlaneRef(array, index, colour, tuple(notes))
+    index = _plane_index(leading, mapping, axes, notes)
+    _check_channels(leading, mapping, colour, axes)
+    projected = None
+    if mapping.projection != "none":
+        projected = _projected_axis(leading, mapping, axes)
+    samples = mapping.channel if colour and isinstance(mapping.channel, int) else None
+    found = [
+        PlaneRef(array, one, colour, samples, projected, mapping.projection)
+        for one in _indices(index, leading, mapping, colour, axes)
+    ]
+    return FoundPlane(tuple(found), tuple(notes))
 
 
 def is_colour(array: Any, rgb: bool | None = None) -> bool:
@@ -185,65 +216,91 @@ def _leading_shape(array: Any, colour: bool) -> tuple[int, ...]:
 
 
 def _plane_index(
-    leading: tuple[int, ...], mapping: ImageMapping, colour: bool, notes: list[str], axes: str
-) -> tuple[int, ...]:
-    """Return one index per leading axis; the one of a projected axis is not used."""
+    leading: tuple[int, ...], mapping: ImageMapping, axes: str, notes: list[str]
+) -> list[int]:
+    """Return one index per leading axis; those of channels and projections may change yet."""
     if mapping.plane is not None and len(mapping.plane) != len(leading):
         raise UserError(
             f"The plane {mapping.plane} has {len(mapping.plane)} numbers, but the image has "
             f"{len(leading)} axes before rows and columns: give one number for each."
         )
-    index = list(mapping.plane) if mapping.plane is not None else [n // 2 for n in leading]
-    fixed: set[int] = set()
-    if mapping.projection != "none":
-        if not leading:
-            raise UserError("A single plane cannot be projected: set the projection to 'none'.")
-        fixed.add(0)
-    if mapping.channel is not None and not colour:
-        _put_channel(index, leading, mapping.channel, fixed, axes)
+    channels = named_channel_axis(axes, len(leading))
+    index = (
+        list(mapping.plane)
+        if mapping.plane is not None
+        else [0 if k == channels else n // 2 for k, n in enumerate(leading)]
+    )
+    fixed = _fixed(leading, mapping, axes)
     for axis, (i, n) in enumerate(zip(index, leading, strict=True)):
         if axis not in fixed and not 0 <= i < n:
             raise UserError(
-                f"Plane {i} does not exist along {_named(axis, axes)}: "
-                f"choose one from 0 to {n - 1}."
+                f"Plane {i} does not exist along {named(axis, axes)}: choose one from 0 to {n - 1}."
             )
         if mapping.plane is None and axis not in fixed and n > 1:
-            notes.append(f"Plane {i} of 0 to {n - 1} was taken along {_named(axis, axes)}.")
-    return tuple(index)
+            what = "Channel" if axis == channels else "Plane"
+            notes.append(f"{what} {i} of 0 to {n - 1} was taken along {named(axis, axes)}.")
+    return index
 
 
-def _named(axis: int, axes: str) -> str:
-    """Return how a sentence names an axis: by number, and by letter where that is known."""
-    return f"axis {axis} ({axes[axis]})" if axis < len(axes) else f"axis {axis}"
+def _fixed(leading: tuple[int, ...], mapping: ImageMapping, axes: str) -> set[int | None]:
+    """Return the axes whose index in `plane` is not used."""
+    projected = None
+    if mapping.projection != "none":
+        projected = projected_axis(axes, len(leading))
+    channels = None
+    if mapping.channel is not None:
+        channels = channel_axis(axes, len(leading))
+    return {projected, channels}
 
 
-def _put_channel(
-    index: list[int], leading: tuple[int, ...], channel: int, fixed: set[int], axes: str
+def _projected_axis(leading: tuple[int, ...], mapping: ImageMapping, axes: str) -> int:
+    projected = projected_axis(axes, len(leading))
+    if projected is None:
+        raise UserError(
+            "The image has no axis to project, only a single plane"
+            + (" of each channel" if leading else "")
+            + ": set the projection to 'none'."
+        )
+    return projected
+
+
+def _check_channels(
+    leading: tuple[int, ...], mapping: ImageMapping, colour: bool, axes: str
 ) -> None:
-    """Set the index along the channel axis: the one called C, or else the last one."""
-    axis = axes.find("C") if "C" in axes[: len(leading)] else len(leading) - 1
-    if axis < 0 or axis in fixed:
+    """Refuse channels that the image does not have."""
+    if mapping.channel is None:
+        return
+    if colour:
+        if not isinstance(mapping.channel, int) or not 0 <= mapping.channel < 3:
+            listed = ", ".join(map(str, mapping.channels))
+            raise UserError(
+                f"Channel {listed} does not exist in a colour image: "
+                "choose 0 (red), 1 (green) or 2 (blue)."
+            )
+        return
+    axis = channel_axis(axes, len(leading))
+    projected = mapping.projection != "none" and axis == projected_axis(axes, len(leading))
+    if axis is None or projected:
+        known = f", its axes are {axes}" if axes and axis is None else ""
         raise UserError(
-            "The image has no axis left for a channel: leave the channel unset"
-            + (" or set the projection to 'none'." if fixed else ".")
+            f"The image has no axis left for a channel{known}: leave the channel unset"
+            + (" or set the projection to 'none'." if projected else ".")
         )
-    if not 0 <= channel < leading[axis]:
-        raise UserError(
-            f"Channel {channel} does not exist: choose one from 0 to {leading[axis] - 1}."
-        )
-    index[axis] = channel
-    fixed.add(axis)
+    for channel in mapping.channels:
+        if not 0 <= channel < leading[axis]:
+            raise UserError(
+                f"Channel {channel} does not exist: choose one from 0 to {leading[axis] - 1}."
+            )
 
 
-def _project(array: Any, index: tuple[int, ...], how: Projection) -> Array:
-    """Reduce the first axis plane by plane, so that a stack never has to fit in memory.
-
-    Values that are not finite are left out; a pixel that is finite nowhere becomes NaN.
-    """
-    planes = (np.asarray(array[(i, *index[1:])]) for i in range(int(array.shape[0])))
-    if how == "max":
-        return _maximum(planes)
-    return _mean(planes)
+def _indices(
+    index: list[int], leading: tuple[int, ...], mapping: ImageMapping, colour: bool, axes: str
+) -> list[tuple[int, ...]]:
+    """Return the index of each plane that is read: one, or one for each merged channel."""
+    axis = channel_axis(axes, len(leading))
+    if not mapping.channels or colour or axis is None:
+        return [tuple(index)]
+    return [(*index[:axis], channel, *index[axis + 1 :]) for channel in mapping.channels]
 
 
 def _maximum(planes: Any) -> Array:
@@ -267,19 +324,3 @@ def _nan_if_not_finite(plane: Array) -> Array:
     if plane.dtype.kind != "f":
         return np.array(plane)
     return np.where(np.isfinite(plane), plane, np.nan).astype(plane.dtype)
-
-
-def _pick_colours(plane: Array, channel: int | None, notes: list[str]) -> tuple[Array, bool]:
-    if channel is not None:
-        if not 0 <= channel < 3:
-            raise UserError(
-                f"Channel {channel} does not exist in a colour image: "
-                "choose 0 (red), 1 (green) or 2 (blue)."
-            )
-        return plane[..., channel], False
-    if plane.shape[-1] == 4:
-        alpha = plane[..., 3]
-        if alpha.min() != alpha.max():
-            notes.append("The transparency of the image was ignored.")
-        plane = plane[..., :3]
-    return plane, True

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.blend import blend_of
 from napari_samstar.core.image.large import is_large, open_large
-from napari_samstar.core.image.levels import Intensities, levels_of, not_finite_notes
+from napari_samstar.core.image.levels import intensities_of
 from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.core.image.micrograph import Micrograph
-from napari_samstar.core.image.planes import Array, find_plane, take_plane
+from napari_samstar.core.image.planes import find_plane
+
+if TYPE_CHECKING:
+    from napari_samstar.core.image.levels import Bytes
+    from napari_samstar.core.image.planes import FoundPlane, PlaneRef
 
 
 def prepare(
@@ -31,11 +36,11 @@ def prepare(
     Parameters
     ----------
     array : array or sequence of arrays
-        NumPy, dask, zarr or the like, 2 to 5 axes ending in (row, col), or (row, col, 3 or 4) for
+        NumPy, dask, zarr or the like, 2 to 7 axes ending in (row, col), or (row, col, 3 or 4) for
         colour; bool, any integer or float. A sequence of arrays is a multiscale image, finest
         first.
     mapping : ImageMapping, optional
-        Default ``Mapping()``: middle plane, percentiles 0.1 to 99.9.
+        Default ``Mapping()``: middle plane, first channel, percentiles 0.1 to 99.9.
     rgb : bool, optional
         Whether the last axis is colour. None: it is where the array is uint8 with a last axis of
         3 or 4 after at least two others.
@@ -55,40 +60,36 @@ def prepare(
     ------
     UserError
         For data that is empty, constant, without finite values, complex, not numeric, with fewer
-        than two or more than five axes or under 8 x 8 pixels, or a plane that does not exist.
+        than two or more than seven axes or under 8 x 8 pixels, or a plane that does not exist.
     """
     mapping = mapping or ImageMapping()
-    if mapping.projection == "none":
-        found = find_plane(array, mapping, rgb, axes)
-        if is_large(found):
-            pixels, notes = open_large(found, mapping)
-            return Micrograph(pixels, pixel_size, unit, name, tuple(notes), mapping)
-    plane, colour, notes = take_plane(array, mapping, rgb, axes)
-    levels = levels_of(_intensities(plane, mapping, notes), mapping, notes)
-    values = levels.to_bytes(plane)
-    if not colour:
-        values = np.repeat(values[..., np.newaxis], 3, axis=2)
+    found = find_plane(array, mapping, rgb, axes)
+    notes = list(found.notes)
+    if is_large(found):
+        pixels = open_large(found, mapping, notes)
+        return Micrograph(pixels, pixel_size, unit, name, tuple(notes), mapping)
+    values = _whole(found, mapping, notes)
+    return Micrograph(values, pixel_size, unit, name, tuple(notes), mapping)
+
+
+def _whole(found: FoundPlane, mapping: ImageMapping, notes: list[str]) -> Bytes:
+    """Return the plane as uint8 (H, W, 3), read-only."""
+    planes = [part.values() for part in found.parts]
+    _note_transparency(found.parts[0], notes)
+    blend = blend_of([intensities_of(plane, mapping, notes) for plane in planes], mapping, notes)
+    values = np.ascontiguousarray(blend.to_rgb([planes[k] for k in blend.used]))
     if (values == values[0, 0]).all():
+        levels = blend.levels[0]
         raise UserError(
             f"Every pixel came out the same between {levels.black:g} and {levels.white:g}: "
             "use the 'percentile' stretch, or choose another plane or channel."
         )
     values.flags.writeable = False
-    return Micrograph(values, pixel_size, unit, name, tuple(notes), mapping)
+    return values
 
 
-def _intensities(plane: Array, mapping: ImageMapping, notes: list[str]) -> Intensities:
-    finite = plane
-    if plane.dtype.kind == "f" and not np.isfinite(plane).all():
-        finite = plane[np.isfinite(plane)]
-        if not finite.size:
-            raise UserError(
-                "The plane holds no finite value (only NaN or infinity): "
-                "choose another plane or channel."
-            )
-        notes += not_finite_notes(int(np.isnan(plane).sum()), int(np.isinf(plane).sum()))
-    low, high = 0.0, 1.0
-    if plane.dtype.kind != "b":
-        with np.errstate(over="ignore", invalid="ignore"):
-            low, high = np.percentile(finite, [mapping.low, mapping.high]).tolist()
-    return Intensities(plane.dtype, float(finite.min()), float(finite.max()), low, high)
+def _note_transparency(part: PlaneRef, notes: list[str]) -> None:
+    if part.colour and part.sample is None and part.array.shape[-1] == 4:
+        alpha = np.asarray(part.array[part.index])[..., 3]
+        if alpha.min() != alpha.max():
+            notes.append("The transparency of the image was ignored.")

@@ -144,8 +144,9 @@ class ImageForm(QWidget):
         self.stretch_box.setCurrentText(RECIPE_STRETCH)
         self.invert_box.setChecked(mapping.invert)
         self.plane_box.setCurrentIndex(list(PLANES.values()).index(mapping.projection))
-        if mapping.channel in COLOURS.values():
-            self.channel_box.setCurrentIndex(list(COLOURS.values()).index(mapping.channel))
+        for index, colour in enumerate(COLOURS.values()):
+            if colour == mapping.channel:
+                self.channel_box.setCurrentIndex(index)
         self.thumbnail.refresh()
 
     def _projection(self) -> Any:
