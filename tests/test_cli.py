@@ -137,7 +137,7 @@ def test_apply_does_the_other_images_when_one_fails(tmp_path, segmented, image):
         "--json",
         code=1,
     )
-    assert names(out) == ["discs", "discs_2"]
+    assert names(out) == ["all_images.csv", "all_objects.csv", "discs", "discs_2"]
     assert "Error: bad.tif is not an image" in result.stderr
     reports = json.loads(result.stdout)["images"]
     assert ["error" in r for r in reports] == [False, True, False]
@@ -256,7 +256,8 @@ def test_several_images_held_out_ones_truth_and_report(tmp_path, model, image, o
            *SEARCH, "--truth", truth[0], "--truth", truth[1], "--truth", truth[1],
            "--against-random", "--report", "--json")  # fmt: skip
     about = json.loads(samstar(*run).stdout)
-    assert names(out) == ["front.csv", "front.png", "images", "recipe.samstar.json", "report.html"]
+    assert names(out) == ["all_images.csv", "all_objects.csv", "front.csv", "front.png", "images",
+                          "recipe.samstar.json", "report.html"]  # fmt: skip
     assert names(out / "images") == ["discs", "discs_2", "turned"]
     assert names(out / "images" / "turned") == sorted(NAMES[:4])
     assert all((out / name).is_file() for name in about["files"])

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 import torch
@@ -27,6 +28,7 @@ from napari_samstar.core.models.pocket import build_pocket
 from napari_samstar.core.results.outputs import NAMES
 from napari_samstar.core.results.recipe import Recipe
 
+TABLES = ["all_images.csv", "all_objects.csv"]
 ALL = ("--pred-iou-thresh", "0", "--stability-score-thresh", "0")
 PIXELS = discs((96, 120)).pixels[..., 0]
 
@@ -123,16 +125,39 @@ def said(result):
 
 def test_a_folder_and_a_pattern_give_a_folder_for_each_image(tmp_path, recipe, images):
     shown = samstar("apply", recipe, images, "-o", tmp_path / "out").stdout
-    assert names(tmp_path / "out") == ["img1", "img10", "img2"]
+    assert names(tmp_path / "out") == [*TABLES, "img1", "img10", "img2"]
     assert names(tmp_path / "out" / "img1") == sorted(NAMES[:4])
     assert shown.index("/img1/") < shown.index("/img2/") < shown.index("/img10/")
     samstar("apply", recipe, images / "img?.tif", "-o", tmp_path / "pattern")
-    assert names(tmp_path / "pattern") == ["img1", "img2"]
+    assert names(tmp_path / "pattern") == [*TABLES, "img1", "img2"]
     samstar("apply", recipe, images / "img1*.tif", "-o", tmp_path / "two")
     samstar("apply", recipe, images / "img2.*", "-o", tmp_path / "one of a pattern")
-    assert names(tmp_path / "one of a pattern") == ["img2"]
+    assert names(tmp_path / "one of a pattern") == [*TABLES, "img2"]
     samstar("apply", recipe, images / "img2.tif", "-o", tmp_path / "one")
     assert names(tmp_path / "one") == sorted(NAMES[:4])
+
+
+def test_two_tables_hold_all_images_and_all_objects(tmp_path, recipe, images):
+    (images / "img3.tif").write_bytes(b"II*\0broken")
+    run = ("apply", recipe, images, "-o", tmp_path / "out", "--pixel-size", "2", "--unit", "µm")
+    samstar(*run, code=1)
+    about = pd.read_csv(tmp_path / "out" / "all_images.csv")
+    assert about["image"].tolist() == [str(images / f"img{k}.tif") for k in (1, 2, 3, 10)]
+    assert about["state"].tolist() == ["done", "done", "failed", "done"]
+    assert about["notes"][2].startswith("img3.tif is a TIFF file without an image")
+    objects = pd.read_csv(tmp_path / "out" / "all_objects.csv")
+    for k in (0, 1, 3):
+        own = pd.read_csv(tmp_path / "out" / about["folder"][k] / "measurements.csv")
+        rows = objects[objects["image"] == about["image"][k]].drop(columns="image")
+        pd.testing.assert_frame_equal(rows.reset_index(drop=True), own)
+        assert about["objects"][k] == len(own) > 0
+        assert about["median_diameter"][k] == pytest.approx(own["diameter_µm"].median(), rel=1e-5)
+        assert about["unit"][k] == "µm"
+    samstar(*run, code=1)
+    again = pd.read_csv(tmp_path / "out" / "all_images.csv")
+    assert again["state"].tolist() == ["skipped", "skipped", "failed", "skipped"]
+    assert again["objects"].equals(about["objects"])
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out" / "all_objects.csv"), objects)
 
 
 def test_a_pattern_without_images_is_one_line(tmp_path, recipe):
@@ -152,7 +177,9 @@ def test_the_same_command_again_does_only_what_is_missing_and_says_so(tmp_path, 
     assert [r.get("skipped", False) for r in reports] == [True, True, False, True]
     assert result.stderr.count("skipped, its result is in") == 3
     after = content(tmp_path / "out")
-    assert {name: after[name] for name in before} == before
+    assert {name: after[name] for name in before if name not in TABLES} == {
+        name: about for name, about in before.items() if name not in TABLES
+    }
     assert "img3/labels.tif" in after
     assert not any(r.get("skipped") for r in json.loads(samstar(*run, "--redo", "--json").stdout)
                    ["images"])  # fmt: skip
@@ -233,11 +260,11 @@ def test_a_killed_run_leaves_nothing_unfinished_and_loses_a_tile_at_most(
     result = samstar(*run)
     assert result.stderr.count("skipped") == len(finished)
     assert content(out / "img1") == before
-    assert names(out) == ["img1", "img10", "img2"]
+    assert names(out) == [*TABLES, "img1", "img10", "img2"]
     assert not list(cache_folder.glob("tiles/*"))
     assert kept >= 1
     samstar(*run[:3], "-o", tmp_path / "at once", "--device", "cpu")
-    for name in names(out):
+    for name in ("img1", "img10", "img2"):
         np.testing.assert_array_equal(labels_in(out / name), labels_in(tmp_path / "at once" / name))
 
 

@@ -15,12 +15,12 @@ from filelock import FileLock, Timeout
 from napari_samstar.core.cache_folder import cache_folder
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.results.outputs import (
+    EXTRAS,
     LABELS,
     MEASUREMENTS,
     NAMES,
     OVERLAY,
     RECIPE,
-    REPORT,
     staged,
 )
 from napari_samstar.core.results.recipe import Recipe
@@ -28,7 +28,7 @@ from napari_samstar.core.results.recipe import Recipe
 LINKS, LABELS_ZARR = "links.csv", "labels.ome.zarr"
 """Further files of the result of a stack."""
 
-OURS = frozenset((*NAMES, REPORT, LINKS, LABELS_ZARR))
+OURS = frozenset((*NAMES, *EXTRAS, LINKS, LABELS_ZARR))
 
 UNFINISHED = ".samstar-unfinished"
 """Ending of the hidden folders in which results are made."""

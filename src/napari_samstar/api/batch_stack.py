@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 import io
@@ -20,14 +19,13 @@ from napari_samstar.api.batch_folder import LINKS
 from napari_samstar.api.batch_labels import LARGEST_TIFF, TiffLabels, ZarrLabels
 from napari_samstar.api.batch_plane import Batch, BegunPlane, begin, begun_ahead, prepare_plane
 from napari_samstar.core.amg.tile_store import READ_ERRORS, TileStore
-from napari_samstar.core.atomic import write_atomic
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.axes import channel_axis, named_channel_axis, projected_axis
 from napari_samstar.core.image.plane_text import parse_planes
 from napari_samstar.core.linking.linker import Linker
 from napari_samstar.core.linking.settings import LinkSettings
 from napari_samstar.core.linking.solids import SolidMeasurer
 from napari_samstar.core.linking.tracks import TrackMeasurer
-from napari_samstar.core.masks import labels as label_images
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.results import figures
 from napari_samstar.core.results.outputs import (
@@ -37,6 +35,7 @@ from napari_samstar.core.results.outputs import (
     RECIPE,
 )
 from napari_samstar.core.results.recipe import make_recipe
+from napari_samstar.core.results.tables import write_rows, write_table
 
 if TYPE_CHECKING:
     from napari_samstar.api.batch_labels import StackLabels
@@ -131,28 +130,31 @@ def planes_to_do(image: LoadedImage, text: str | None) -> tuple[Index, ...]:
     Parameters
     ----------
     text : str, optional
-        See `plane_text.parse_planes`. None takes all planes of one channel: that of the mapping,
-        else that of its plane, else the middle one.
+        See `plane_text.parse_planes`; along axes without a letter in it all planes are meant. None
+        takes all planes of one channel: that of the mapping, else that of its plane, else the
+        first.
     """
     sizes = image.plane_sizes
     if text is not None:
-        return parse_planes(text, sizes)
+        return parse_planes(text, sizes, image.axes, others="all")
     fixed = _fixed(image)
+    channels = named_channel_axis(image.axes, len(sizes))
     held = image.mapping.plane
-    chosen = held if held is not None and len(held) == len(sizes) else [n // 2 for n in sizes]
+    if held is None or len(held) != len(sizes):
+        held = tuple(0 if k == channels else n // 2 for k, n in enumerate(sizes))
     return tuple(
-        itertools.product(*([chosen[k]] if k in fixed else range(n) for k, n in enumerate(sizes)))
+        itertools.product(*([held[k]] if k in fixed else range(n) for k, n in enumerate(sizes)))
     )
 
 
-def _fixed(image: LoadedImage) -> set[int]:
+def _fixed(image: LoadedImage) -> set[int | None]:
     """Return the axes before rows and columns that are no planes: channels, and a projected one."""
-    letters = image.axes[: len(image.plane_sizes)]
-    fixed = {letters.find("C")} - {-1}
-    if image.mapping.channel is not None and not fixed:
-        fixed.add(len(image.plane_sizes) - 1)
+    n = len(image.plane_sizes)
+    fixed = {named_channel_axis(image.axes, n)}
+    if image.mapping.channels:
+        fixed.add(channel_axis(image.axes, n))
     if image.mapping.projection != "none":
-        fixed.add(0)
+        fixed.add(projected_axis(image.axes, n))
     return fixed
 
 
@@ -455,8 +457,7 @@ def _write(
     table, events = (_joined(tables), None) if linker is None else linker.close()
     if events is not None:
         _write_events(events, folder / LINKS)
-    with write_atomic(folder / MEASUREMENTS) as part, part.open("w", encoding="utf-8") as file:
-        label_images.write_csv(table, file)
+    write_table(table, folder / MEASUREMENTS)
     recipe = stack_recipe(stack, [plane.key for plane in planes], micrograph, batch)
     recipe.save(folder / RECIPE)
     return StackResult(recipe, table, len(planes), _notes(stack, planes, micrograph))
@@ -508,10 +509,7 @@ def _joined(tables: Sequence[Table]) -> Table:
 
 def _write_events(events: Sequence[dict[str, Any]], path: Path) -> None:
     names = list(events[0]) if events else ["event", "plane", "parents", "children"]
-    with write_atomic(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(events)
+    write_rows(events, names, path)
 
 
 def _write_overlay(labels: Labels, micrograph: Micrograph, path: Path) -> None:

@@ -17,6 +17,7 @@ from napari_samstar.api.pipeline import iter_tune as _iter_tune
 from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.config import AmgConfig, Scope
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.channels import with_channels
 from napari_samstar.core.image.loaded import LoadedImage
 from napari_samstar.core.image.readers.registry import read_image
 from napari_samstar.core.models.backend import LoadedModel
@@ -38,11 +39,14 @@ Report = Callable[[Progress], None]
 Prompts = Literal["auto"] | str
 
 
-def read(path: str | Path, **mapping: Any) -> LoadedImage:
+def read(path: str | Path, *, channel: int | str | None = None, **mapping: Any) -> LoadedImage:
     """Read an image file.
 
     Parameters
     ----------
+    channel : int or str, optional
+        A channel by number or name, such as "DAPI"; "DAPI, actin" or "all" merges several, see
+        `channels.with_channels`.
     **mapping
         Which plane is meant and how it becomes 8-bit, see `ImageMapping`: `plane`, `channel`,
         `projection`, `stretch`, `invert`, ...
@@ -52,7 +56,8 @@ def read(path: str | Path, **mapping: Any) -> LoadedImage:
     >>> image = read("stack.tif", plane=(3,))  # doctest: +SKIP
     """
     image = read_image(path)
-    return image.replace(mapping=image.mapping.replace(**mapping)) if mapping else image
+    image = image.replace(mapping=image.mapping.replace(**mapping)) if mapping else image
+    return image if channel is None else with_channels(image, str(channel))
 
 
 def load_model(

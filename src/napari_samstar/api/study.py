@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_samstar.api.batch_summary import ImageEntry, write_summary
 from napari_samstar.core.progress import Progress, run
 from napari_samstar.core.results.outputs import (
     IMAGES,
@@ -189,11 +190,14 @@ def iter_write(
     else:
         first.recipe.save(folder / RECIPE)
         names = [RECIPE, *write_search(study.front, first.picked, folder)]
+        entries: list[ImageEntry] = []
         for name, result in zip(_folder_names(results), results, strict=True):
             own = folder / IMAGES / name
             own.mkdir(parents=True)
             alone = result.replace(front=None, picked=None)
             names += [f"{IMAGES}/{name}/{file}" for file in write_result(alone, own)]
+            entries.append(ImageEntry(result.image.name, own, "done", result.image.notes))
+        names += write_summary(entries, folder)
     if report:
         pairs = yield from _pairs(study, first.config)
         write_report(study.summary, pairs, first.recipe, folder / REPORT)

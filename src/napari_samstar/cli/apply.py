@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_samstar.api.batch import Finished, ImageJob
     from napari_samstar.api.batch_plane import Decoder
     from napari_samstar.api.batch_stack import StackResult
+    from napari_samstar.api.batch_summary import ImageEntry
     from napari_samstar.core.image.loaded import LoadedImage
     from napari_samstar.core.models.backend import LoadedModel
     from napari_samstar.core.results.recipe import Recipe
@@ -123,8 +124,8 @@ def apply(
 ) -> None:
     """Repeat a recipe on images, stacks and folders; the same image gives the same labels.
 
-    Several images, a folder and a pattern get a folder for each image. One that fails is reported,
-    the others are still done.
+    Several images, a folder and a pattern get a folder for each image, and two tables over all of
+    them. One that fails is reported, the others are still done.
 
     The same command again goes on where it was stopped or killed: an image is skipped where OUT
     has its result, made with the same recipe from the same pixels, and of a large image or a stack
@@ -132,6 +133,7 @@ def apply(
     """
     from napari_samstar.api.batch import BatchOptions, iter_batch
     from napari_samstar.api.batch_folder import only_run
+    from napari_samstar.api.batch_summary import write_summary
     from napari_samstar.core.models.encoder import default_cache
     from napari_samstar.core.results.recipe import Recipe
 
@@ -145,15 +147,19 @@ def apply(
     jobs = [opener.job(path, folder) for path, folder in zip(paths, outs, strict=True)]
     chosen = BatchOptions(planes, None if link is None else link.value, redo)
     reports: list[Report] = []
+    entries: list[ImageEntry] = []
 
     def take(step: Finished) -> None:
-        reports.append(_reported(step))
+        report = _reported(step)
+        reports.append(report)
+        entries.append(_entry(step, report))
 
     with only_run(out), _decoder(scheduler, loaded, adapter) as decoder, tracked() as tracker:
         tracker.run(iter_batch(wanted, jobs, loaded, default_cache(), chosen, decoder), take)
+        tables = [] if single else write_summary(entries, out)
     if single and "error" in reports[0]:
         raise UserError(reports[0]["error"])
-    _show(recipe, reports, as_json=as_json)
+    _show(recipe, reports, out, tables, as_json=as_json)
 
 
 def folders(images: list[Path], out: Path) -> list[Path]:
@@ -277,6 +283,15 @@ def _reported(finished: Finished) -> Report:
     return _stack_summary(found, job.out, files, finished.seconds)
 
 
+def _entry(finished: Finished, report: Report) -> ImageEntry:
+    """Return the image's part of the tables over all images."""
+    from napari_samstar.api.batch_summary import ImageEntry
+
+    notes = report["image"].get("notes", ()) if finished.state == "done" else ()
+    reason = (finished.problem,) if finished.problem else ()
+    return ImageEntry(finished.job.name, finished.job.out, finished.state, (*notes, *reason))
+
+
 def _unnamed(finished: Finished) -> bool:
     """Return whether the sentence does not say which image failed."""
     return Path(finished.job.name).name not in finished.problem
@@ -304,13 +319,17 @@ def _stack_summary(found: StackResult, out: Path, files: list[str], seconds: flo
     }
 
 
-def _show(recipe: Path, reports: Sequence[Report], *, as_json: bool) -> None:
+def _show(
+    recipe: Path, reports: Sequence[Report], out: Path, tables: list[str], *, as_json: bool
+) -> None:
     """Print all results, and exit with the code of a failure where one failed."""
     if as_json:
-        emit({"command": "apply", "recipe": str(recipe), "images": reports})
+        emit({"command": "apply", "recipe": str(recipe), "images": reports, "tables": tables})
     else:
         for report in (r for r in reports if "files" in r):
             show_summary(report)
             show_files(Path(report["folder"]), report["files"])
+        if tables:
+            show_files(out, tables)
     if any("error" in report for report in reports):
         raise typer.Exit(FAILED)

@@ -6,14 +6,13 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_samstar.cli.inputs import Calibration, open_image
+from napari_samstar.cli.inputs import Calibration, View, open_image
 from napari_samstar.core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_samstar.core.image.loaded import LoadedImage
-    from napari_samstar.core.image.mapping import ImageMapping
     from napari_samstar.core.tuning.inputs import ExtraImage, SearchInputs, Truth
 
 
@@ -22,7 +21,7 @@ def open_images(
     held_out: Sequence[Path],
     planes: Sequence[str],
     held_out_planes: Sequence[str],
-    mapping: ImageMapping,
+    view: View,
     calibration: Calibration,
 ) -> list[ExtraImage]:
     """Read every plane of every file, tuned ones first; held-out planes are of the tuned files.
@@ -32,8 +31,8 @@ def open_images(
     planes, held_out_planes : sequence of str
         See `plane_text.parse_planes`; the middle plane where `planes` is empty.
     """
-    files = [open_image(path, mapping, calibration) for path in tuned]
-    others = [open_image(path, mapping, calibration) for path in held_out]
+    files = [open_image(path, view, calibration) for path in tuned]
+    others = [open_image(path, view, calibration) for path in held_out]
     jobs: list[tuple[LoadedImage, bool]] = []
     for held, given, images in (
         (False, planes, files),
@@ -56,7 +55,8 @@ def _planes_of(image: LoadedImage, texts: Sequence[str]) -> list[LoadedImage]:
 
     if not texts:
         return [image]
-    found = dict.fromkeys(p for text in texts for p in parse_planes(text, image.plane_sizes))
+    sizes = image.plane_sizes
+    found = dict.fromkeys(p for text in texts for p in parse_planes(text, sizes, image.axes))
     return [image.at(plane) for plane in found]
 
 

@@ -13,7 +13,7 @@ from napari_samstar.core.models.registry import REGISTRY, ModelChoice
 
 if TYPE_CHECKING:
     from napari_samstar.core.image.loaded import LoadedImage
-    from napari_samstar.core.image.mapping import ImageMapping
+    from napari_samstar.core.image.mapping import ImageMapping, Projection
     from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.core.models.backend import LoadedModel
 
@@ -26,11 +26,41 @@ class Calibration:
     unit: str | None = None
 
 
-def open_image(path: Path, mapping: ImageMapping, calibration: Calibration) -> LoadedImage:
-    """Read a file; its plane is chosen by `mapping`, its pixel size by the user where given."""
+@dataclass(frozen=True)
+class View:
+    """What SAM shall see of an image, as the user gives it.
+
+    Attributes
+    ----------
+    channel : str, optional
+        See `channels.with_channels`.
+    limits : tuple of float, optional
+        Intensities that become black and white.
+    """
+
+    channel: str | None = None
+    projection: Projection = "none"
+    invert: bool = False
+    limits: tuple[float, float] | None = None
+
+    def of(self, image: LoadedImage) -> ImageMapping:
+        """Return the mapping of an image; UserError for a channel that it does not have."""
+        from napari_samstar.core.image.channels import with_channels
+        from napari_samstar.core.image.mapping import ImageMapping
+
+        mapping = ImageMapping(projection=self.projection, invert=self.invert)
+        if self.limits is not None:
+            mapping = mapping.replace(stretch="limits", limits=self.limits)
+        image = image.replace(mapping=mapping)
+        return mapping if self.channel is None else with_channels(image, self.channel).mapping
+
+
+def open_image(path: Path, view: View | ImageMapping, calibration: Calibration) -> LoadedImage:
+    """Read a file; what SAM sees of it is chosen by `view`, its pixel size where it is given."""
     from napari_samstar.core.image.readers.registry import read_image
 
-    image = read_image(path).replace(mapping=mapping, path=path)
+    image = read_image(path).replace(path=path)
+    image = image.replace(mapping=view.of(image) if isinstance(view, View) else view)
     if calibration.pixel_size is not None:
         unit = calibration.unit or image.unit
         if unit == "px":
@@ -49,7 +79,7 @@ def at_plane(image: LoadedImage, text: str | None) -> LoadedImage:
         return image
     from napari_samstar.core.image.plane_text import parse_planes
 
-    planes = parse_planes(text, image.plane_sizes)
+    planes = parse_planes(text, image.plane_sizes, image.axes)
     if len(planes) != 1:
         raise UserError(f"'{text}' names {len(planes)} planes: give one.")
     return image.at(planes[0])

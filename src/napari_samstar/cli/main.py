@@ -11,6 +11,7 @@ from napari_samstar.cli.apply import apply
 from napari_samstar.cli.demo import demo
 from napari_samstar.cli.doctor import doctor
 from napari_samstar.cli.errors import INTERRUPTED, OneLineErrors
+from napari_samstar.cli.info import info
 from napari_samstar.cli.models import models
 from napari_samstar.cli.segment import segment
 from napari_samstar.cli.tune import tune
@@ -25,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _command in (demo, segment, tune, apply, models, doctor):
+for _command in (demo, segment, tune, apply, info, models, doctor):
     app.command(_command.__name__)(_command)
 
 

@@ -73,11 +73,24 @@ Verbose = Annotated[
 ]
 
 
+def parse_limits(text: str) -> tuple[float, float]:
+    """Return (black, white) from '100,4000'."""
+    try:
+        black, white = (float(v) for v in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"give two numbers, black first, such as 100,4000, with points as decimal signs; not "
+            f"{text!r}"
+        ) from None
+    return black, white
+
+
 def parse_plane_text(text: str) -> str:
     """Return a text that names planes; what it names is known once the image is read."""
     if not is_plane_text(text):
         raise typer.BadParameter(
-            f"write planes like 3, 0-3 or 0:20:4, or with several axes 0,12; not {text!r}"
+            f"write planes like 3, 0-3 or 0:20:4, or with several axes 0,12 or z=12,t=0; not "
+            f"{text!r}"
         )
     return text
 
@@ -85,17 +98,37 @@ def parse_plane_text(text: str) -> str:
 OnePlane = Annotated[
     Any,
     typer.Option(
-        "--plane", parser=parse_plane_text, metavar="I[,J...]", rich_help_panel=IMAGE,
-        help="Index along each axis before rows and columns. (default: the middle)",
+        "--plane", parser=parse_plane_text, metavar="I[,J...]|z=I,t=J", rich_help_panel=IMAGE,
+        help="Index along each axis before rows and columns, or along axes by name. "
+        "(default: the middle, the first channel)",
     ),
 ]  # fmt: skip
 Channel = Annotated[
-    int | None,
-    typer.Option(min=0, rich_help_panel=IMAGE, help="Channel to use; of a colour image 0, 1 or 2."),
-]
+    str | None,
+    typer.Option(
+        metavar="NAME|I[,J...]", rich_help_panel=IMAGE,
+        help="Channel by name or number; several, or 'all', are merged in colours. Of a colour "
+        "image red, green or blue. (default: the first; all colours)",
+    ),
+]  # fmt: skip
 Project = Annotated[
     Projection,
-    typer.Option("--projection", rich_help_panel=IMAGE, help="Project the first axis of a stack."),
+    typer.Option(
+        "--projection", rich_help_panel=IMAGE, help="Project a stack along Z, else its first axis."
+    ),
+]
+Limits = Annotated[
+    Any,
+    typer.Option(
+        "--limits", parser=parse_limits, metavar="BLACK,WHITE", rich_help_panel=IMAGE,
+        help="Intensities that become black and white. (default: percentiles 0.1 and 99.9)",
+    ),
+]  # fmt: skip
+SaveView = Annotated[
+    bool,
+    typer.Option(
+        "--save-view", rich_help_panel=IMAGE, help="Also write what SAM sees, as view.png."
+    ),
 ]
 Invert = Annotated[
     bool, typer.Option("--invert", rich_help_panel=IMAGE, help="Make bright what is dark.")

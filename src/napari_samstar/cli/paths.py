@@ -9,7 +9,7 @@ from pathlib import Path
 
 from napari_samstar.core.errors import UserError
 
-_RESULTS = ("labels.tif", "labels.ome.zarr", "overlay.png", "front.png")
+_RESULTS = ("labels.tif", "labels.ome.zarr", "overlay.png", "front.png", "view.png")
 """What we write ourselves; taken only where the user gives the name."""
 
 

@@ -12,6 +12,7 @@ from napari_samstar.cli import options
 from napari_samstar.cli.console import emit, show, show_files, table, tracked
 from napari_samstar.cli.inputs import (
     Calibration,
+    View,
     at_plane,
     model_choice,
     open_image,
@@ -38,6 +39,8 @@ def segment(
     channel: options.Channel = None,
     projection: options.Project = options.Projection.none,
     invert: options.Invert = False,
+    limits: options.Limits = None,
+    save_view: options.SaveView = False,
     pixel_size: options.PixelSize = None,
     unit: options.Unit = None,
 ) -> None:
@@ -46,20 +49,21 @@ def segment(
     Writes recipe, labels, measurements and an overlay picture.
     """
     from napari_samstar.api.pipeline import iter_segment
-    from napari_samstar.core.image.mapping import ImageMapping
     from napari_samstar.core.models.encoder import default_cache
-    from napari_samstar.core.results.outputs import staged, write_result
+    from napari_samstar.core.results.outputs import VIEW, staged, write_result, write_view
 
     start = time.perf_counter()
-    mapping = ImageMapping(projection=projection.value, channel=channel, invert=invert)
+    view = View(channel, projection.value, invert, limits)
     with staged(out) as folder:
-        loaded = at_plane(open_image(image, mapping, Calibration(pixel_size, unit)), plane)
+        loaded = at_plane(open_image(image, view, Calibration(pixel_size, unit)), plane)
         choice = model_choice(model, device.value)
         with tracked() as tracker:
             result = tracker.run(iter_segment(loaded, choice, settings, default_cache()))
         say_notes(result.image)
         say_model(result.model)
         files = write_result(result, folder)
+        if save_view:
+            files.append(write_view(result.image, folder / VIEW))
     about = summary(result, out, files, time.perf_counter() - start)
     if as_json:
         emit({"command": "segment", **about})

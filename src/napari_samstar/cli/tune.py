@@ -12,7 +12,7 @@ import typer
 from napari_samstar.cli import goals, options
 from napari_samstar.cli.console import emit, show, show_files
 from napari_samstar.cli.images import open_images, search_inputs, with_truth
-from napari_samstar.cli.inputs import Calibration, model_choice
+from napari_samstar.cli.inputs import Calibration, View, model_choice
 from napari_samstar.cli.segment import summary
 from napari_samstar.cli.tables import tables
 from napari_samstar.core.amg.config import AmgConfig  # noqa: TC001 - typer reads annotations
@@ -159,6 +159,8 @@ def tune(
     channel: options.Channel = None,
     projection: options.Project = options.Projection.none,
     invert: options.Invert = False,
+    limits: options.Limits = None,
+    save_view: options.SaveView = False,
     pixel_size: options.PixelSize = None,
     unit: options.Unit = None,
 ) -> None:
@@ -168,19 +170,18 @@ def tune(
     settings below are those the search starts from; its scope may change them.
     """
     from napari_samstar.cli.study import run_study
-    from napari_samstar.core.image.mapping import ImageMapping
-    from napari_samstar.core.results.outputs import check_images_folder, staged
+    from napari_samstar.core.results.outputs import VIEW, check_images_folder, staged, write_view
     from napari_samstar.core.tuning.config import StudyConfig
 
     start = time.perf_counter()
     goal = goals.goal_of(weight, preset, examples=bool(examples))
     study_config = StudyConfig(scope.value, trials, population, seed, settings)
     expectations = goals.expectations_of(expect)
-    mapping = ImageMapping(projection=projection.value, channel=channel, invert=invert)
+    view = View(channel, projection.value, invert, limits)
     held = hold_out or []
     paths = [*images, *held]
     with staged(out) as folder:
-        opened = open_images(images, held, plane or [], hold_out_plane or [], mapping,
+        opened = open_images(images, held, plane or [], hold_out_plane or [], view,
                              Calibration(pixel_size, unit))  # fmt: skip
         opened = with_truth(opened, truth or [], paths)
         opened = goals.with_marks(opened, paths, examples, annotations)
@@ -191,6 +192,8 @@ def tune(
             opened[0].image, model_choice(model, device.value), goal, study_config, inputs, folder,
             rule=pick.value, resume=resume, against_random=against_random, report=report,
         )  # fmt: skip
+        if save_view:
+            files.append(write_view(results[0].image, folder / VIEW))
     about = summary(results[0], out, files, time.perf_counter() - start)
     about |= about_search(study, results[0])
     if as_json:

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 
 from napari_samstar.core.image.micrograph import Micrograph
-from napari_samstar.core.masks.labels import measurements, paint, write_csv
+from napari_samstar.core.masks.labels import measurements, paint
 from napari_samstar.core.masks.store import MaskStore
+from napari_samstar.core.results.tables import write_table
 from tests.core.painted import add, disc, rectangle
 
 SHAPE = (120, 160)
@@ -41,16 +40,16 @@ def test_labels_are_consecutive():
     assert len(np.unique(labels[hidden])) == 2
 
 
-def test_no_masks_give_empty_labels_and_an_empty_table():
+def test_no_masks_give_empty_labels_and_an_empty_table(tmp_path):
     labels = painted([])
     assert labels.shape == SHAPE
     assert not labels.any()
     table = measurements(labels, image())
     assert all(len(column) == 0 for column in table.values())
-    file = io.StringIO()
-    write_csv(table, file)
-    assert file.getvalue().startswith("label,row_px,col_px,area_px2")
-    assert file.getvalue().count("\n") == 1
+    path = tmp_path / "t.csv"
+    write_table(table, path)
+    assert path.read_text().startswith("label,row_px,col_px,area_px2")
+    assert path.read_text().count("\n") == 1
 
 
 def test_measurements_of_a_disc_in_physical_units():
@@ -80,14 +79,14 @@ def test_areas_are_exact_on_pixels_that_are_not_square():
     assert table["diameter_nm"][0] == pytest.approx(2 * np.sqrt(200 / np.pi))
 
 
-def test_csv_has_one_row_per_object_and_empty_cells_for_undefined_values():
+def test_csv_has_one_row_per_object_and_empty_cells_for_undefined_values(tmp_path):
     line = rectangle(SHAPE, 40, 20, 41, 60)
     table = measurements(painted([disc(SHAPE, 90, 90, 10), line]), image())
-    file = io.StringIO()
-    write_csv(table, file)
-    header, *rows = file.getvalue().splitlines()
+    path = tmp_path / "t.csv"
+    write_table(table, path)
+    header, *rows = path.read_text().splitlines()
     assert header.split(",") == list(table)
     assert [row.split(",")[0] for row in rows] == ["1", "2"]
     assert rows[1].split(",")[list(table).index("aspect_ratio")] == ""
-    assert "inf" not in file.getvalue()
-    assert "nan" not in file.getvalue()
+    assert "inf" not in path.read_text()
+    assert "nan" not in path.read_text()

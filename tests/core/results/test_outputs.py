@@ -93,7 +93,7 @@ def test_a_searched_result_has_every_file(tmp_path, image, labels, found):
     assert write_result(result_of(image, labels, found), tmp_path) == list(NAMES)
     assert names(tmp_path) == sorted(NAMES)
     assert Recipe.load(tmp_path / RECIPE).config == CONFIG
-    with (tmp_path / MEASUREMENTS).open(encoding="utf-8") as file:
+    with (tmp_path / MEASUREMENTS).open(encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert [row["label"] for row in rows] == ["1", "2"]
     assert float(rows[1]["area_µm2"]) == pytest.approx(8 * 9 * 0.5 * 0.25)

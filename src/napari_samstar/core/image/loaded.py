@@ -46,6 +46,14 @@ class LoadedImage:
         Distance between neighbouring planes along Z, in `unit`.
     frame_time : float, optional
         Time between neighbouring planes along T, s.
+    channel_names : tuple of str
+        Of each channel; empty where the file gives none.
+    channel_colours : tuple of str
+        "#rrggbb" of each channel; empty where the file gives none.
+    series : tuple of str
+        A description of each image that the file holds; empty where it is the only one.
+    series_index : int
+        Which of them this is.
     """
 
     array: Any
@@ -59,6 +67,10 @@ class LoadedImage:
     path: Path | None = None
     z_step: float | None = None
     frame_time: float | None = None
+    channel_names: tuple[str, ...] = ()
+    channel_colours: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
+    series_index: int = 0
 
     def prepare(self) -> Micrograph:
         """Return what SAM sees of the plane; see `prepare.prepare`."""
@@ -85,12 +97,12 @@ class LoadedImage:
     def plane_sizes(self) -> tuple[int, ...]:
         """Sizes of the axes before rows and columns; empty for a single plane."""
         shape = self._shape
-        return shape[:-3] if self._in_colour else shape[:-2]
+        return shape[:-3] if self.in_colour else shape[:-2]
 
     @property
     def plane_shape(self) -> tuple[int, int]:
         """Rows and columns of a plane, px."""
-        rows, cols = self._shape[-3:-1] if self._in_colour else self._shape[-2:]
+        rows, cols = self._shape[-3:-1] if self.in_colour else self._shape[-2:]
         return rows, cols
 
     @property
@@ -104,5 +116,6 @@ class LoadedImage:
         return tuple(int(n) for n in self.finest.shape)
 
     @property
-    def _in_colour(self) -> bool:
+    def in_colour(self) -> bool:
+        """Whether the last axis is colour."""
         return is_colour(self.finest, self.rgb)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,20 +127,6 @@ def _in_units(found: dict[str, NDArray[Any]], image: Micrograph) -> dict[str, ND
         "solidity": found["solidity"],
         "mean_intensity": found["intensity_mean"],
     }
-
-
-def write_csv(table: dict[str, NDArray[Any]], file: TextIO) -> None:
-    """Write a table of equally long columns as CSV; a value that is not finite stays empty."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(table)
-    for row in zip(*(column.tolist() for column in table.values()), strict=True):
-        writer.writerow([_format(value) for value in row])
-
-
-def _format(value: Any) -> str:
-    if isinstance(value, int | str):
-        return str(value)
-    return f"{value:.6g}" if np.isfinite(value) else ""
 
 
 def measure_planes(

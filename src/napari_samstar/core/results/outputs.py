@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import imageio.v3 as iio
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from napari_samstar.core.amg.config import SETTINGS
 from napari_samstar.core.atomic import write_atomic
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.masks import labels
 from napari_samstar.core.results import figures
+from napari_samstar.core.results.tables import write_rows, write_table
 from napari_samstar.core.rewards.registry import REWARDS
 
 if TYPE_CHECKING:
@@ -31,11 +31,15 @@ if TYPE_CHECKING:
 
 RECIPE, LABELS, MEASUREMENTS = "recipe.samstar.json", "labels.tif", "measurements.csv"
 OVERLAY, FRONT_TABLE, FRONT_PLOT = "overlay.png", "front.csv", "front.png"
+VIEW = "view.png"
+ALL_OBJECTS, ALL_IMAGES = "all_objects.csv", "all_images.csv"
 REPORT, IMAGES = "report.html", "images"
 
 NAMES = (RECIPE, LABELS, MEASUREMENTS, OVERLAY, FRONT_TABLE, FRONT_PLOT)
 """Every file of a result on one image; the last two only where settings were searched."""
 
+EXTRAS = (VIEW, ALL_OBJECTS, ALL_IMAGES, REPORT)
+"""Files that are written on wish, or where there are several images."""
 
 LARGEST_PICTURE = 1400
 """Longer side of the overlay picture of a large image, px."""
@@ -79,13 +83,20 @@ def write_result(result: WritableResult, folder: Path) -> list[str]:
         write_large_labels(result.painting, result.image, folder / LABELS)
     else:
         write_labels(result.painting.whole(), result.image, folder / LABELS)
-    with write_atomic(folder / MEASUREMENTS) as part, part.open("w", encoding="utf-8") as file:
-        labels.write_csv(result.table, file)
+    write_table(result.table, folder / MEASUREMENTS)
     figures.save(_overlay(result), folder / OVERLAY)
     names = [RECIPE, LABELS, MEASUREMENTS, OVERLAY]
     if result.front is not None:
         names += write_search(result.front, result.picked, folder)
     return names
+
+
+def write_view(image: Micrograph, path: Path) -> str:
+    """Write what SAM sees as PNG, of a large image every k-th pixel; returns the file's name."""
+    step = -(-max(image.shape) // LARGEST_PICTURE) if image.is_large else 1
+    with write_atomic(path) as part:
+        iio.imwrite(part, image.thumbnail(step), extension=".png")
+    return path.name
 
 
 def _overlay(result: WritableResult) -> Figure:
@@ -161,14 +172,12 @@ def write_front(front: Front, picked: int | None, path: Path) -> None:
 
     Numbers are written in full, so a row's settings give exactly that configuration again.
     """
-    with (
-        write_atomic(path) as part,
-        part.open("w", encoding="utf-8", newline="") as file,
-    ):
-        rows = list(front_rows(front, picked))
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    rows = list(front_rows(front, picked))
+    write_rows(({k: _in_full(v) for k, v in row.items()} for row in rows), list(rows[0]), path)
+
+
+def _in_full(value: Any) -> Any:
+    return repr(float(value)) if isinstance(value, float | np.floating) else value
 
 
 def front_rows(front: Front, picked: int | None) -> Iterator[dict[str, Any]]:
@@ -262,7 +271,7 @@ def _publish(part: Path, out: Path) -> None:
     new = list(part.iterdir())
     old.mkdir()
     try:
-        for name in (*NAMES, REPORT, *([IMAGES] if _ours(out / IMAGES) else [])):
+        for name in (*NAMES, *EXTRAS, *([IMAGES] if _ours(out / IMAGES) else [])):
             if (out / name).exists():
                 (out / name).rename(old / name)
         for file in new:

@@ -160,12 +160,14 @@ def apply_to_planes(
     Parameters
     ----------
     link : {"depth", "time", "none"}
-        How objects get one id through the last axis before rows and columns; else ids run on.
+        How objects get one id through the last axis along which planes differ; else ids run on.
     """
     from napari_samstar.api.pipeline import Applied, iter_apply
     from napari_samstar.core.linking.linker import Linker
     from napari_samstar.core.linking.settings import LinkSettings
 
+    varying = [k for k, along in enumerate(zip(*planes, strict=True)) if len(set(along)) > 1]
+    linked_axis = varying[-1] if varying else 0
     linker, before, highest, offset = None, None, 0, 0
     for step in iter_apply(config, [image.at(plane) for plane in planes], model, cache_of()):
         if not isinstance(step, Applied):
@@ -176,8 +178,9 @@ def apply_to_planes(
         labels = step.labels
         events: tuple[LinkEvent, ...] = ()
         if link != "none":
-            if linker is None or plane[:-1] != before:  # another series begins
-                linker, before = Linker(LinkSettings(link)), plane[:-1]
+            others = plane[:linked_axis] + plane[linked_axis + 1 :]
+            if linker is None or others != before:  # another series begins
+                linker, before = Linker(LinkSettings(link)), others
                 offset = highest
             linked = linker.add(labels)
             labels, events = linked.labels, linked.events

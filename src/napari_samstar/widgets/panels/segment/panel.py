@@ -119,7 +119,8 @@ class SegmentPanel(Panel):
         self.controller.segment(image, self.model_form.choice(), config, placement, layer)
 
     def run_stack(self) -> None:
-        """Apply the settings on show to every plane of the chosen layer."""
+        """Apply the settings on show to every plane of the chosen layer, of one channel."""
+        from napari_samstar.api.batch_stack import planes_to_do
         from napari_samstar.api.pipeline import check_labels_fit
 
         layer, leading = self.image_form.layer(), self.image_form.planes()
@@ -137,7 +138,7 @@ class SegmentPanel(Panel):
         data = np.zeros((*leading, *result.image.shape), dtype=np.int32)
         whole = Labels(data, name=f"{layer.name} objects", **placement.stack_transform)
         link = LINKS[self.link_box.currentText()]
-        self.controller.segment_stack(image, list(np.ndindex(*leading)), whole, link)
+        self.controller.segment_stack(image, list(planes_to_do(image, None)), whole, link)
 
     def _offer_centres(self, *_: Any) -> None:
         fresh = self.controller.session.result is None
