@@ -73,7 +73,14 @@ def few_pixels(image):
     image[0, :5] = 0
 
 
-@pytest.mark.parametrize("put", [clipped_background, saturated_object_at_the_corner, few_pixels])
+def objects_on_a_constant(image):
+    image[image < 3300] = 0
+    image[image > 0] += np.arange((image > 0).sum(), dtype=np.uint16) % 50
+
+
+@pytest.mark.parametrize(
+    "put", [clipped_background, objects_on_a_constant, saturated_object_at_the_corner, few_pixels]
+)
 def test_what_is_no_fill_counts(put):
     image = scene()
     put(image)

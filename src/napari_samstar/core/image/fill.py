@@ -25,6 +25,10 @@ LEAST_GAP = 0.1
 """A fill value lies further from all other intensities than this share of their range. Without a
 gap, it is the darkest background or a saturated object, and changes the contrast little."""
 
+LEAST_CONNECTED = 0.9
+"""Share of the other pixels that must hang together: what a fill value surrounds is one picture,
+what a constant background surrounds is many objects."""
+
 LOW, HIGH = 0.1, 99.9
 """Percentiles between which the range of the other intensities is measured."""
 
@@ -59,7 +63,7 @@ def find_fill(plane: Array) -> Fill | None:
     """Return the pixels at the border that are filled with a constant; None where there are none.
 
     A region counts where it is connected, reaches a corner of the plane, holds the smallest or the
-    largest value exactly, and no other intensity is near that value.
+    largest value exactly, no other intensity is near that value, and the rest hangs together.
 
     Parameters
     ----------
@@ -88,7 +92,7 @@ def _candidates(plane: Array, known: Bool) -> Iterator[tuple[float, Bool]]:
             continue
         rest = plane[~(region | known)]
         rest = rest[np.isfinite(rest)]
-        if rest.size and _is_far(float(value), rest):
+        if rest.size and _is_far(float(value), rest) and _hangs_together(~(region | known)):
             yield float(value), region
 
 
@@ -112,6 +116,12 @@ def _at_corners(mask: Bool) -> Bool:
     corners = {int(labels[r, c]) for r in (0, -1) for c in (0, -1)} - {0}
     found: Bool = np.isin(labels, list(corners))
     return found
+
+
+def _hangs_together(mask: Bool) -> bool:
+    _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    sizes = np.bincount(labels.ravel())[1:]
+    return bool(sizes.max(initial=0) >= LEAST_CONNECTED * sizes.sum())
 
 
 def _is_far(value: float, rest: Array) -> bool:
