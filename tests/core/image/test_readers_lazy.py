@@ -18,6 +18,7 @@ from napari_samstar.core.image.prepare import prepare
 from napari_samstar.core.image.readers import tiff
 from napari_samstar.core.image.readers.lazy import LazyArray, full_index
 from napari_samstar.core.image.readers.registry import read_image
+from napari_samstar.core.image.readers.samples import MappedArray
 
 RNG = np.random.default_rng(0)
 STACK = RNG.integers(0, 999, (3, 2, 40, 60)).astype(np.uint16)
@@ -89,7 +90,7 @@ def test_lazy_white_is_zero_is_inverted_as_a_small_one_is(tmp_path, monkeypatch,
     lazy = read_image(path)
     monkeypatch.undo()
     small = read_image(path)
-    assert isinstance(lazy.array, LazyArray)
+    assert isinstance(lazy.array, MappedArray)
     assert isinstance(small.array, np.ndarray)
     np.testing.assert_array_equal(lazy.array, small.array)
     np.testing.assert_array_equal(lazy.array[4:9, 3], 255 - COLOUR[4:9, 3, 0])
@@ -223,21 +224,24 @@ def two_files(folder, **options):
     return folder / "0.ome.tif"
 
 
-def test_an_image_in_several_files_is_lazy_too(tmp_path):
-    image = read_image(two_files(tmp_path))
-    assert isinstance(image.array, LazyArray)
-    assert (image.axes, image.notes) == ("TYX", ())
-    np.testing.assert_array_equal(image.array[1, 5:30], STACK[1, 0, 5:30])
-    np.testing.assert_array_equal(image.array, STACK[:2, 0])
-
-
-def test_missing_planes_are_zeros_and_are_told(tmp_path):
-    path = two_files(tmp_path, compression="zlib")
-    (tmp_path / "1.ome.tif").unlink()
-    image = read_image(path)
-    assert image.notes == ("1 of 2 planes are missing and were read as zeros.",)
-    np.testing.assert_array_equal(image.array[0], STACK[0, 0])
-    assert not image.array[1].any()
+@pytest.mark.parametrize("others", ["there", "gone", "renamed"])
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}])
+def test_of_a_set_of_files_the_named_one_is_read(tmp_path, capfd, options, others):
+    two_files(tmp_path, **options)
+    for k in range(2):
+        path = tmp_path / f"{k}.ome.tif"
+        if others == "gone":
+            (tmp_path / f"{1 - k}.ome.tif").rename(tmp_path / "away")
+        elif others == "renamed":
+            path = path.rename(tmp_path / f"other{k}.tif")
+        image = read_image(path)
+        assert isinstance(image.array, LazyArray)
+        note = "The file belongs to a set of 2; only its own planes were read."
+        assert (image.axes, image.notes) == ("YX", (note,))
+        np.testing.assert_array_equal(image.array, STACK[k, 0])
+        if others == "gone":
+            (tmp_path / "away").rename(tmp_path / f"{1 - k}.ome.tif")
+    assert capfd.readouterr() == ("", "")
 
 
 @st.composite

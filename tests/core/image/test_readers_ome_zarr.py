@@ -119,7 +119,7 @@ def test_a_pickle_is_small_and_reads_the_same(tmp_path):
     [
         ({**UNITS, "y": "nanometer"}, (1, 2, 500, 0.25), (0.5, 0.25), "µm", 2.0, 1.0),
         ({"y": "nm", "x": "nm", "z": "micrometer"}, (1, 2, 5, 4), (5, 4), "nm", 2000.0, None),
-        ({**UNITS, "t": "minute", "z": "parsec"}, (3, 2, 5, 4), (5, 4), "µm", None, 180.0),
+        ({**UNITS, "t": "minute", "z": "kelvin"}, (3, 2, 5, 4), (5, 4), "µm", None, 180.0),
         ({}, (1, 1, 1, 1), None, "px", None, None),
     ],
 )

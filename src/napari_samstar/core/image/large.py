@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samstar.core import interrupt
-from napari_samstar.core.image.blend import Blend, blend_of
 from napari_samstar.core.image.fill import find_fill
 from napari_samstar.core.image.levels import (
     ROWS_AT_ONCE,
+    Blend,
     Bytes,
     Intensities,
+    blend_of,
     no_finite_value,
     not_finite_notes,
 )

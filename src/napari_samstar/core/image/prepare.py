@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.image.blend import blend_of
 from napari_samstar.core.image.large import is_large, open_large
-from napari_samstar.core.image.levels import intensities_of
+from napari_samstar.core.image.levels import blend_of, intensities_of
 from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.core.image.micrograph import Micrograph
 from napari_samstar.core.image.planes import find_plane

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.image.calibration import in_nm_or_um
+from napari_samstar.core.image.units import in_nm_or_um
 
 if TYPE_CHECKING:
     from napari_samstar.core.cues.image_cues import ImageCues

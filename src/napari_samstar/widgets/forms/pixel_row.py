@@ -11,7 +11,8 @@ from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QVBoxLayout, QWidget
 
-from napari_samstar.core.image.calibration import UNKNOWN, file_calibration
+from napari_samstar.core.image.readers.tiff import file_calibration
+from napari_samstar.core.image.units import UNKNOWN
 from napari_samstar.widgets.forms.buttons import button
 from napari_samstar.widgets.forms.numbers import accept_decimal_comma
 from napari_samstar.widgets.forms.shared import combo, link, note
@@ -22,7 +23,7 @@ from napari_samstar.widgets.viewer.layers import labels_fit_image, pixel_size
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from napari_samstar.core.image.calibration import Calibration
+    from napari_samstar.core.image.units import Calibration
     from napari_samstar.widgets.panel import Panel
 
 UNITS = ("nm", "µm")

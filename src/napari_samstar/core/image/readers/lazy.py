@@ -56,7 +56,6 @@ class LazyArray:
         shape: tuple[int, ...],
         dtype: Any,
         order: tuple[int, ...] = (),
-        invert: bool = False,
     ) -> None:
         """Name the array; nothing is opened yet.
 
@@ -66,20 +65,17 @@ class LazyArray:
             As it is indexed, after `order`.
         order : tuple of int
             The stored axis that each axis shows, as in `numpy.transpose`; empty for no change.
-        invert : bool
-            Whether every value, bool or unsigned integer, is replaced by ``~value``.
         """
         self.source = source
         self.shape = tuple(int(n) for n in shape)
         self.dtype = np.dtype(dtype)
         self._order = tuple(order) or tuple(range(len(shape)))
-        self._invert = invert
         self._lock = threading.Lock()
         self._array: Any = None
         self._process = -1
 
     def __reduce__(self) -> Any:
-        return LazyArray, (self.source, self.shape, self.dtype, self._order, self._invert)
+        return LazyArray, (self.source, self.shape, self.dtype, self._order)
 
     @property
     def ndim(self) -> int:
@@ -115,8 +111,7 @@ class LazyArray:
         except Exception as error:  # codecs raise many kinds
             raise damaged(self.source.path, error) from error
         axes = [a for a, i in zip(self._order, wanted, strict=True) if isinstance(i, slice)]
-        block = block.transpose([sorted(axes).index(axis) for axis in axes])
-        return ~block if self._invert else block
+        return block.transpose([sorted(axes).index(axis) for axis in axes])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         everything = self[...]

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.image.calibration import (
+from napari_samstar.core.image.loaded import LoadedImage
+from napari_samstar.core.image.readers.lazy import LazyArray
+from napari_samstar.core.image.units import (
     UNKNOWN,
     in_one_unit,
     in_seconds,
     length_in,
 )
-from napari_samstar.core.image.loaded import LoadedImage
-from napari_samstar.core.image.readers.lazy import LazyArray
 
 if TYPE_CHECKING:
-    from napari_samstar.core.image.calibration import Calibration
+    from napari_samstar.core.image.units import Calibration
 
 _MARKERS = ("zarr.json", ".zgroup", ".zarray")
 _LETTERS = {"time": "T", "channel": "C"}

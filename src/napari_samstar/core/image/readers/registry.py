@@ -6,6 +6,7 @@ object like `Reader`. Readers of other packages are tried first.
 
 from __future__ import annotations
 
+import inspect
 import logging
 from functools import cache
 from importlib import metadata
@@ -49,10 +50,15 @@ def suffixes() -> tuple[str, ...]:
     return tuple(one for reader in readers() for one in getattr(reader, "suffixes", ()))
 
 
-def read_image(path: str | Path) -> LoadedImage:
+def read_image(path: str | Path, series: int | None = None) -> LoadedImage:
     """Read an image file, or a folder of zarr, with the first reader that supports it.
 
     The content decides, not the ending of the name.
+
+    Parameters
+    ----------
+    series : int, optional
+        Which image of a file that holds several; by default the first that is no thumbnail.
 
     Raises
     ------
@@ -65,8 +71,15 @@ def read_image(path: str | Path) -> LoadedImage:
     head = _head(path)
     try:
         for reader in readers():
-            if reader.supports(path, head):
+            if not reader.supports(path, head):
+                continue
+            if series is None:
                 return reader.read(path)
+            if "series" in inspect.signature(reader.read).parameters:
+                return reader.read(path, series)  # type: ignore[call-arg]
+            if series == 0:
+                return reader.read(path)
+            raise UserError(f"{path.name} holds one image: leave the series out, or give 0.")
     except MemoryError:
         raise UserError(f"{path.name} does not fit in memory: crop it first.") from None
     if path.is_dir():

@@ -1,9 +1,12 @@
-"""TIFF files: checked before they are read, lazy where they are large."""
+"""TIFF files: read by what their tags say, checked before they are read, lazy where large."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +15,19 @@ import numpy as np
 import tifffile
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.image.calibration import tiff_calibration, tiff_steps
 from napari_samstar.core.image.loaded import LoadedImage
 from napari_samstar.core.image.planes import MOST_PIXELS
 from napari_samstar.core.image.readers.lazy import LazyArray, damaged
+from napari_samstar.core.image.readers.ome_xml import Channels, channels_of, file_part, parsed
+from napari_samstar.core.image.readers.samples import mapped
+from napari_samstar.core.image.readers.tiff_samples import samples_of
+from napari_samstar.core.image.readers.tiff_sizes import tiff_sizes
+from napari_samstar.core.image.units import UNKNOWN
 
 if TYPE_CHECKING:
     from napari_samstar.core.image.planes import Array
+    from napari_samstar.core.image.readers.ome_xml import FilePart
+    from napari_samstar.core.image.units import Calibration
 
 LAZY_BYTES = 512 * 2**20
 """An image or stack larger than this is opened lazily and read window by window."""
@@ -26,24 +35,44 @@ LAZY_BYTES = 512 * 2**20
 COARSE_PIXELS = 2**24
 """Strips and tiles with more pixels are kept after decoding, since several windows share one."""
 
-_MIN_IS_WHITE = 0
+THUMBNAIL = 4
+"""An image is a thumbnail of another one that has this many times its pixels and its shape."""
+
 _HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+# --- lazy reading -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class TiffSource:
-    """The first image of a TIFF file, as `LazyArray` opens it."""
+    """One image of a TIFF file, as `LazyArray` opens it.
+
+    Attributes
+    ----------
+    path : Path
+    index : int
+        Of the image among those of the file.
+    alone : bool
+        Whether the file is read without the others of its set.
+    """
 
     path: Path
+    index: int = 0
+    alone: bool = False
 
     def open(self) -> tuple[Any, Callable[[], None]]:
         """Return a memory map of an uncompressed image in one block, else a zarr array."""
-        tif = tifffile.TiffFile(self.path)
+        tif = _opened(self.path, alone=self.alone)
         try:
-            series = tif.series[0]
+            with _quiet():
+                series = tif.series[self.index]
             if series.dataoffset is not None:
+                page, shape, offset = series.keyframe, series.shape, series.dataoffset
+                assert page.dtype is not None
+                dtype = page.dtype.newbyteorder(tif.byteorder)
                 tif.close()
-                return tifffile.memmap(self.path, mode="r", series=0), _nothing
+                return np.memmap(self.path, dtype, "r", offset, shape), _nothing
             import zarr  # 0.3 s, needed by few images
 
             stored = zarr.open_array(series.aszarr(level=0), mode="r")
@@ -77,6 +106,9 @@ class _LastChunk:
         return np.asarray(last[1][inside])
 
 
+# --- the reader ---------------------------------------------------------------------------------
+
+
 class TiffReader:
     """Reads TIFF (also OME, ImageJ and BigTIFF); images above `LAZY_BYTES` are opened lazily."""
 
@@ -88,69 +120,199 @@ class TiffReader:
         """Return whether the content is TIFF, whatever the file's ending."""
         return head.startswith(_HEADS)
 
-    def read(self, path: Path) -> LoadedImage:
-        """See `Reader.read`; the first image of the file is read."""
+    def read(self, path: Path, series: int | None = None) -> LoadedImage:
+        """See `Reader.read`. By default the first image is read that is not a thumbnail."""
         try:
-            with tifffile.TiffFile(path) as tif:
-                return _first_image(path, tif)
+            with _quiet() as said:
+                return _read(path, series, said)
         except (UserError, MemoryError):
             raise
         except Exception as error:  # tifffile raises whatever its codecs raise
             raise _explained(path, error) from error
 
 
-def _first_image(path: Path, tif: tifffile.TiffFile) -> LoadedImage:
-    """Return the image; its array is NumPy, or a `LazyArray` where it is large."""
-    if not len(tif.pages) or not tif.series:
-        raise UserError(f"{path.name} is a TIFF file without an image: choose another.")
-    series: Any = tif.series[0]
-    _check_size(path, series)
-    notes = _notes(tif, series)
-    inverted = series.keyframe.photometric == _MIN_IS_WHITE and series.dtype.kind in "bu"
-    if inverted:
-        notes.append("The file stores white as zero, so it was inverted.")
-    order, axes = _order(series.axes, series.shape)
+def file_calibration(path: str | Path) -> Calibration:
+    """Return the pixel size in a TIFF file; `UNKNOWN` for other or unreadable files."""
+    path = Path(path)
+    if path.suffix.lower() not in TiffReader.suffixes:
+        return UNKNOWN
+    try:
+        part = _part_of_set(path)
+        with _quiet(), _opened(path, alone=part is not None) as tif:
+            sizes = tiff_sizes(tif, _chosen(path, tif.series, None), path)
+    except Exception:  # tifffile raises many kinds of errors; the reader of the image reports them
+        return UNKNOWN
+    return sizes.pixel_size, sizes.unit
+
+
+@dataclass(frozen=True, eq=False)
+class _File:
+    """An open file: which of its images is read, and what its metadata say."""
+
+    path: Path
+    tif: tifffile.TiffFile
+    index: int
+    part: FilePart | None
+
+    @property
+    def series(self) -> Any:
+        return self.tif.series[self.index]
+
+
+def _read(path: Path, wanted: int | None, said: Sequence[str]) -> LoadedImage:
+    part = _part_of_set(path)
+    with _opened(path, alone=part is not None) as tif:
+        if not len(tif.pages) or not tif.series:
+            raise UserError(f"{path.name} is a TIFF file without an image: choose another.")
+        file = _File(path, tif, _chosen(path, tif.series, wanted), part)
+        _check_size(path, file.series)
+        array, axes, notes = _values(file)
+        channels = _channels(file, axes, array.shape)
+        sizes = tiff_sizes(tif, file.index, path)
+        several = len(tif.series) > 1
+        return LoadedImage(
+            array,
+            axes.endswith("S"),
+            axes,
+            sizes.pixel_size,
+            sizes.unit,
+            name=path.stem.removesuffix(".ome"),
+            notes=(*_notes(file, chosen=wanted is not None), *notes, *sizes.notes, *_remark(said)),
+            path=path,
+            z_step=sizes.z_step,
+            frame_time=sizes.frame_time,
+            channel_names=channels.names,
+            channel_colours=channels.colours,
+            series=tuple(_described(k, one) for k, one in enumerate(tif.series) if several),
+            series_index=file.index,
+        )
+
+
+def _part_of_set(path: Path) -> FilePart | None:
+    """Return what a file of an OME set of several files holds; None for any other file."""
+    with tifffile.TiffFile(path) as tif:
+        return file_part(parsed(tif.ome_metadata), path.name) if tif.is_ome else None
+
+
+def _opened(path: Path, *, alone: bool) -> tifffile.TiffFile:
+    """Open a file; `alone` does not look for the other files of its set."""
+    return tifffile.TiffFile(path, is_ome=False) if alone else tifffile.TiffFile(path)
+
+
+def _values(file: _File) -> tuple[Any, str, tuple[str, ...]]:
+    """Return array, its axes and notes; the array is NumPy, or lazy where it is large."""
+    series = file.series
+    samples = samples_of(series.keyframe, file.path.name)
+    stored_axes = series.axes
+    if file.part is not None and len(series.shape) > len("YXS"[: 3 if "S" in stored_axes else 2]):
+        stored_axes = file.part.axis + stored_axes[1:]
+    order, axes = _order(stored_axes, are_channels=samples.are_channels)
     array: Any
     if _is_lazy(series):
+        source = TiffSource(file.path.absolute(), file.index, file.part is not None)
         shape = tuple(series.shape[k] for k in order)
-        array = LazyArray(TiffSource(path.absolute()), shape, series.dtype, order, inverted)
+        array = LazyArray(source, shape, series.keyframe.dtype, order)
     else:
         array = np.transpose(series.asarray(), order)
-        array = ~array if inverted else array
-    pixel_size, unit = tiff_calibration(tif)
-    z_step, frame_time = tiff_steps(tif, unit)
-    return LoadedImage(
-        array,
-        axes.endswith("S"),
-        axes,
-        pixel_size,
-        unit,
-        name=path.stem.removesuffix(".ome"),
-        notes=tuple(notes),
-        path=path,
-        z_step=z_step,
-        frame_time=frame_time,
+    for one in samples.maps:
+        array = mapped(array, one)
+    if samples.maps and array.ndim != len(axes):
+        axes = axes.removesuffix("S") if array.ndim < len(axes) else axes + "S"
+    return array, axes, samples.notes
+
+
+# --- which image --------------------------------------------------------------------------------
+
+
+def _chosen(path: Path, series: Sequence[Any], wanted: int | None) -> int:
+    """Return the index of the image to read: the wanted one, or the first that is no thumbnail."""
+    if wanted is not None:
+        if not 0 <= wanted < len(series):
+            raise UserError(
+                f"There is no image {wanted} in {path.name}: choose one from 0 to "
+                f"{len(series) - 1}."
+            )
+        return wanted
+    full = [k for k, one in enumerate(series) if not _is_reduced(one)] or list(range(len(series)))
+    shapes = {k: _plane_shape(series[k]) for k in full}
+    first = full[0]
+    larger = [k for k in full if _is_thumbnail(shapes[first], shapes[k])]
+    return max(larger, key=lambda k: (math.prod(shapes[k]), -k), default=first)
+
+
+def _is_reduced(series: Any) -> bool:
+    page = series.keyframe
+    return bool(page.is_reduced or page.is_mask)
+
+
+def _is_thumbnail(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Return whether one shape is that of a small version of the other."""
+    small, large = math.prod(one), math.prod(other)
+    alike = abs(one[0] * other[1] - one[1] * other[0]) <= max(other)  # one pixel of rounding
+    return large >= THUMBNAIL * small > 0 and alike
+
+
+def _described(k: int, series: Any) -> str:
+    shape = " x ".join(map(str, series.shape))
+    name = f", {series.name}" if series.name else ""
+    return f"{k}: {shape} ({series.axes}), {series.dtype}{name}"
+
+
+def _notes(file: _File, *, chosen: bool) -> list[str]:
+    notes = []
+    n = len(file.tif.series)
+    if n > 1 and not chosen:
+        rows, cols = _plane_shape(file.series)
+        notes.append(f"Of {n} images in the file, image {file.index} ({rows} x {cols}) was read.")
+    if file.part is not None:
+        notes.append(
+            f"The file belongs to a set of {file.part.n_files}; only its own planes were read."
+        )
+    if file.series.kind == "ome":
+        n_missing = sum(page is None for page in file.series)
+        if n_missing:
+            total = len(file.series)
+            notes.append(f"{n_missing} of {total} planes are missing and were read as zeros.")
+    return notes
+
+
+# --- axes and channels --------------------------------------------------------------------------
+
+
+def _order(axes: str, *, are_channels: bool) -> tuple[tuple[int, ...], str]:
+    """Return the order that moves rows and columns last, and colours after them."""
+    last = [a for a in ("YX" if are_channels else "YXS") if a in axes]
+    order = [a for a in axes if a not in last] + last
+    names = "".join(order)
+    if are_channels and "C" not in axes:
+        names = names.replace("S", "C")
+    return tuple(axes.index(a) for a in order), names
+
+
+def _channels(file: _File, axes: str, shape: tuple[int, ...]) -> Channels:
+    """Return names and colours of the channels, as OME or ImageJ give them."""
+    if "C" not in axes:
+        return Channels()
+    n = shape[axes.index("C")]
+    if file.tif.is_ome:
+        found = channels_of(parsed(file.tif.ome_metadata), file.index)
+    else:
+        found = _imagej_channels(file.tif.imagej_metadata or {}, n)
+    return Channels(
+        *(values if len(values) == n else () for values in (found.names, found.colours))
     )
 
 
-def _explained(path: Path, error: Exception) -> UserError:
-    if "imagecodecs" in str(error):
-        return UserError(
-            f"{path.name} is compressed in a way that needs the package imagecodecs: "
-            "run 'pip install imagecodecs' or save the image without compression."
-        )
-    return damaged(path, error)
+def _imagej_channels(meta: dict[str, Any], n: int) -> Channels:
+    """Return ImageJ's label of each channel, and the brightest colour of each lookup table."""
+    labels = [str(one).strip() for one in meta.get("Labels") or ()]
+    names = tuple(labels) if len(labels) == n and len(set(labels)) == n and all(labels) else ()
+    tables = [np.asarray(one) for one in meta.get("LUTs") or ()]
+    colours = tuple("#{:02x}{:02x}{:02x}".format(*table[:, -1].tolist()) for table in tables)
+    return Channels(names, colours)
 
 
-def _notes(tif: tifffile.TiffFile, series: Any) -> list[str]:
-    notes = []
-    if len(tif.series) > 1:
-        notes.append(f"The first of {len(tif.series)} images in the file was read.")
-    if series.kind == "ome":  # the only kind whose planes may be in other files
-        n_missing = sum(page is None for page in series)
-        if n_missing:
-            notes.append(f"{n_missing} of {len(series)} planes are missing and were read as zeros.")
-    return notes
+# --- checks -------------------------------------------------------------------------------------
 
 
 def _check_size(path: Path, series: Any) -> None:
@@ -172,6 +334,15 @@ def _check_size(path: Path, series: Any) -> None:
         )
 
 
+def _explained(path: Path, error: Exception) -> UserError:
+    if "imagecodecs" in str(error):
+        return UserError(
+            f"{path.name} is compressed in a way that needs the package imagecodecs: "
+            "run 'pip install imagecodecs' or save the image without compression."
+        )
+    return damaged(path, error)
+
+
 def _plane_shape(series: Any) -> tuple[int, int]:
     axes = dict(zip(series.axes, series.shape, strict=True))
     return axes.get("Y", 1), axes.get("X", 1)
@@ -186,9 +357,39 @@ def _is_lazy(series: Any) -> bool:
     return bool(series.nbytes > LAZY_BYTES or rows * cols > MOST_PIXELS)
 
 
-def _order(axes: str, shape: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
-    """Return the order that moves rows and columns last, samples after them where colours."""
-    colour = "S" in axes and shape[axes.index("S")] in (3, 4)
-    last = [a for a in ("YXS" if colour else "YX") if a in axes]
-    order = [a for a in axes if a not in last] + last
-    return tuple(axes.index(a) for a in order), "".join(order)
+# --- what tifffile says -------------------------------------------------------------------------
+
+
+class _Collector(logging.Filter):
+    """Keeps the warnings of the thread that made it, and stops them from going anywhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+        self._thread = threading.get_ident()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record goes on to the handlers: that of another thread."""
+        if record.thread != self._thread:
+            return True
+        self.said.append(record.getMessage())
+        return False
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[list[str]]:
+    """Collect tifffile's warnings, which would go to the terminal."""
+    logger, collector = logging.getLogger("tifffile"), _Collector()
+    logger.addFilter(collector)
+    try:
+        yield collector.said
+    finally:
+        logger.removeFilter(collector)
+
+
+def _remark(said: Sequence[str]) -> tuple[str, ...]:
+    """Return a note for the first thing that is not in order in a file."""
+    if not said:
+        return ()
+    reason = said[0].rpartition("> ")[2].strip()[:160]
+    return (f"The file is not quite in order ({reason}): check that the image is right.",)
