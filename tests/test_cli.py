@@ -393,7 +393,7 @@ def array_writer(array):
 
 BAD_IMAGES = {
     "missing": (lambda path: None, "There is no file"),
-    "folder": (lambda path: path.mkdir(), "is a folder"),
+    "folder": (lambda path: path.mkdir(), "folder"),
     "text": (write_text, "not an image"),
     "empty file": (lambda path: path.write_bytes(b""), "is empty"),
     "empty TIFF": (write_empty_tiff, "bad.tif"),
@@ -489,7 +489,7 @@ def test_wrong_usage_exits_with_2(options):
 
 
 def test_a_defect_is_one_line_and_verbose_has_the_trace(tmp_path, monkeypatch, caplog):
-    def broken(path):
+    def broken(path, series=None):
         raise ZeroDivisionError("oops")
 
     monkeypatch.setattr("napari_samstar.core.image.readers.registry.read_image", broken)

@@ -17,7 +17,7 @@ def stack(tmp_path):
     tifffile.imwrite(tmp_path / "plane.tif", array[3])
     labels = np.arange(4, dtype=np.uint16)[:, None, None] * np.ones((24, 32), np.uint16)
     tifffile.imwrite(tmp_path / "labels.tif", labels, photometric="minisblack")
-    tifffile.imwrite(tmp_path / "float.tif", np.ones((24, 32), np.float32))
+    tifffile.imwrite(tmp_path / "float.tif", np.full((24, 32), 1.5, np.float32))
     return tmp_path
 
 
@@ -41,7 +41,7 @@ def test_images_without_a_truth_are_not_scored(stack):
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("float.tif", "no whole numbers"), ("none.tif", "no file")]
+    ("name", "says"), [("float.tif", "holds fractions"), ("none.tif", "no file")]
 )
 def test_a_wrong_truth_is_said(stack, name, says):
     with pytest.raises(UserError, match=says):

@@ -145,8 +145,13 @@ def with_marks(
     paths: Sequence[Path],
     examples: Sequence[Path] | None,
     annotations: Sequence[Path] | None,
+    *,
+    split: bool = False,
 ) -> list[ExtraImage]:
-    """Give images their marked objects; the files belong to `paths` in order."""
+    """Give images their marked objects; the files belong to `paths` in order.
+
+    `split` makes each connected part of a mask of one value an object.
+    """
     from napari_samstar.core.rewards.marks import Marks
 
     files = {"examples": examples or (), "annotations": annotations or ()}
@@ -161,14 +166,16 @@ def with_marks(
         replace(
             extra,
             marks=Marks(
-                examples=_marked(good, extra.image, "file of examples"),
-                annotations=_marked(true, extra.image, "file of annotations"),
+                examples=_marked(good, extra.image, "file of examples", split),
+                annotations=_marked(true, extra.image, "file of annotations", split),
             ),
         )
         for extra in images
     ]
 
 
-def _marked(files: dict[Path, Path], image: LoadedImage, what: str) -> Truth | None:
+def _marked(files: dict[Path, Path], image: LoadedImage, what: str, split: bool) -> Truth | None:
     assert image.path is not None
-    return read_truth(files[image.path], image, what) if image.path in files else None
+    if image.path not in files:
+        return None
+    return read_truth(files[image.path], image, what, split=split)

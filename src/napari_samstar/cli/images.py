@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_samstar.cli.console import say
 from napari_samstar.cli.inputs import Calibration, View, open_image
 from napari_samstar.core.errors import UserError
 
@@ -71,7 +72,11 @@ def _named_extra(image: LoadedImage, held_out: bool, several_planes: bool) -> Ex
 
 
 def with_truth(
-    images: Sequence[ExtraImage], files: Sequence[Path], paths: Sequence[Path]
+    images: Sequence[ExtraImage],
+    files: Sequence[Path],
+    paths: Sequence[Path],
+    *,
+    split: bool = False,
 ) -> list[ExtraImage]:
     """Give images their ground truth: one file per path, in the order of `paths`.
 
@@ -86,36 +91,29 @@ def with_truth(
     found = []
     for extra in images:
         file = known.get(extra.image.path) if extra.image.path is not None else None
-        truth = None if file is None else read_truth(file, extra.image)
+        truth = None if file is None else read_truth(file, extra.image, split=split)
         found.append(dataclasses.replace(extra, truth=truth))
     return found
 
 
-def read_truth(path: Path, image: LoadedImage, what: str = "ground truth") -> Truth:
-    """Read the label image that belongs to an image; of a stack, the image's plane."""
-    import numpy as np
+def read_truth(
+    path: Path, image: LoadedImage, what: str = "ground truth", *, split: bool = False
+) -> Truth:
+    """Read the labels that belong to an image; of a stack, those of the image's plane.
 
-    from napari_samstar.core.image.mapping import ImageMapping
-    from napari_samstar.core.image.planes import find_plane
-    from napari_samstar.core.image.readers.registry import read_image
+    Parameters
+    ----------
+    split : bool
+        Whether each connected part of a mask of one value is an object.
+    """
+    from napari_samstar.core.image.readers.labels import read_labels
 
-    array, shape = read_image(path).finest, image.plane_shape
-    if array.ndim > 2 and array.shape != shape:
-        found = find_plane(array, ImageMapping(plane=image.mapping.plane), rgb=False)
-        array = found.parts[0].values()
-    array = np.asarray(array)
-    if array.shape != shape:
-        raise UserError(
-            f"The {what} {path.name} is {_size(array.shape)}, the image {image.name} "
-            f"is {_size(shape)}: give the labels of this very image."
-        )
-    if array.dtype.kind not in "iub":
-        raise UserError(f"The {what} {path.name} holds no whole numbers: save it as labels.")
-    return array.astype(np.int64)
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
+    found = read_labels(path, image, what)
+    if found.is_mask and split:
+        found = found.components()
+    if found.note:
+        say(f"{found.note} --split-masks makes each of them an object.")
+    return found.labels
 
 
 def search_inputs(images: Sequence[ExtraImage], **given: object) -> SearchInputs:

@@ -32,6 +32,7 @@ def info(
     projection: options.Project = options.Projection.none,
     invert: options.Invert = False,
     limits: options.Limits = None,
+    series: options.Series = None,
     save_view: Annotated[
         Path | None,
         typer.Option(
@@ -50,7 +51,7 @@ def info(
     if save_view is not None and len(paths) > 1:
         raise UserError("--save-view writes one picture: give one image.")
     view, calibration = (
-        View(channel, projection.value, invert, limits),
+        View(channel, projection.value, invert, limits, series),
         Calibration(pixel_size, unit),
     )
     reports = []

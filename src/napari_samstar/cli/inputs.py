@@ -36,12 +36,15 @@ class View:
         See `channels.with_channels`.
     limits : tuple of float, optional
         Intensities that become black and white.
+    series : int, optional
+        Which image of a file that holds several.
     """
 
     channel: str | None = None
     projection: Projection = "none"
     invert: bool = False
     limits: tuple[float, float] | None = None
+    series: int | None = None
 
     def of(self, image: LoadedImage) -> ImageMapping:
         """Return the mapping of an image; UserError for a channel that it does not have."""
@@ -58,15 +61,20 @@ class View:
 def open_image(path: Path, view: View | ImageMapping, calibration: Calibration) -> LoadedImage:
     """Read a file; what SAM sees of it is chosen by `view`, its pixel size where it is given."""
     from napari_samstar.core.image.readers.registry import read_image
+    from napari_samstar.core.image.units import in_nm_or_um, length_in
 
-    image = read_image(path).replace(path=path)
+    image = read_image(path, view.series if isinstance(view, View) else None).replace(path=path)
     image = image.replace(mapping=view.of(image) if isinstance(view, View) else view)
     if calibration.pixel_size is not None:
         unit = calibration.unit or image.unit
         if unit == "px":
             raise UserError("The unit of --pixel-size is not known: give it, such as --unit nm.")
-        return image.replace(pixel_size=calibration.pixel_size, unit=unit)
-    if calibration.unit not in (None, image.unit):
+        size, unit = in_nm_or_um(*calibration.pixel_size, unit)
+        if size is None:
+            raise UserError("The pixel size must be positive: correct --pixel-size.")
+        z_step = image.z_step and length_in(image.z_step, image.unit, unit)
+        return image.replace(pixel_size=size, unit=unit, z_step=z_step)
+    if calibration.unit is not None and in_nm_or_um(1, 1, calibration.unit)[1] != image.unit:
         raise UserError(
             f"The file gives its pixel size in {image.unit}: to change it, add --pixel-size."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from enum import StrEnum
@@ -15,6 +16,7 @@ from napari_samstar.cli.errors import set_verbose
 from napari_samstar.core.amg.config import OF_EXAMPLES, SETTINGS, AmgConfig, Setting
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.plane_text import is_plane_text
+from napari_samstar.core.image.units import metres_per
 from napari_samstar.core.models.registry import REGISTRY
 
 SAM = "SAM's settings"
@@ -47,15 +49,33 @@ class Projection(StrEnum):
 
 
 def parse_pixel_size(text: str) -> tuple[float, float]:
-    """Return (row, col) from '0.5' or '0.5,0.6'."""
+    """Return (row, col) from '0.5', '0.5,0.6' or '0.5x0.6'.
+
+    '1,5' could be 1.5 in the spelling of many countries, so it is asked back.
+    """
+    by_cross = re.split(r"\s*[x×]\s*", text.strip())
+    parts = by_cross if len(by_cross) > 1 else text.split(",")
+    if len(by_cross) == 1 and len(parts) == 2 and not any("." in part for part in parts):
+        whole, rest = (part.strip() for part in parts)
+        raise typer.BadParameter(
+            f"{text!r} may mean {whole}.{rest}, or {whole} along rows and {rest} along columns: "
+            f"write {whole}.{rest} or {whole}x{rest}"
+        )
     try:
-        values = [float(v) for v in text.split(",")]
+        values = [float(part) for part in parts]
         row, col = values * 2 if len(values) == 1 else values
     except ValueError:
         raise typer.BadParameter(
-            f"give one number, or two for row and column such as 0.5,0.6, not {text!r}"
+            f"give one number, or two for row and column such as 0.5x0.6, not {text!r}"
         ) from None
     return row, col
+
+
+def parse_unit(text: str) -> str:
+    """Return a unit of length as it is shown: nm, or µm for longer ones."""
+    if metres_per(text) is None:
+        raise typer.BadParameter(f"{text!r} is not a unit of length: write nm, µm (or um), Å, mm")
+    return text
 
 
 Out = Annotated[
@@ -136,13 +156,25 @@ Invert = Annotated[
 PixelSize = Annotated[
     Any,
     typer.Option(
-        "--pixel-size", parser=parse_pixel_size, metavar="SIZE[,SIZE]", rich_help_panel=IMAGE,
+        "--pixel-size", parser=parse_pixel_size, metavar="SIZE[xSIZE]", rich_help_panel=IMAGE,
         help="Size of a pixel (row, column). (default: as the file says)",
     ),
 ]  # fmt: skip
 Unit = Annotated[
-    str | None, typer.Option(rich_help_panel=IMAGE, help="Unit of --pixel-size, such as nm.")
-]
+    Any,
+    typer.Option(
+        "--unit", parser=parse_unit, metavar="UNIT", rich_help_panel=IMAGE,
+        help="Unit of --pixel-size, such as nm, µm or Å.",
+    ),
+]  # fmt: skip
+Series = Annotated[
+    int | None,
+    typer.Option(
+        min=0, rich_help_panel=IMAGE,
+        help="Which image of a file that holds several, see 'samstar info'. "
+        "(default: the first that is no thumbnail)",
+    ),
+]  # fmt: skip
 
 PromptsOption = Annotated[
     Prompts,

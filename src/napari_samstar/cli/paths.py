@@ -44,6 +44,19 @@ def expand(paths: Sequence[str | Path]) -> list[Path]:
     return list(found.values())
 
 
+def expand_each(paths: Sequence[str | Path]) -> list[Path]:
+    """Return the files that paths, folders and wildcards name, as often as they are named.
+
+    For files that belong to images in order, of which one may belong to several.
+    """
+    found: list[Path] = []
+    for path in paths:
+        plain = Path(path).expanduser()
+        several = plain.is_dir() or (glob.has_magic(str(path)) and not plain.exists())
+        found += expand([path]) if several else [plain]
+    return found
+
+
 def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
     """Return what a path is sorted by: text without regard to case, numbers by their value."""
     return tuple(

@@ -40,6 +40,7 @@ def segment(
     projection: options.Project = options.Projection.none,
     invert: options.Invert = False,
     limits: options.Limits = None,
+    series: options.Series = None,
     save_view: options.SaveView = False,
     pixel_size: options.PixelSize = None,
     unit: options.Unit = None,
@@ -53,7 +54,7 @@ def segment(
     from napari_samstar.core.results.outputs import VIEW, staged, write_result, write_view
 
     start = time.perf_counter()
-    view = View(channel, projection.value, invert, limits)
+    view = View(channel, projection.value, invert, limits, series)
     with staged(out) as folder:
         loaded = at_plane(open_image(image, view, Calibration(pixel_size, unit)), plane)
         choice = model_choice(model, device.value)

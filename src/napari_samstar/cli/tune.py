@@ -13,6 +13,7 @@ from napari_samstar.cli import goals, options
 from napari_samstar.cli.console import emit, show, show_files
 from napari_samstar.cli.images import open_images, search_inputs, with_truth
 from napari_samstar.cli.inputs import Calibration, View, model_choice
+from napari_samstar.cli.paths import expand, expand_each
 from napari_samstar.cli.segment import summary
 from napari_samstar.cli.tables import tables
 from napari_samstar.core.amg.config import AmgConfig  # noqa: TC001 - typer reads annotations
@@ -74,6 +75,15 @@ Truths = Annotated[
         "ones last. The search never sees them.",
     ),
 ]
+
+SplitMasks = Annotated[
+    bool,
+    typer.Option(
+        "--split-masks", rich_help_panel=CHECKS,
+        help="Take each connected part of a mask of one value (0 and 255) as an object, in "
+        "--truth, --examples and --annotations.",
+    ),
+]  # fmt: skip
 
 
 @options.with_settings(lambda setting: setting.reruns != "nothing")
@@ -151,6 +161,7 @@ def tune(
         ),
     ] = False,
     truth: Truths = None,
+    split_masks: SplitMasks = False,
     report: Annotated[
         bool,
         typer.Option("--report", rich_help_panel=CHECKS, help="Also write one page of HTML."),
@@ -160,6 +171,7 @@ def tune(
     projection: options.Project = options.Projection.none,
     invert: options.Invert = False,
     limits: options.Limits = None,
+    series: options.Series = None,
     save_view: options.SaveView = False,
     pixel_size: options.PixelSize = None,
     unit: options.Unit = None,
@@ -177,14 +189,20 @@ def tune(
     goal = goals.goal_of(weight, preset, examples=bool(examples))
     study_config = StudyConfig(scope.value, trials, population, seed, settings)
     expectations = goals.expectations_of(expect)
-    view = View(channel, projection.value, invert, limits)
-    held = hold_out or []
-    paths = [*images, *held]
+    view = View(channel, projection.value, invert, limits, series)
+    tuned, held = expand(images), expand(hold_out or [])
+    paths = [*tuned, *held]
     with staged(out) as folder:
-        opened = open_images(images, held, plane or [], hold_out_plane or [], view,
+        opened = open_images(tuned, held, plane or [], hold_out_plane or [], view,
                              Calibration(pixel_size, unit))  # fmt: skip
-        opened = with_truth(opened, truth or [], paths)
-        opened = goals.with_marks(opened, paths, examples, annotations)
+        opened = with_truth(opened, expand_each(truth or []), paths, split=split_masks)
+        opened = goals.with_marks(
+            opened,
+            paths,
+            expand_each(examples or []),
+            expand_each(annotations or []),
+            split=split_masks,
+        )
         if len(opened) > 1:
             check_images_folder(out)
         inputs = search_inputs(opened, expectations=expectations, minutes=minutes)

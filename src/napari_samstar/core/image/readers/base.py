@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from napari_samstar.core.errors import UserError
+
 if TYPE_CHECKING:
     from napari_samstar.core.image.loaded import LoadedImage
 
@@ -43,3 +45,19 @@ class Reader(Protocol):
         UserError
             For a damaged or incomplete file, or one too large to work on.
         """
+
+
+def head_of(path: Path) -> bytes:
+    """Return the first bytes of a file, none of a folder; UserError where it cannot be read."""
+    if path.is_dir():
+        return b""
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except FileNotFoundError:
+        raise UserError(f"There is no file {path}: check its name.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): check its rights.") from None
+    if not head:
+        raise UserError(f"{path.name} is empty: copy or export it again.")
+    return head

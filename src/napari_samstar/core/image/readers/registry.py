@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.readers.base import head_of
 from napari_samstar.core.image.readers.ome_zarr import OmeZarrReader
 from napari_samstar.core.image.readers.plain import PlainReader
 from napari_samstar.core.image.readers.tiff import TiffReader
@@ -68,7 +69,7 @@ def read_image(path: str | Path, series: int | None = None) -> LoadedImage:
         can only be decoded together.
     """
     path = Path(path).expanduser()
-    head = _head(path)
+    head = head_of(path)
     try:
         for reader in readers():
             if not reader.supports(path, head):
@@ -86,19 +87,3 @@ def read_image(path: str | Path, series: int | None = None) -> LoadedImage:
         raise UserError(f"{path} is a folder: give one of the images in it.")
     kinds = ", ".join(reader.kinds for reader in reversed(readers()))
     raise UserError(f"{path.name} is not an image of a kind that is read here: save it as {kinds}.")
-
-
-def _head(path: Path) -> bytes:
-    """Return the first bytes of a file, none of a folder; UserError where it cannot be read."""
-    if path.is_dir():
-        return b""
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except FileNotFoundError:
-        raise UserError(f"There is no file {path}: check its name.") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): check its rights.") from None
-    if not head:
-        raise UserError(f"{path.name} is empty: copy or export it again.")
-    return head

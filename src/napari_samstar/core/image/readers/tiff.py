@@ -131,6 +131,24 @@ class TiffReader:
             raise _explained(path, error) from error
 
 
+def read_stored(path: Path) -> tuple[Array, str]:
+    """Return the stored numbers of a TIFF file and the letters of their axes, whatever they mean.
+
+    Rows and columns come last, after them samples where there are several.
+    """
+    try:
+        part = _part_of_set(path)
+        with _quiet(), _opened(path, alone=part is not None) as tif:
+            series = tif.series[_chosen(path, tif.series, None)]
+            _check_size(path, series)
+            order, axes = _order(series.axes, are_channels=False)
+            return np.transpose(series.asarray(), order), axes
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # tifffile raises whatever its codecs raise
+        raise _explained(path, error) from error
+
+
 def file_calibration(path: str | Path) -> Calibration:
     """Return the pixel size in a TIFF file; `UNKNOWN` for other or unreadable files."""
     path = Path(path)
