@@ -54,8 +54,8 @@ def test_labels_have_the_position_of_the_plane(viewer: Any, transform: dict[str,
     for row, col in ((0, 0), (19, 29), (4, 17)):
         world = image.data_to_world((3, row, col))
         np.testing.assert_allclose(layer.data_to_world((0, row, col)), world)
-        assert writer.placement.world_to_pixel(world) == (row, col)
-        assert writer.placement.world_to_pixel(image.data_to_world((2, row, col))) is None
+        assert writer.placement.world_to_pixel(viewer, world) == (row, col)
+        assert writer.placement.world_to_pixel(viewer, image.data_to_world((2, row, col))) is None
         whole = Labels(np.zeros((5, 20, 30), np.int32), **writer.placement.stack_transform)
         np.testing.assert_allclose(whole.data_to_world((3, row, col)), world)
 

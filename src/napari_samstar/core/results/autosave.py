@@ -10,7 +10,7 @@ import json
 import logging
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
@@ -122,7 +122,7 @@ def image_id(data: Any, *, rgb: bool = False) -> str:
     rgb : bool
     """
     digest = hashlib.sha256()
-    if isinstance(data, list | tuple):
+    if isinstance(data, Sequence):  # napari's own class of levels is neither list nor tuple
         digest.update(repr([tuple(level.shape) for level in data]).encode())
         data = data[-1]
     digest.update(repr((tuple(data.shape), str(data.dtype))).encode())

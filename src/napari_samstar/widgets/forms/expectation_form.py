@@ -167,11 +167,11 @@ class ExpectationForm(QWidget):
         )
 
     def _on_canvas_clicked(self, event: Any) -> None:
-        controller = self._panel.controller
+        controller, viewer = self._panel.controller, self._panel.viewer()
         segmented, placement = controller.session.result, controller.layers.placement
-        if segmented is None or placement is None:
+        if segmented is None or placement is None or viewer is None:
             return
-        at = placement.world_to_plane(event.position)[-2:]
+        at = placement.world_to_plane(viewer, event.position)[-2:]
         if self._first_point is None:
             self._first_point = at
             self.hint.setText("Now click on the other side.")

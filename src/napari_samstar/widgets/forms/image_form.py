@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
+from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.axes import named_channel_axis
+from napari_samstar.core.image.channels import channel_names, mapping_of_channels
 from napari_samstar.core.image.mapping import ImageMapping
+from napari_samstar.widgets.forms.channel_row import ChannelRow
 from napari_samstar.widgets.forms.pixel_row import PixelRow
-from napari_samstar.widgets.forms.shared import combo, form, note
+from napari_samstar.widgets.forms.shared import combo, error_html, form, note
 from napari_samstar.widgets.forms.thumbnail import Thumbnail
+from napari_samstar.widgets.shell.alive import call_if_alive
+from napari_samstar.widgets.viewer.autosave_tasks import BackgroundTasks
 from napari_samstar.widgets.viewer.layers import (
     Placement,
     image_layers,
@@ -19,6 +26,7 @@ from napari_samstar.widgets.viewer.layers import (
     loaded_image,
     shown_plane,
 )
+from napari_samstar.widgets.viewer.source_file import about_layer, layer_axes, read_about
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -34,8 +42,8 @@ STRETCHES = {
 RECIPE_STRETCH = "As in the recipe"
 PLANES = {
     "As shown in the viewer": "none",
-    "Maximum over the first axis": "max",
-    "Mean over the first axis": "mean",
+    "Maximum projection": "max",
+    "Mean projection": "mean",
 }
 COLOURS = {"All colours": None, "Red": 0, "Green": 1, "Blue": 2}
 NO_IMAGE = "Drop an image into napari, or use File > Open Sample > SAM* samstar."
@@ -48,9 +56,15 @@ class ImageForm(QWidget):
         super().__init__()
         self._viewer = panel.viewer
         self._recipe: ImageMapping | None = None
+        self._background = BackgroundTasks()
         self._watched: weakref.ref[Image] | None = None
         self.layer_box = combo("The image layer to segment.")
-        self.plane_box = combo("The plane of a stack that SAM sees.", PLANES)
+        self.plane_box = combo(
+            "The plane of a stack that SAM sees. Projections go along Z, else along the first axis "
+            "that holds no channels.",
+            PLANES,
+        )
+        self.channel_row = ChannelRow()
         self.channel_box = combo("SAM sees all colours, or one of them as grey.", COLOURS)
         self.stretch_box = combo(
             "The mapping of intensities to the 8 bits that SAM sees.", STRETCHES
@@ -65,6 +79,7 @@ class ImageForm(QWidget):
         for box in (self.plane_box, self.channel_box, self.stretch_box):
             box.currentIndexChanged.connect(self.thumbnail.refresh)
         self.plane_box.currentIndexChanged.connect(self._show_plane)
+        self.channel_row.changed.connect(self._show_plane)
         self.invert_box.toggled.connect(self.thumbnail.refresh)
         viewer = self._viewer()
         assert viewer is not None
@@ -84,6 +99,7 @@ class ImageForm(QWidget):
         self._form.addRow("Layer", self.layer_box)
         self._form.addRow("Plane", self.plane_box)
         self._form.addRow("Colour", self.channel_box)
+        self._form.addRow("Channels", self.channel_row)
         self._form.addRow("Intensities", intensities)
         column.addLayout(self._form)
         column.addWidget(self.plane_note)
@@ -101,13 +117,16 @@ class ImageForm(QWidget):
     def chosen_image(self) -> tuple[LoadedImage, Placement] | None:
         """Return the image to segment and its placement, None without an image.
 
-        UserError if the mapping is impossible.
+        UserError if the mapping is impossible, or the viewer shows no plane.
         """
         viewer, layer = self._viewer(), self.layer()
         if viewer is None or layer is None:
             return None
         plane = shown_plane(layer, viewer)
-        return loaded_image(layer, plane, self.mapping()), Placement.of(layer, plane)
+        image = loaded_image(layer, plane, self.mapping())
+        if not layer.rgb:
+            image = image.replace(mapping=mapping_of_channels(image, self.channel_row.chosen()))
+        return image, Placement.of(layer, plane)
 
     def planes(self) -> tuple[int, ...]:
         """Return the lengths of the axes before (row, col), () if there is only one plane."""
@@ -147,6 +166,7 @@ class ImageForm(QWidget):
         for index, colour in enumerate(COLOURS.values()):
             if colour == mapping.channel:
                 self.channel_box.setCurrentIndex(index)
+        self.channel_row.choose(mapping.channels)
         self.thumbnail.refresh()
 
     def _projection(self) -> Any:
@@ -190,8 +210,27 @@ class ImageForm(QWidget):
         self.layer_box.setToolTip(layer.name if layer is not None else "No image is open.")
         self._form.setRowVisible(self.plane_box, layer is not None and bool(leading_shape(layer)))
         self._form.setRowVisible(self.channel_box, layer is not None and bool(layer.rgb))
+        self._show_channels()
+        if layer is not None and layer.source.path:  # its axes and channels are in the file
+            read = partial(read_about, layer.source.path)
+            self._background.submit(read, call_if_alive(self._show_channels))
         self.thumbnail.setVisible(layer is not None)
         self.pixel_row.show_layer(layer)
+        self._show_plane()
+
+    def _show_channels(self, *_: Any) -> None:
+        """Show a button for each channel, where an axis of the layer is known to hold channels."""
+        layer = self.layer()
+        names: tuple[str, ...] = ()
+        if layer is not None and not layer.rgb:
+            sizes, axes = leading_shape(layer), layer_axes(layer)
+            axis = named_channel_axis(axes, len(sizes))
+            if axis is not None and sizes[axis] > 1:
+                about = about_layer(layer)
+                known = () if about is None else channel_names(about)
+                names = known or tuple(map(str, range(sizes[axis])))
+        self.channel_row.show_channels(names)
+        self._form.setRowVisible(self.channel_row, bool(names))
         self._show_plane()
 
     def _on_limits(self, *_: Any) -> None:
@@ -204,8 +243,24 @@ class ImageForm(QWidget):
             self.plane_note.setText(NO_IMAGE)
             self.plane_note.show()
             return
-        plane = shown_plane(layer, viewer) if self._segments_planes() else ()
-        where = f"Plane {', '.join(map(str, plane))}, as shown in the viewer." if plane else ""
+        try:
+            plane = shown_plane(layer, viewer) if self._segments_planes() else ()
+            where = f"{self._named_plane(layer, plane)}, as shown in the viewer." if plane else ""
+        except UserError as error:
+            where = error_html(str(error))
         self.plane_note.setText(where)
         self.plane_note.setVisible(bool(where))
         self.thumbnail.refresh()
+
+    def _named_plane(self, layer: Image, plane: tuple[int, ...]) -> str:
+        """Return how a sentence names a plane: by the letters of its axes where they are known."""
+        letters = layer_axes(layer)[: len(plane)]
+        if not letters:
+            return f"Plane {', '.join(map(str, plane))}"
+        channels = self.channel_row.chosen()
+        parts = [
+            f"{letter} {k}"
+            for letter, k in zip(letters, plane, strict=True)
+            if not (letter == "C" and channels)
+        ]
+        return f"Plane {', '.join(parts)}" if parts else "The channels"

@@ -11,7 +11,6 @@ from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QVBoxLayout, QWidget
 
-from napari_samstar.core.image.readers.tiff import file_calibration
 from napari_samstar.core.image.units import UNKNOWN
 from napari_samstar.widgets.forms.buttons import button
 from napari_samstar.widgets.forms.numbers import accept_decimal_comma
@@ -19,6 +18,7 @@ from napari_samstar.widgets.forms.shared import combo, link, note
 from napari_samstar.widgets.viewer.autosave_tasks import BackgroundTasks
 from napari_samstar.widgets.viewer.history import Action
 from napari_samstar.widgets.viewer.layers import labels_fit_image, pixel_size
+from napari_samstar.widgets.viewer.source_file import read_about
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -79,7 +79,7 @@ class PixelRow(QWidget):
             self._from_file = UNKNOWN
             self.fields.hide()
             if layer is not None and layer.source.path:
-                read = partial(file_calibration, layer.source.path)
+                read = partial(_file_calibration, layer.source.path)
                 self._background.submit(read, partial(self._on_read, self._layer))
         self._refresh()
 
@@ -139,6 +139,11 @@ class PixelRow(QWidget):
             )
         else:
             self.text.setText(f"Sizes are in pixels: {link('set', 'set the pixel size')}.")
+
+
+def _file_calibration(path: str) -> Calibration:
+    found = read_about(path)
+    return UNKNOWN if found is None else (found.pixel_size, found.unit)
 
 
 Geometry = tuple[Any, Any, Any]

@@ -10,6 +10,9 @@ from napari.layers import Image
 from napari.utils.transforms import Affine
 
 from napari_samstar.core.image.loaded import LoadedImage
+from napari_samstar.core.image.units import in_one_unit, length_in
+from napari_samstar.widgets.viewer.source_file import about_layer, layer_axes
+from napari_samstar.widgets.viewer.world import check_shown, converted, from_viewer
 
 if TYPE_CHECKING:
     import napari
@@ -92,21 +95,22 @@ class Placement:
             and np.allclose(layer.rotate, own["rotate"])
         )
 
-    def world_to_plane(self, world: Any) -> NDArray[np.float64]:
-        """Convert a world position to px of the plane: (0, ..., row, col) if it is on the plane."""
+    def world_to_plane(self, viewer: napari.Viewer, world: Any) -> NDArray[np.float64]:
+        """Convert a position of the viewer to px of the plane: (0, ..., row, col) on it."""
         ndim = len(self.plane) + 2
         names = ("scale", "rotate", "shear", "translate")
         data_to_physical = Affine(**{name: self.transform[name] for name in names}, ndim=ndim)
         physical_to_world = Affine(affine_matrix=self.transform["affine"])
-        physical = physical_to_world.inverse(np.asarray(world, dtype=float)[-ndim:])
+        own = from_viewer(viewer, world, self.transform["units"])
+        physical = physical_to_world.inverse(own)
         return np.asarray(data_to_physical.inverse(physical))
 
-    def world_to_pixel(self, world: Any) -> tuple[int, int] | None:
-        """Return the plane's pixel (row, col) at a world position.
+    def world_to_pixel(self, viewer: napari.Viewer, world: Any) -> tuple[int, int] | None:
+        """Return the plane's pixel (row, col) at a position of the viewer.
 
         None if the position is on another plane of the stack.
         """
-        *ahead, row, col = np.floor(self.world_to_plane(world) + 0.5).astype(int).tolist()
+        *ahead, row, col = np.floor(self.world_to_plane(viewer, world) + 0.5).astype(int).tolist()
         return None if any(ahead) else (row, col)
 
     def expand(self, labels: NDArray[Any]) -> NDArray[Any]:
@@ -120,11 +124,17 @@ def image_layers(viewer: napari.Viewer) -> list[Image]:
 
 
 def shown_plane(layer: Image | Labels, viewer: napari.Viewer) -> tuple[int, ...]:
-    """Return the index of the plane of `layer` that the viewer displays, () for a 2D layer."""
-    sizes = leading_shape(layer)
-    if not sizes:
+    """Return the index of the plane of `layer` that the viewer displays, () for a 2D layer.
+
+    Raises
+    ------
+    UserError
+        Where it displays none: in 3D, or with other axes than rows and columns.
+    """
+    check_shown(viewer, layer.ndim)
+    if not leading_shape(layer):
         return ()
-    return _plane_at(layer, viewer.dims.point[-layer.ndim :])
+    return _plane_at(layer, from_viewer(viewer, viewer.dims.point, layer.units))
 
 
 def labels_plane(labels: Labels, image: Image) -> tuple[int, ...] | None:
@@ -132,7 +142,8 @@ def labels_plane(labels: Labels, image: Image) -> tuple[int, ...] | None:
     leading = leading_shape(image)
     if not leading or labels.data.shape[:-2] == leading:
         return None
-    return _plane_at(image, labels.data_to_world((0,) * labels.ndim))
+    world = labels.data_to_world((0,) * labels.ndim)
+    return _plane_at(image, converted(world, labels.units, image.units))
 
 
 def labels_fit_image(labels: Labels, image: Image) -> bool:
@@ -150,8 +161,19 @@ def loaded_image(layer: Image, plane: tuple[int, ...], mapping: ImageMapping) ->
     size, unit = pixel_size(layer)
     data = list(layer.data) if layer.multiscale else layer.data
     mapping = mapping.replace(plane=plane or None)
+    axes, file = layer_axes(layer), about_layer(layer)
     return LoadedImage(
-        data, bool(layer.rgb), pixel_size=size, unit=unit, name=layer.name, mapping=mapping
+        data,
+        bool(layer.rgb),
+        axes,
+        size,
+        unit,
+        name=layer.name,
+        mapping=mapping,
+        z_step=_step_along(layer, axes, "Z", unit),
+        frame_time=None if file is None else file.frame_time,
+        channel_names=() if file is None else file.channel_names,
+        channel_colours=() if file is None else file.channel_colours,
     )
 
 
@@ -168,12 +190,30 @@ def visible_box(layer: Image) -> tuple[int, int, int, int]:
 
 
 def pixel_size(layer: Image | Labels) -> tuple[tuple[float, float] | None, str]:
-    """Return the (row, col) size of a pixel and its unit, (None, "px") if it is not calibrated."""
-    unit = f"{layer.units[-1]:~}"
-    if unit in ("pixel", "px", "") or layer.units[-1] != layer.units[-2]:
-        return None, "px"
-    row, col = layer.scale[-2:]
-    return (float(row), float(col)), unit
+    """Return the (row, col) size of a pixel in "nm" or "µm"; (None, "px") if it is not calibrated.
+
+    The whole transform of the layer counts: its scale and its affine. A mirrored axis has a
+    negative scale and a positive size.
+    """
+    row, col = _pixel_steps(layer)[-2:].tolist()
+    return in_one_unit(row, str(layer.units[-2]), col, str(layer.units[-1]))
+
+
+def _pixel_steps(layer: Image | Labels) -> NDArray[np.float64]:
+    """Return the distance of neighbouring pixels along each axis, in the layer's units."""
+    linear = Affine(
+        scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim
+    ).linear_matrix
+    whole = np.asarray(layer.affine.linear_matrix) @ linear
+    return np.asarray(np.linalg.norm(whole, axis=0))
+
+
+def _step_along(layer: Image, axes: str, letter: str, unit: str) -> float | None:
+    """Return the distance of planes along an axis in a unit; None where it is not known."""
+    axis = axes.find(letter)
+    if not 0 <= axis < layer.ndim:
+        return None
+    return length_in(_pixel_steps(layer)[axis], str(layer.units[axis]), unit)
 
 
 def leading_shape(layer: Image | Labels) -> tuple[int, ...]:

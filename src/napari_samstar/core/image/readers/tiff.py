@@ -22,12 +22,10 @@ from napari_samstar.core.image.readers.ome_xml import Channels, channels_of, fil
 from napari_samstar.core.image.readers.samples import mapped
 from napari_samstar.core.image.readers.tiff_samples import samples_of
 from napari_samstar.core.image.readers.tiff_sizes import tiff_sizes
-from napari_samstar.core.image.units import UNKNOWN
 
 if TYPE_CHECKING:
     from napari_samstar.core.image.planes import Array
     from napari_samstar.core.image.readers.ome_xml import FilePart
-    from napari_samstar.core.image.units import Calibration
 
 LAZY_BYTES = 512 * 2**20
 """An image or stack larger than this is opened lazily and read window by window."""
@@ -120,11 +118,17 @@ class TiffReader:
         """Return whether the content is TIFF, whatever the file's ending."""
         return head.startswith(_HEADS)
 
-    def read(self, path: Path, series: int | None = None) -> LoadedImage:
-        """See `Reader.read`. By default the first image is read that is not a thumbnail."""
+    def read(self, path: Path, series: int | None = None, *, lazy: bool = False) -> LoadedImage:
+        """See `Reader.read`. By default the first image is read that is not a thumbnail.
+
+        Parameters
+        ----------
+        lazy : bool
+            Whether a small image is opened lazily too.
+        """
         try:
             with _quiet() as said:
-                return _read(path, series, said)
+                return _read(path, series, said, lazy=lazy)
         except (UserError, MemoryError):
             raise
         except Exception as error:  # tifffile raises whatever its codecs raise
@@ -149,20 +153,6 @@ def read_stored(path: Path) -> tuple[Array, str]:
         raise _explained(path, error) from error
 
 
-def file_calibration(path: str | Path) -> Calibration:
-    """Return the pixel size in a TIFF file; `UNKNOWN` for other or unreadable files."""
-    path = Path(path)
-    if path.suffix.lower() not in TiffReader.suffixes:
-        return UNKNOWN
-    try:
-        part = _part_of_set(path)
-        with _quiet(), _opened(path, alone=part is not None) as tif:
-            sizes = tiff_sizes(tif, _chosen(path, tif.series, None), path)
-    except Exception:  # tifffile raises many kinds of errors; the reader of the image reports them
-        return UNKNOWN
-    return sizes.pixel_size, sizes.unit
-
-
 @dataclass(frozen=True, eq=False)
 class _File:
     """An open file: which of its images is read, and what its metadata say."""
@@ -177,14 +167,14 @@ class _File:
         return self.tif.series[self.index]
 
 
-def _read(path: Path, wanted: int | None, said: Sequence[str]) -> LoadedImage:
+def _read(path: Path, wanted: int | None, said: Sequence[str], *, lazy: bool) -> LoadedImage:
     part = _part_of_set(path)
     with _opened(path, alone=part is not None) as tif:
         if not len(tif.pages) or not tif.series:
             raise UserError(f"{path.name} is a TIFF file without an image: choose another.")
         file = _File(path, tif, _chosen(path, tif.series, wanted), part)
         _check_size(path, file.series)
-        array, axes, notes = _values(file)
+        array, axes, notes = _values(file, lazy=lazy)
         channels = _channels(file, axes, array.shape)
         sizes = tiff_sizes(tif, file.index, path)
         several = len(tif.series) > 1
@@ -217,7 +207,7 @@ def _opened(path: Path, *, alone: bool) -> tifffile.TiffFile:
     return tifffile.TiffFile(path, is_ome=False) if alone else tifffile.TiffFile(path)
 
 
-def _values(file: _File) -> tuple[Any, str, tuple[str, ...]]:
+def _values(file: _File, *, lazy: bool) -> tuple[Any, str, tuple[str, ...]]:
     """Return array, its axes and notes; the array is NumPy, or lazy where it is large."""
     series = file.series
     samples = samples_of(series.keyframe, file.path.name)
@@ -226,7 +216,7 @@ def _values(file: _File) -> tuple[Any, str, tuple[str, ...]]:
         stored_axes = file.part.axis + stored_axes[1:]
     order, axes = _order(stored_axes, are_channels=samples.are_channels)
     array: Any
-    if _is_lazy(series):
+    if lazy or _is_lazy(series):
         source = TiffSource(file.path.absolute(), file.index, file.part is not None)
         shape = tuple(series.shape[k] for k in order)
         array = LazyArray(source, shape, series.keyframe.dtype, order)

@@ -31,6 +31,7 @@ from napari_samstar.widgets.panels.correct.unfinished_row import UnfinishedRow
 from napari_samstar.widgets.shell.alive import call_if_alive
 from napari_samstar.widgets.viewer.keys import KeyBindings
 from napari_samstar.widgets.viewer.layer_writer import OUTLINE_NAME
+from napari_samstar.widgets.viewer.world import to_viewer
 
 if TYPE_CHECKING:
     import napari
@@ -222,9 +223,10 @@ class CorrectPanel(Panel):
     def _to_pixel(self, position: Any) -> tuple[int, int] | None:
         """Return the pixel (row, col) at a world position; None outside of the image."""
         placement, result = self.controller.layers.placement, self.correction.result
-        if placement is None or result is None:
+        viewer = self.viewer()
+        if placement is None or result is None or viewer is None:
             return None
-        pixel = placement.world_to_pixel(position)
+        pixel = placement.world_to_pixel(viewer, position)
         if pixel is None:
             plane = ", ".join(map(str, placement.plane))
             self._show_error(f"The objects are of plane {plane}: go there to click.")
@@ -338,7 +340,8 @@ class CorrectPanel(Panel):
         if viewer is None or layer is None:
             return
         centre = np.argwhere(part.mask).mean(axis=0)
-        world = layer.data_to_world((*[0] * (layer.ndim - 2), *centre))
+        own = layer.data_to_world((*[0] * (layer.ndim - 2), *centre))
+        world = to_viewer(viewer, own, layer.units)
         camera = getattr(viewer, "scene", viewer).camera  # `scene` is new in napari 0.9
         camera.center = (0.0, *world[-2:])
 

@@ -26,6 +26,7 @@ from napari_samstar.widgets.shell.alive import call_if_alive
 from napari_samstar.widgets.viewer.clicks import CanvasClicks
 from napari_samstar.widgets.viewer.layer_writer import OUTLINE_NAME, RECIPE_KEY, TEMPORARY
 from napari_samstar.widgets.viewer.layers import Placement, leading_shape, pixel_size
+from napari_samstar.widgets.viewer.world import from_viewer, to_viewer
 
 if TYPE_CHECKING:
     import napari
@@ -160,7 +161,10 @@ class ResultsPanel(Panel):
         layer = self.layer()
         if layer is None:
             return
-        value = layer.get_value(event.position, world=True)
+        viewer = self.viewer()
+        if viewer is None:
+            return
+        value = layer.get_value(from_viewer(viewer, event.position, layer.units), world=True)
         if value is not None and not isinstance(value, tuple) and value > 0:
             self.choose(int(value))
         else:
@@ -266,7 +270,8 @@ class ResultsPanel(Panel):
         self.controller.layers.outline(mask, placement)
         self.examples.show_object(placement, mask)
         if move_to:
-            world = layer.data_to_world((*plane, measured["row_px"], measured["col_px"]))
+            own = layer.data_to_world((*plane, measured["row_px"], measured["col_px"]))
+            world = to_viewer(viewer, own, layer.units)
             camera = getattr(viewer, "scene", viewer).camera  # `scene` is new in napari 0.9
             camera.center = (0.0, *world[-2:])
             for axis, value in enumerate(world[:-2]):

@@ -122,7 +122,10 @@ class WhyPanel(Panel):
         if len(event.dims_displayed) != 2:
             self.message.setText("Switch the viewer to 2D to click on the image.")
             return
-        pixel = placement.world_to_pixel(event.position)
+        viewer = self.viewer()
+        if viewer is None:
+            return
+        pixel = placement.world_to_pixel(viewer, event.position)
         if pixel is None:
             plane = ", ".join(map(str, placement.plane))
             self.message.setText(f"The objects are of plane {plane}: go there to click.")
