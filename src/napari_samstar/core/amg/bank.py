@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from segment_anything.utils.amg import generate_crop_boxes
 
 from napari_samstar.core.amg.decode import decode_prompts
+from napari_samstar.core.amg.within_region import within
 from napari_samstar.core.image.tiles import Tile, tiles_of
 from napari_samstar.core.masks.cleanup import Cleaner
 from napari_samstar.core.masks.shape import ShapeTable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.amg.candidates import Candidates, CropBox
     from napari_samstar.core.amg.config import AmgConfig
     from napari_samstar.core.image.micrograph import Micrograph
+    from napari_samstar.core.image.region import Region
     from napari_samstar.core.masks.shape import Shapes
     from napari_samstar.core.models.backend import LoadedModel
     from napari_samstar.core.prompts.base import Prompts
@@ -174,7 +176,9 @@ class ProposalBank:
         tiles = self.tiles(config)
         if len(tiles) > 1:
             key, n = source.key(config, 0), config.points_per_batch
-            return [Part(tile.box, source.name, key, n, tile.core) for tile in tiles]
+            # A tile without a pixel of the region is not encoded.
+            boxes_in = (tile for tile in tiles if self.image.region.reaches(tile.core))
+            return [Part(tile.box, source.name, key, n, tile.core) for tile in boxes_in]
         boxes, layers = generate_crop_boxes(
             self.shape, config.crop_n_layers, config.crop_overlap_ratio
         )
@@ -325,6 +329,9 @@ class ProposalBank:
         prompts = prompt_source(part.source).prompts(part.key, seen)
         if tile:
             prompts = _near_core(prompts, part, backend.frame_side)
+        region = self.image.region
+        if not region.is_whole:
+            prompts = _in_region(prompts, part.crop_box, region)
         candidates = yield from decode_prompts(
             backend,
             embedding,
@@ -335,7 +342,7 @@ class ProposalBank:
             tile=tile,
         )
         self._note("prompts", len(prompts), start)
-        return candidates
+        return within(candidates, region, self.shape) if region else candidates
 
     def add(self, part: Part, candidates: Candidates) -> None:
         """Take over the candidates of one part, such as `decode` returns them."""
@@ -364,6 +371,15 @@ class ProposalBank:
 def _overlap(one: CropBox, other: CropBox) -> bool:
     x0, y0, x1, y1 = other
     return one[0] < x1 and x0 < one[2] and one[1] < y1 and y0 < one[3]
+
+
+def _in_region(prompts: Prompts, crop_box: CropBox, region: Region) -> Prompts:
+    """Return the prompts of a crop that lie in a region."""
+    x0, y0, x1, y1 = crop_box
+    inside = region.window(y0, x0, y1, x1)
+    cols, rows = np.floor(prompts.places).astype(int).T
+    rows, cols = np.clip(rows, 0, y1 - y0 - 1), np.clip(cols, 0, x1 - x0 - 1)
+    return prompts.take(np.flatnonzero(inside[rows, cols]))
 
 
 def _near_core(prompts: Prompts, part: Part, frame_side: int) -> Prompts:

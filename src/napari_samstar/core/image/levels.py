@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.image.mapping import ImageMapping
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Bool: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 
 ROWS_AT_ONCE = 256
@@ -71,27 +72,33 @@ class Intensities:
     high: float
 
 
-def intensities_of(plane: Array, mapping: ImageMapping, notes: list[str]) -> Intensities:
+def intensities_of(
+    plane: Array, mapping: ImageMapping, notes: list[str], inside: Bool | None = None
+) -> Intensities:
     """Measure a plane; pixels that are not finite, and a fill value at its border, do not count.
 
     Parameters
     ----------
     plane : ndarray, shape (H, W) or (H, W, 3)
+    inside : ndarray of bool, shape (H, W), optional
+        The pixels that count.
 
     Raises
     ------
     UserError
         For a plane without a finite value.
     """
-    counted = plane
+    counted = plane if inside is None else plane[inside]
     if plane.dtype.kind == "f" and not np.isfinite(plane).all():
-        counted = plane[np.isfinite(plane)]
+        counted = counted[np.isfinite(counted)]
         if not counted.size:
             raise no_finite_value()
         notes += not_finite_notes(int(np.isnan(plane).sum()), int(np.isinf(plane).sum()))
     if mapping.stretch == "percentile" and (fill := find_fill(plane)) is not None:
-        counted = plane[~fill.mask]
+        counted = plane[~fill.mask if inside is None else ~fill.mask & inside]
         counted = counted[np.isfinite(counted)]
+        if not counted.size:
+            raise no_finite_value()
         notes.append(fill.note)
     low, high = 0.0, 1.0
     if plane.dtype.kind != "b":

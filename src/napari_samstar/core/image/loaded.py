@@ -54,6 +54,8 @@ class LoadedImage:
         A description of each image that the file holds; empty where it is the only one.
     series_index : int
         Which of them this is.
+    bar_rows : int, optional
+        Rows of the data bar at the bottom, where the file says so.
     """
 
     array: Any
@@ -71,6 +73,7 @@ class LoadedImage:
     channel_colours: tuple[str, ...] = ()
     series: tuple[str, ...] = ()
     series_index: int = 0
+    bar_rows: int | None = None
 
     def prepare(self) -> Micrograph:
         """Return what SAM sees of the plane; see `prepare.prepare`."""
@@ -82,6 +85,7 @@ class LoadedImage:
             pixel_size=self.pixel_size,
             unit=self.unit,
             name=self.name,
+            bar_rows=self.bar_rows,
         )
         return dataclasses.replace(image, notes=self.notes + image.notes)
 

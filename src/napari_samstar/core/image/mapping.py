@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.region import Region
 
 MERGE_COLOURS = ("#ff0000", "#00ff00", "#0000ff", "#00ffff", "#ff00ff", "#ffff00")
 """Colours of merged channels: red, green, blue, cyan, magenta, yellow."""
 
 Projection = Literal["none", "max", "mean"]
 Stretch = Literal["percentile", "limits", "none"]
+DataBarChoice = Literal["auto", "keep"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ class ImageMapping:
         (black, white) in the array's own intensities, for ``"limits"``.
     invert : bool
         Replace v by 255 - v at the end (bright objects from dark ones).
+    region : Region
+        The part that is segmented; percentiles are those of its pixels.
+    data_bar : {"auto", "keep"}
+        Whether the strip with scale bar and text is left out, where one is found.
     """
 
     plane: tuple[int, ...] | None = None
@@ -64,12 +70,15 @@ class ImageMapping:
     high: float = 99.9
     limits: tuple[float, float] | None = None
     invert: bool = False
+    region: Region = field(default_factory=Region)
+    data_bar: DataBarChoice = "auto"
 
     def __post_init__(self) -> None:
         if self.plane == ():  # a single plane has nothing to choose from
             object.__setattr__(self, "plane", None)
         self._check_channels()
-        for name, choices in (("projection", Projection), ("stretch", Stretch)):
+        choices_of = {"projection": Projection, "stretch": Stretch, "data_bar": DataBarChoice}
+        for name, choices in choices_of.items():
             if getattr(self, name) not in get_args(choices):
                 listed = ", ".join(get_args(choices))
                 raise UserError(f"{name} must be one of {listed}, not {getattr(self, name)!r}.")
@@ -133,10 +142,12 @@ class ImageMapping:
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON-ready values, every field by name; colours only where there are any."""
+        """Return plain JSON-ready values by name; later fields only where they are not default."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        if self.colours is None:
-            del values["colours"]
+        values["region"] = self.region.to_dict()
+        for name, default in (("colours", None), ("region", {}), ("data_bar", "auto")):
+            if values[name] == default:
+                del values[name]
         return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
     @classmethod
@@ -160,6 +171,8 @@ class ImageMapping:
                 values["channel"] = tuple(int(k) for k in channel)
             elif channel is not None:
                 values["channel"] = int(channel)
+            if values.get("region") is not None:
+                values["region"] = Region.from_dict(dict(values["region"]))
             if values.get("colours") is not None:
                 values["colours"] = tuple(str(c) for c in values["colours"])
             return cls(**values)

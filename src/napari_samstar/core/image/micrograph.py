@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.mapping import ImageMapping
+from napari_samstar.core.image.region import Region
 
 Rgb8: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -50,6 +51,8 @@ class Micrograph:
         What was decided or handled without asking, one sentence each.
     mapping : ImageMapping
         How it was taken out of its file or layer.
+    region : Region
+        The part that is segmented: that of the mapping, without a data bar.
     """
 
     rgb: Rgb8 | LazyPixels
@@ -58,6 +61,7 @@ class Micrograph:
     name: str = "image"
     notes: tuple[str, ...] = ()
     mapping: ImageMapping = field(default_factory=ImageMapping)
+    region: Region = field(default_factory=Region)
 
     def __post_init__(self) -> None:
         if self.pixel_size is not None:
@@ -92,8 +96,10 @@ class Micrograph:
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 (hex) of the shape and the pixels; equal images have equal keys."""
+        """SHA-256 (hex) of shape, pixels and region; equal images have equal keys."""
         digest = hashlib.sha256(repr((*self.shape, 3)).encode())
+        if self.region:
+            digest.update(self.region.digest.encode())
         for band in self.bands():
             digest.update(band.data)
         return digest.hexdigest()

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.data_bar import find_data_bar, stated_bar
 from napari_samstar.core.image.large import is_large, open_large
 from napari_samstar.core.image.levels import blend_of, intensities_of
 from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.core.image.micrograph import Micrograph
 from napari_samstar.core.image.planes import find_plane
+from napari_samstar.core.image.region import rectangle
 
 if TYPE_CHECKING:
+    from napari_samstar.core.image.data_bar import DataBar
     from napari_samstar.core.image.levels import Bytes
-    from napari_samstar.core.image.planes import FoundPlane, PlaneRef
+    from napari_samstar.core.image.planes import Array, FoundPlane, PlaneRef
+    from napari_samstar.core.image.region import Region
 
 
 def prepare(
@@ -27,6 +31,7 @@ def prepare(
     pixel_size: tuple[float, float] | None = None,
     unit: str = "px",
     name: str = "image",
+    bar_rows: int | None = None,
 ) -> Micrograph:
     """Turn a layer's data into the image that SAM sees.
 
@@ -47,6 +52,9 @@ def prepare(
         One letter per axis, see `LoadedImage.axes`; empty where they are not known.
     pixel_size, unit, name
         Passed on to the `Micrograph`.
+    bar_rows : int, optional
+        Rows of the data bar at the bottom, where the file says so. Else it is found by its looks,
+        in planes that are not large.
 
     Returns
     -------
@@ -64,18 +72,42 @@ def prepare(
     mapping = mapping or ImageMapping()
     found = find_plane(array, mapping, rgb, axes)
     notes = list(found.notes)
+    if fault := mapping.region.fault(found.shape):
+        raise UserError(fault)
+    bar = None if mapping.data_bar == "keep" else stated_bar(found.shape[0], bar_rows)
     if is_large(found):
-        pixels = open_large(found, mapping, notes)
-        return Micrograph(pixels, pixel_size, unit, name, tuple(notes), mapping)
-    values = _whole(found, mapping, notes)
-    return Micrograph(values, pixel_size, unit, name, tuple(notes), mapping)
-
-
-def _whole(found: FoundPlane, mapping: ImageMapping, notes: list[str]) -> Bytes:
-    """Return the plane as uint8 (H, W, 3), read-only."""
+        region = _without_bar(mapping.region, bar, found.shape, notes)
+        large = open_large(found, mapping, notes)
+        return Micrograph(large, pixel_size, unit, name, tuple(notes), mapping, region)
     planes = [part.values() for part in found.parts]
+    if bar is None and mapping.data_bar == "auto":
+        bar = find_data_bar(planes[0])
+    region = _without_bar(mapping.region, bar, found.shape, notes)
+    values = _whole(found, planes, mapping, region, notes)
+    return Micrograph(values, pixel_size, unit, name, tuple(notes), mapping, region)
+
+
+def _without_bar(
+    region: Region, bar: DataBar | None, shape: tuple[int, int], notes: list[str]
+) -> Region:
+    if bar is None:
+        return region
+    notes.append(bar.note)
+    return region.without(rectangle(bar.row0, 0, bar.row1, shape[1]))
+
+
+def _whole(
+    found: FoundPlane,
+    planes: list[Array],
+    mapping: ImageMapping,
+    region: Region,
+    notes: list[str],
+) -> Bytes:
+    """Return the plane as uint8 (H, W, 3), read-only."""
     _note_transparency(found.parts[0], notes)
-    blend = blend_of([intensities_of(plane, mapping, notes) for plane in planes], mapping, notes)
+    inside = None if region.is_whole else region.mask(found.shape)
+    measured = [intensities_of(plane, mapping, notes, inside) for plane in planes]
+    blend = blend_of(measured, mapping, notes)
     values = np.ascontiguousarray(blend.to_rgb([planes[k] for k in blend.used]))
     if (values == values[0, 0]).all():
         levels = blend.levels[0]

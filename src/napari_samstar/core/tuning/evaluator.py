@@ -12,6 +12,7 @@ from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import select
 from napari_samstar.core.amg.selection import Selection
 from napari_samstar.core.cues.image_cues import Polarity, image_cues
+from napari_samstar.core.cues.region_cues import cues_inside
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.prompts.base import ImpossibleConfig
@@ -85,7 +86,12 @@ class Evaluator:
         """
         wanted = _in_px(bank, expectations)  # first, because it may fail and is quick
         marks.check(bank.shape)
-        cues = image_cues(bank.image.pixels, polarity)
+        image = bank.image
+        cues = (
+            image_cues(image.pixels, polarity)
+            if image.region.is_whole
+            else cues_inside(image.pixels, image.region.mask(image.shape), polarity)
+        )
         features = Features(bank.masks, cues, bank.shapes)
         return cls(bank, features, wanted.completed(cues), marks, tile_scale)
 

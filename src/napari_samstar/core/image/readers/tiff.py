@@ -193,6 +193,7 @@ def _read(path: Path, wanted: int | None, said: Sequence[str], *, lazy: bool) ->
             channel_colours=channels.colours,
             series=tuple(_described(k, one) for k, one in enumerate(tif.series) if several),
             series_index=file.index,
+            bar_rows=sizes.bar_rows,
         )
 
 

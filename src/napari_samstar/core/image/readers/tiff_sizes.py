@@ -50,6 +50,8 @@ class Sizes:
         Time between frames, s.
     notes : tuple of str
         Where the size is from, where it is not from a usual place.
+    bar_rows : int, optional
+        Rows of the data bar at the bottom of the image.
     """
 
     pixel_size: tuple[float, float] | None = None
@@ -57,6 +59,7 @@ class Sizes:
     z_step: float | None = None
     frame_time: float | None = None
     notes: tuple[str, ...] = ()
+    bar_rows: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +121,7 @@ def tiff_sizes(tif: TiffFile, index: int, path: Path) -> Sizes:
     else:
         notes = _paper_note(header)
     z_step, frame_time = _steps(header, unit)
-    return Sizes(size, unit, z_step, frame_time, notes)
+    return Sizes(size, unit, z_step, frame_time, notes, _bar_rows(header))
 
 
 # --- instruments --------------------------------------------------------------------------------
@@ -351,6 +354,15 @@ def _paper_note(header: Header) -> tuple[str, ...]:
     if dots < 2:  # "1 dot per inch" is what writers put in for want of anything
         return ()
     return (f"Its resolution of {dots:.0f} dpi is for printing: the pixel size is not known.",)
+
+
+def _bar_rows(header: Header) -> int | None:
+    """Return the rows of the data bar that FEI's or TESCAN's header tells."""
+    fei = header.tif.fei_metadata or {}
+    rows = number(fei.get("PrivateFei", {}).get("DatabarHeight"))
+    if not rows:
+        rows = _entry(header.text(_TESCAN), "ImageStripSize")
+    return int(rows) if rows else None
 
 
 def _steps(header: Header, unit: str) -> tuple[float | None, float | None]:
