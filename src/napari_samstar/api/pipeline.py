@@ -33,7 +33,7 @@ from napari_samstar.core.tuning.config import StudyConfig, Trial
 from napari_samstar.core.tuning.evaluator import Evaluator, EvaluatorSet, check_images, fingerprint
 from napari_samstar.core.tuning.front import front
 from napari_samstar.core.tuning.ground_truth import Truth, TruthScorer, agreements
-from napari_samstar.core.tuning.regions import region_image, regions_of
+from napari_samstar.core.tuning.regions import part_image, parts_to_search
 from napari_samstar.core.tuning.storage import Journal, Notice
 from napari_samstar.core.tuning.study import StudyRun, open_study
 from napari_samstar.core.tuning.summary import Rule, StudySummary
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.rewards.goal import Goal
     from napari_samstar.core.rewards.marks import Marks
     from napari_samstar.core.tuning.inputs import ExtraImage, SearchInputs
-    from napari_samstar.core.tuning.regions import Region
+    from napari_samstar.core.tuning.regions import SearchPart
 
 SearchStep = Progress | Notice | EvaluatorSet | StudyRun | tuple[Trial, ...]
 """What a search yields: progress, a sentence for the user, the evaluators once they are made, the
@@ -258,7 +258,7 @@ def _in_regions(
     wholes = [bank]
     first = inputs.marks, inputs.truth
     found = yield from _regions(bank.image, side, base.tile_scale)
-    own = [region_image(bank.image, region, *first) for region in found]
+    own = [part_image(bank.image, part, *first) for part in found]
     for extra in inputs.extra_images:
         image = extra.image.prepare()
         wholes.append(ProposalBank(image, bank.model, cache))
@@ -267,9 +267,9 @@ def _in_regions(
             images.append(extra)
             continue
         for part in parts:
-            region = region_image(image, part, extra.marks, extra.truth)
-            held_out = extra.held_out or region.held_out
-            images.append(dataclasses.replace(region, held_out=held_out))
+            searched = part_image(image, part, extra.marks, extra.truth)
+            held_out = extra.held_out or searched.held_out
+            images.append(dataclasses.replace(searched, held_out=held_out))
     if len(images) == len(inputs.extra_images) and not own:
         return bank, inputs, ()
     if not own:
@@ -281,9 +281,9 @@ def _in_regions(
 
 def _regions(
     image: Micrograph, frame_side: int, tile_scale: float
-) -> Generator[Progress, None, tuple[Region, ...]]:
+) -> Generator[Progress, None, tuple[SearchPart, ...]]:
     yield Progress(0, 0, "Choosing parts of the image to tune on")
-    return regions_of(image, frame_side, tile_scale)
+    return parts_to_search(image, frame_side, tile_scale)
 
 
 def _evaluators(

@@ -10,7 +10,7 @@ import typer
 from napari_samstar.cli import options
 from napari_samstar.cli.console import emit, out
 from napari_samstar.cli.errors import FAILED, complain
-from napari_samstar.cli.inputs import Calibration, View, at_plane, open_image
+from napari_samstar.cli.inputs import Calibration, RegionOptions, View, at_plane, open_image
 from napari_samstar.cli.paths import expand
 from napari_samstar.core.errors import UserError
 
@@ -33,6 +33,10 @@ def info(
     invert: options.Invert = False,
     limits: options.Limits = None,
     series: options.Series = None,
+    region: options.InRegion = None,
+    leave_out: options.LeaveOut = None,
+    keep_data_bar: options.KeepDataBar = False,
+    no_border_objects: options.NoBorderObjects = False,
     save_view: Annotated[
         Path | None,
         typer.Option(
@@ -50,10 +54,9 @@ def info(
     paths = expand(images)
     if save_view is not None and len(paths) > 1:
         raise UserError("--save-view writes one picture: give one image.")
-    view, calibration = (
-        View(channel, projection.value, invert, limits, series),
-        Calibration(pixel_size, unit),
-    )
+    where = RegionOptions(region or (), leave_out or (), keep_data_bar, not no_border_objects)
+    view = View(channel, projection.value, invert, limits, series, where)
+    calibration = Calibration(pixel_size, unit)
     reports = []
     for path in paths:
         try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_samstar.cli.console import say
 from napari_samstar.core.errors import UserError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.image.loaded import LoadedImage
     from napari_samstar.core.image.mapping import ImageMapping, Projection
     from napari_samstar.core.image.micrograph import Micrograph
+    from napari_samstar.core.image.region import Region
     from napari_samstar.core.models.backend import LoadedModel
 
 
@@ -24,6 +26,50 @@ class Calibration:
 
     pixel_size: tuple[float, float] | None = None
     unit: str | None = None
+
+
+@dataclass(frozen=True)
+class RegionOptions:
+    """Where the user wants objects: rectangles 'x0,y0,x1,y1' or mask files."""
+
+    inside: Sequence[str] = ()
+    outside: Sequence[str] = ()
+    keep_bar: bool = False
+    border_objects: bool = True
+
+    def of(self, image: LoadedImage) -> Region:
+        """Return the region of an image; UserError for a file that does not fit it."""
+        import numpy as np
+
+        from napari_samstar.core.image.region import Region
+
+        shape = image.plane_shape
+        inside = [_polygon_or_mask(text, image) for text in self.inside]
+        outside = [_polygon_or_mask(text, image) for text in self.outside]
+        if not any(isinstance(one, np.ndarray) for one in (*inside, *outside)):
+            return Region(tuple(inside), tuple(outside), border_objects=self.border_objects)
+        mask = np.zeros(shape, dtype=bool) if inside else np.ones(shape, dtype=bool)
+        for one in inside:
+            mask |= one if isinstance(one, np.ndarray) else Region((one,)).mask(shape)
+        for one in outside:
+            mask &= ~one if isinstance(one, np.ndarray) else ~Region((one,)).mask(shape)
+        return Region.of_mask(mask).replace(border_objects=self.border_objects)
+
+
+def _polygon_or_mask(text: str, image: LoadedImage) -> Any:
+    """Return a rectangle as a polygon, or the mask in a file as a bool array."""
+    from napari_samstar.core.image.readers.labels import read_labels
+    from napari_samstar.core.image.region import rectangle
+
+    parts = text.split(",")
+    if len(parts) == 4 and all(part.strip().lstrip("-").isdecimal() for part in parts):
+        x0, y0, x1, y1 = (int(part) for part in parts)
+        if x0 >= x1 or y0 >= y1:
+            raise UserError(
+                f"The rectangle {text} is empty: give x0,y0,x1,y1 with x0 < x1, y0 < y1."
+            )
+        return rectangle(y0, x0, y1, x1)
+    return read_labels(text, image, "region").labels > 0
 
 
 @dataclass(frozen=True)
@@ -38,6 +84,7 @@ class View:
         Intensities that become black and white.
     series : int, optional
         Which image of a file that holds several.
+    region : RegionOptions
     """
 
     channel: str | None = None
@@ -45,6 +92,7 @@ class View:
     invert: bool = False
     limits: tuple[float, float] | None = None
     series: int | None = None
+    region: RegionOptions = field(default_factory=lambda: RegionOptions())
 
     def of(self, image: LoadedImage) -> ImageMapping:
         """Return the mapping of an image; UserError for a channel that it does not have."""
@@ -52,6 +100,9 @@ class View:
         from napari_samstar.core.image.mapping import ImageMapping
 
         mapping = ImageMapping(projection=self.projection, invert=self.invert)
+        mapping = mapping.replace(
+            region=self.region.of(image), data_bar="keep" if self.region.keep_bar else "auto"
+        )
         if self.limits is not None:
             mapping = mapping.replace(stretch="limits", limits=self.limits)
         image = image.replace(mapping=mapping)

@@ -144,6 +144,36 @@ Limits = Annotated[
         help="Intensities that become black and white. (default: percentiles 0.1 and 99.9)",
     ),
 ]  # fmt: skip
+InRegion = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region", metavar="X0,Y0,X1,Y1|FILE", rich_help_panel=IMAGE, show_default=False,
+        help="Segment only inside a rectangle (px, the end not included) or where a mask or label "
+        "file is above 0; repeat it for others.",
+    ),
+]  # fmt: skip
+LeaveOut = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--leave-out", metavar="X0,Y0,X1,Y1|FILE", rich_help_panel=IMAGE, show_default=False,
+        help="Leave out a rectangle, or where a mask or label file is above 0; repeat it for "
+        "others.",
+    ),
+]  # fmt: skip
+KeepDataBar = Annotated[
+    bool,
+    typer.Option(
+        "--keep-data-bar", rich_help_panel=IMAGE,
+        help="Segment the strip with scale bar and text too, which is left out where one is found.",
+    ),
+]  # fmt: skip
+NoBorderObjects = Annotated[
+    bool,
+    typer.Option(
+        "--no-border-objects", rich_help_panel=IMAGE,
+        help="Leave out objects that touch the border of the image or of the region.",
+    ),
+]  # fmt: skip
 SaveView = Annotated[
     bool,
     typer.Option(

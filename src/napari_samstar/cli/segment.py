@@ -12,6 +12,7 @@ from napari_samstar.cli import options
 from napari_samstar.cli.console import emit, show, show_files, table, tracked
 from napari_samstar.cli.inputs import (
     Calibration,
+    RegionOptions,
     View,
     at_plane,
     model_choice,
@@ -41,6 +42,10 @@ def segment(
     invert: options.Invert = False,
     limits: options.Limits = None,
     series: options.Series = None,
+    region: options.InRegion = None,
+    leave_out: options.LeaveOut = None,
+    keep_data_bar: options.KeepDataBar = False,
+    no_border_objects: options.NoBorderObjects = False,
     save_view: options.SaveView = False,
     pixel_size: options.PixelSize = None,
     unit: options.Unit = None,
@@ -54,7 +59,8 @@ def segment(
     from napari_samstar.core.results.outputs import VIEW, staged, write_result, write_view
 
     start = time.perf_counter()
-    view = View(channel, projection.value, invert, limits, series)
+    where = RegionOptions(region or (), leave_out or (), keep_data_bar, not no_border_objects)
+    view = View(channel, projection.value, invert, limits, series, where)
     with staged(out) as folder:
         loaded = at_plane(open_image(image, view, Calibration(pixel_size, unit)), plane)
         choice = model_choice(model, device.value)

@@ -12,7 +12,7 @@ import typer
 from napari_samstar.cli import goals, options
 from napari_samstar.cli.console import emit, show, show_files
 from napari_samstar.cli.images import open_images, search_inputs, with_truth
-from napari_samstar.cli.inputs import Calibration, View, model_choice
+from napari_samstar.cli.inputs import Calibration, RegionOptions, View, model_choice
 from napari_samstar.cli.paths import expand, expand_each
 from napari_samstar.cli.segment import summary
 from napari_samstar.cli.tables import tables
@@ -172,6 +172,10 @@ def tune(
     invert: options.Invert = False,
     limits: options.Limits = None,
     series: options.Series = None,
+    region: options.InRegion = None,
+    leave_out: options.LeaveOut = None,
+    keep_data_bar: options.KeepDataBar = False,
+    no_border_objects: options.NoBorderObjects = False,
     save_view: options.SaveView = False,
     pixel_size: options.PixelSize = None,
     unit: options.Unit = None,
@@ -189,7 +193,8 @@ def tune(
     goal = goals.goal_of(weight, preset, examples=bool(examples))
     study_config = StudyConfig(scope.value, trials, population, seed, settings)
     expectations = goals.expectations_of(expect)
-    view = View(channel, projection.value, invert, limits, series)
+    where = RegionOptions(region or (), leave_out or (), keep_data_bar, not no_border_objects)
+    view = View(channel, projection.value, invert, limits, series, where)
     tuned, held = expand(images), expand(hold_out or [])
     paths = [*tuned, *held]
     with staged(out) as folder:

@@ -4,7 +4,7 @@ import numpy as np
 
 from napari_samstar.core.image.micrograph import Micrograph
 from napari_samstar.core.rewards.marks import Marks
-from napari_samstar.core.tuning.regions import region_image, regions_of
+from napari_samstar.core.tuning.regions import part_image, parts_to_search
 
 
 def image(rows=900, cols=1100):
@@ -15,12 +15,12 @@ def image(rows=900, cols=1100):
 
 
 def test_an_image_of_few_tiles_is_searched_as_a_whole():
-    assert regions_of(image(), 512, 0.0) == ()
-    assert regions_of(image(), 512, 0.7) == ()
+    assert parts_to_search(image(), 512, 0.0) == ()
+    assert parts_to_search(image(), 512, 0.7) == ()
 
 
 def test_regions_lie_apart_in_the_image_and_two_are_held_out():
-    found = regions_of(image(), 256, 1.5)
+    found = parts_to_search(image(), 256, 1.5)
     assert [region.held_out for region in found] == [False, True, False, True]
     covered = np.zeros((900, 1100), int)
     for region in found:
@@ -29,20 +29,20 @@ def test_regions_lie_apart_in_the_image_and_two_are_held_out():
         assert 0 <= y0 < y1 <= 900
         covered[y0:y1, x0:x1] += 1
     assert covered.max() == 1
-    assert regions_of(image(), 256, 1.5) == found
+    assert parts_to_search(image(), 256, 1.5) == found
     contrast = [image().crop(region.box)[::4, ::4].std() for region in found]
     assert contrast == sorted(contrast, reverse=True)
 
 
 def test_a_region_is_an_image_with_its_marks_and_its_truth():
     whole = image()
-    region = regions_of(whole, 256, 1.5)[1]
+    region = parts_to_search(whole, 256, 1.5)[1]
     x0, y0, x1, y1 = region.box
     truth = np.arange(900 * 1100).reshape(900, 1100)
     points = np.array([[y0, x0], [y0 - 1, x0], [y1 - 1, x1 - 1], [y1, x1]], float)
     area = np.zeros((900, 1100), bool)
     area[y0 + 5] = True
-    made = region_image(whole, region, Marks(points=points, region=area), truth)
+    made = part_image(whole, region, Marks(points=points, region=area), truth)
     prepared = made.image.prepare()
     np.testing.assert_array_equal(prepared.pixels, whole.crop(region.box))
     assert (prepared.pixel_size, prepared.unit) == ((2.0, 2.0), "nm")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -29,6 +30,9 @@ FRAME_ROWS = 4
 """So many rows in a row may be a frame or the line that divides two lines of text."""
 
 LEAST_LETTERS = 6
+
+SPREADS = (0, 8)
+"""Grey levels by which the background of a bar may vary: none, or what lossy compression does."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def stated_bar(rows: int, bar_rows: int | None) -> DataBar | None:
     return DataBar(rows - bar_rows, rows, stated=True)
 
 
-def find_data_bar(plane: Array) -> DataBar | None:
+def find_data_bar(shape: tuple[int, int], read: Callable[[slice], Array]) -> DataBar | None:
     """Return the data bar of an image by its looks; None where there is none.
 
     It is a strip over the whole width, at the bottom or the top: most of each row has one grey
@@ -68,17 +72,18 @@ def find_data_bar(plane: Array) -> DataBar | None:
 
     Parameters
     ----------
-    plane : ndarray, shape (H, W) or (H, W, 3)
-        Any numeric type.
+    shape : (rows, columns)
+    read : callable
+        Returns some rows of the image, (h, W) or (h, W, 3), of any numeric type.
     """
-    if plane.dtype.kind == "b" or min(plane.shape[:2]) < 4 * LEAST_ROWS:
+    rows = shape[0]
+    if min(shape) < 4 * LEAST_ROWS:
         return None
-    most = max(LEAST_ROWS + 1, int(plane.shape[0] * MOST_SHARE))
+    most = max(LEAST_ROWS + 1, int(rows * MOST_SHARE))
     for at_top in (False, True):
-        strip = plane[: 2 * most] if at_top else plane[::-1][: 2 * most]
-        height = _height(_grey(strip), most)
+        strip = read(slice(0, 2 * most)) if at_top else read(slice(rows - 2 * most, rows))[::-1]
+        height = 0 if strip.dtype.kind == "b" else _with_frame(_grey(strip), most)
         if height:
-            rows = plane.shape[0]
             return DataBar(0, height) if at_top else DataBar(rows - height, rows)
     return None
 
@@ -94,14 +99,30 @@ def _grey(strip: Array) -> NDArray[np.uint8]:
     return grey
 
 
+def _with_frame(grey: NDArray[np.uint8], most: int) -> int:
+    """Return the height of a bar with the line that divides it from the image, 0 for none."""
+    height = _height(grey, most)
+    for row in grey[height : height + FRAME_ROWS] if height else ():
+        low, high = np.percentile(row, [2, 98])
+        is_ink = low > 215 or high < 40
+        if not is_ink or high - low > 2 * SPREADS[1]:
+            break
+        height += 1
+    return height
+
+
 def _height(grey: NDArray[np.uint8], most: int) -> int:
     """Return the height of a bar at the first rows of a strip, 0 for none."""
     first = grey[FRAME_ROWS : LEAST_ROWS + FRAME_ROWS]
     value = int(np.bincount(first.ravel(), minlength=256).argmax())
     if value not in range(40) and value not in range(216, 256):
         return 0  # bars are black or white
-    # Lossy compression spreads the value a little.
-    flat = np.abs(grey.astype(np.int16) - value) <= 8
+    distance = np.abs(grey.astype(np.int16) - value)
+    return max(_height_within(distance <= spread, most) for spread in SPREADS)
+
+
+def _height_within(flat: NDArray[np.bool_], most: int) -> int:
+    """Return the height of a bar at the first rows, by the pixels that have its grey value."""
     share = flat.mean(axis=1)
     height = _run(share >= FLAT_SHARE, most)
     if not LEAST_ROWS <= height <= most:

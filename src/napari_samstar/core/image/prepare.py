@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,8 +54,7 @@ def prepare(
     pixel_size, unit, name
         Passed on to the `Micrograph`.
     bar_rows : int, optional
-        Rows of the data bar at the bottom, where the file says so. Else it is found by its looks,
-        in planes that are not large.
+        Rows of the data bar at the bottom, where the file says so. Else it is found by its looks.
 
     Returns
     -------
@@ -74,17 +74,28 @@ def prepare(
     notes = list(found.notes)
     if fault := mapping.region.fault(found.shape):
         raise UserError(fault)
-    bar = None if mapping.data_bar == "keep" else stated_bar(found.shape[0], bar_rows)
     if is_large(found):
+        bar = _bar(mapping, found.shape, bar_rows, found.parts[0].values)
         region = _without_bar(mapping.region, bar, found.shape, notes)
         large = open_large(found, mapping, notes)
         return Micrograph(large, pixel_size, unit, name, tuple(notes), mapping, region)
     planes = [part.values() for part in found.parts]
-    if bar is None and mapping.data_bar == "auto":
-        bar = find_data_bar(planes[0])
+    bar = _bar(mapping, found.shape, bar_rows, lambda rows: planes[0][rows])
     region = _without_bar(mapping.region, bar, found.shape, notes)
     values = _whole(found, planes, mapping, region, notes)
     return Micrograph(values, pixel_size, unit, name, tuple(notes), mapping, region)
+
+
+def _bar(
+    mapping: ImageMapping,
+    shape: tuple[int, int],
+    bar_rows: int | None,
+    read: Callable[[slice], Array],
+) -> DataBar | None:
+    """Return the data bar that is left out: the one that the file states, else by its looks."""
+    if mapping.data_bar == "keep":
+        return None
+    return stated_bar(shape[0], bar_rows) or find_data_bar(shape, read)
 
 
 def _without_bar(

@@ -78,6 +78,25 @@ class Region:
             found &= ~_filled(self.outside, row0, col0, shape)
         return found
 
+    def reaches(self, box: tuple[int, int, int, int]) -> bool:
+        """Return whether any pixel of a box (x0, y0, x1, y1) lies in the region."""
+        x0, y0, x1, y1 = box
+        return self.is_whole or bool(self.window(y0, x0, y1, x1).any())
+
+    def share(self, box: tuple[int, int, int, int]) -> float:
+        """Return which share of a box (x0, y0, x1, y1) lies in the region."""
+        x0, y0, x1, y1 = box
+        return 1.0 if self.is_whole else float(self.window(y0, x0, y1, x1).mean())
+
+    def cropped(self, box: tuple[int, int, int, int]) -> Region:
+        """Return the region of a part of the plane, (x0, y0, x1, y1)."""
+        x0, y0, x1, y1 = box
+        whole = Region(border_objects=self.border_objects)
+        inside = None if self.is_whole else self.window(y0, x0, y1, x1)
+        if inside is None or inside.all():
+            return whole
+        return Region.of_mask(inside).replace(border_objects=self.border_objects)
+
     def mask(self, shape: tuple[int, int]) -> Bool:
         """Return which pixels of a plane of a shape lie in the region."""
         return self.window(0, 0, *shape)

@@ -1,4 +1,4 @@
-"""Regions of a large image: a search works on a few of them, and holds others out."""
+"""Parts of a large image: a search works on a few of them, and holds others out."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 MOST_TILES = 8
 """An image of no more tiles is searched as a whole."""
 
+LEAST_INSIDE = 0.5
+"""Share of a part that must lie in the region to segment."""
+
 RANKS = ((0.9, False), (0.7, True), (0.5, False), (0.3, True))
-"""Which regions are taken, by the rank of their contrast among all (0 to 1), and whether each is
+"""Which parts are taken, by the rank of their contrast among all (0 to 1), and whether each is
 held out: two to search on, two to check the choice on, none of the emptiest and flattest."""
 
 
 @dataclass(frozen=True)
-class Region:
+class SearchPart:
     """A part of an image, about two tiles high and wide.
 
     Attributes
@@ -41,8 +44,10 @@ class Region:
     held_out: bool
 
 
-def regions_of(image: Micrograph, frame_side: int, tile_scale: float) -> tuple[Region, ...]:
-    """Return the regions to search on and to hold out; none where the image has few tiles.
+def parts_to_search(
+    image: Micrograph, frame_side: int, tile_scale: float
+) -> tuple[SearchPart, ...]:
+    """Return the parts to search on and to hold out; none where the image has few tiles.
 
     They do not overlap. Which ones are taken depends on the image alone.
     """
@@ -56,38 +61,42 @@ def regions_of(image: Micrograph, frame_side: int, tile_scale: float) -> tuple[R
         for y in _starts(rows, side)
         for x in _starts(cols, side)
     ]
+    # Little is learned from a part that lies mostly outside of the region to segment.
+    boxes = [box for box in boxes if image.region.share(box) > LEAST_INSIDE]
     if len(boxes) < len(RANKS):
         return ()
     contrast = np.array([float(image.crop(box)[::4, ::4].std()) for box in boxes])
     order = np.argsort(contrast, kind="stable").tolist()
-    found: list[Region] = []
+    found: list[SearchPart] = []
     for rank, held_out in RANKS:
         position = order[round(rank * (len(order) - 1))]
-        if boxes[position] in {region.box for region in found}:
+        if boxes[position] in {part.box for part in found}:
             position = next(k for k in order[::-1] if boxes[k] not in {r.box for r in found})
-        found.append(Region(boxes[position], held_out))
+        found.append(SearchPart(boxes[position], held_out))
     return tuple(found)
 
 
 def _starts(length: int, side: int) -> list[int]:
-    """Return the places of regions along an axis; they do not overlap."""
+    """Return the places of parts along an axis; they do not overlap."""
     n = max(length // side, 1)
     return [round((k + 0.5) * length / n - min(side, length) / 2) for k in range(n)]
 
 
-def region_image(
-    image: Micrograph, region: Region, marks: Marks, truth: Truth | None
+def part_image(
+    image: Micrograph, part: SearchPart, marks: Marks, truth: Truth | None
 ) -> ExtraImage:
-    """Return a region as an image of its own, with the marks and the truth that lie in it."""
-    x0, y0, x1, y1 = region.box
+    """Return a part as an image of its own, with the marks and the truth that lie in it."""
+    x0, y0, x1, y1 = part.box
     rows, cols = slice(y0, y1), slice(x0, x1)
-    part = LoadedImage(
-        image.crop(region.box),
+    picture = LoadedImage(
+        image.crop(part.box),
         rgb=True,
         pixel_size=image.pixel_size,
         unit=image.unit,
         name=f"{image.name} at {y0},{x0}",
-        mapping=ImageMapping(stretch="none"),
+        mapping=ImageMapping(
+            stretch="none", region=image.region.cropped(part.box), data_bar="keep"
+        ),
     )
     inside = None if truth is None else truth[rows, cols]
-    return ExtraImage(part, region.held_out, marks.window(rows, cols), inside)
+    return ExtraImage(picture, part.held_out, marks.window(rows, cols), inside)
