@@ -25,15 +25,33 @@ __all__ = ["image", "model"]  # fixtures
         ("diameter = 0.5 um", ("diameter", 0.5, "µm")),
         ("count=150", ("count", 150.0, "")),
         ("small=2e1px", ("small", 20.0, "px")),
+        ("small=20Å", ("small", 2.0, "nm")),
+        ("small=20 angstroms", ("small", 2.0, "nm")),
+        ("large=0.5 microns", ("large", 0.5, "µm")),
+        ("large=2e-3mm", ("large", 2.0, "µm")),
     ],
 )
 def test_expectations_are_read_with_their_unit(text, parsed):
     assert parse_expectation(text) == parsed
 
 
-@pytest.mark.parametrize("text", ["small", "small=", "small=20 miles", "=", "small=nm"])
+@pytest.mark.parametrize("text", ["small", "small=", "=", "small=nm"])
 def test_what_is_no_quantity_is_refused(text):
     with pytest.raises(typer.BadParameter, match="such as small=20nm"):
+        parse_expectation(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("small=1,5nm", "with a point, such as small=1.5nm"),
+        ("small=1,500", "with a point"),
+        ("small=20 kg", "'kg' is not a unit of length"),
+        ("small=20nm2", "'nm2' is not a unit of length"),
+    ],
+)
+def test_decimal_commas_and_other_units_are_asked_back(text, sentence):
+    with pytest.raises(typer.BadParameter, match=sentence):
         parse_expectation(text)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from napari_samstar.cli.images import read_truth
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.units import factor_to_shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.tuning.inputs import ExtraImage, Truth
 
 GOAL = "What matters"
-_QUANTITY = re.compile(r"\s*([-+0-9.eE]+)\s*(px|nm|µm|um|μm)?\s*")
+_QUANTITY = re.compile(r"\s*([-+]?[0-9.,]+(?:[eE][-+]?[0-9]+)?)\s*([^\W\d_].*)?")
 
 
 def parse_weight(text: str) -> tuple[str, float]:
@@ -36,18 +37,26 @@ def parse_weight(text: str) -> tuple[str, float]:
 
 
 def parse_expectation(text: str) -> tuple[str, float, str]:
-    """Return (name, value, unit) from 'small=20nm'; the unit is empty where none is given."""
+    """Return (name, value, unit) from 'small=20nm'; the unit is empty where none is given.
+
+    Lengths come back in px, nm or µm.
+    """
     name, _, quantity = text.partition("=")
-    found = _QUANTITY.fullmatch(quantity)
+    found = _QUANTITY.fullmatch(quantity.strip())
+    number, unit = ("", "") if found is None else (found[1], (found[2] or "").strip())
+    if "," in number:
+        raise typer.BadParameter(f"write numbers with a point, such as small=1.5nm, not {text!r}")
     try:
-        if found is None:
-            raise ValueError
-        unit = (found[2] or "").replace("um", "µm").replace("\u03bcm", "µm")
-        return name.strip(), float(found[1]), unit
+        value = float(number)
     except ValueError:
         raise typer.BadParameter(
             f"write it as name=number and unit, such as small=20nm, not {text!r}"
         ) from None
+    try:
+        factor, unit = factor_to_shown(unit) if unit else (1.0, "")
+    except UserError as error:
+        raise typer.BadParameter(str(error)) from None
+    return name.strip(), value * factor, unit
 
 
 Preset = Annotated[

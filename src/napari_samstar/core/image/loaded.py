@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.core.image.planes import is_colour
 from napari_samstar.core.image.prepare import prepare
+from napari_samstar.core.image.units import factor_to_shown
 
 if TYPE_CHECKING:
     from napari_samstar.core.image.micrograph import Micrograph
@@ -33,7 +34,7 @@ class LoadedImage:
     pixel_size : tuple of float, optional
         (row, col) in `unit`.
     unit : str
-        "nm", "µm" or, where it is not known, "px".
+        "nm", "µm" or, where it is not known, "px". Other lengths are converted to these.
     name : str
         For titles and file names.
     notes : tuple of str
@@ -74,6 +75,17 @@ class LoadedImage:
     series: tuple[str, ...] = ()
     series_index: int = 0
     bar_rows: int | None = None
+
+    def __post_init__(self) -> None:
+        factor, unit = factor_to_shown(self.unit)
+        if unit == self.unit:
+            return
+        object.__setattr__(self, "unit", unit)
+        if self.pixel_size is not None:
+            row, col = self.pixel_size
+            object.__setattr__(self, "pixel_size", (row * factor, col * factor))
+        if self.z_step is not None:
+            object.__setattr__(self, "z_step", self.z_step * factor)
 
     def prepare(self) -> Micrograph:
         """Return what SAM sees of the plane; see `prepare.prepare`."""

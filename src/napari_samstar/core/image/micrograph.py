@@ -14,6 +14,7 @@ import numpy as np
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.core.image.region import Region
+from napari_samstar.core.image.units import factor_to_shown
 
 Rgb8: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -44,7 +45,7 @@ class Micrograph:
     pixel_size : tuple of float, optional
         (row, col) size of a pixel in `unit`.
     unit : str
-        "nm", "µm", ... or "px".
+        "nm", "µm" or "px". Other lengths are converted to these.
     name : str
         For titles and file names.
     notes : tuple of str
@@ -65,7 +66,10 @@ class Micrograph:
 
     def __post_init__(self) -> None:
         if self.pixel_size is not None:
-            object.__setattr__(self, "pixel_size", _checked_size(self.pixel_size))
+            factor, unit = factor_to_shown(self.unit)
+            row, col = _checked_size(self.pixel_size)
+            object.__setattr__(self, "pixel_size", (row * factor, col * factor))
+            object.__setattr__(self, "unit", unit)
         if self.is_large:
             return
         rgb = np.asarray(self.rgb)

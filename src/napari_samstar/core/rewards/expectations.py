@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.image.units import in_nm_or_um
+from napari_samstar.core.image.units import in_nm_or_um, length_in, metres_per
 
 if TYPE_CHECKING:
     from napari_samstar.core.cues.image_cues import ImageCues
@@ -106,8 +106,7 @@ class Expectations:
         if self.unit == "px":
             return self
         size, image_unit = (None, "px") if pixel_size is None else in_nm_or_um(*pixel_size, unit)
-        factor, given_unit = in_nm_or_um(1.0, 1.0, self.unit)
-        if factor is None:
+        if metres_per(self.unit) is None:
             raise UserError(f"Sizes can be given in px, nm or µm, not in {self.unit!r}.")
         given = {
             name: getattr(self, name)
@@ -121,8 +120,8 @@ class Expectations:
                 f"Sizes are given in {self.unit}, but the image's pixel size is not known: "
                 "enter the pixel size, or give the sizes in px."
             )
-        conversions = {("nm", "µm"): 1e-3, ("µm", "nm"): 1e3}
-        scale = conversions.get((given_unit, image_unit), 1.0) * factor[0]
+        scale = length_in(1.0, self.unit, image_unit)
+        assert scale is not None
         pixel = math.sqrt(size[0] * size[1])
         lengths = {name: value * scale / pixel for name, value in given.items()}
         return replace(self, **lengths, unit="px")
