@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QToolButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from napari_samstar.core.image.mapping import MERGE_COLOURS
 from napari_samstar.widgets.forms.shared import shorten
@@ -27,7 +27,7 @@ class ChannelRow(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._names: tuple[str, ...] = ()
-        self.buttons: list[QToolButton] = []
+        self.buttons: list[QPushButton] = []
         self._line = QHBoxLayout(self)
         self._line.setContentsMargins(0, 0, 0, 0)
         self._line.setSpacing(3)
@@ -52,9 +52,10 @@ class ChannelRow(QWidget):
         for k, button in enumerate(self.buttons):
             button.setChecked(k in channels)
 
-    def _button(self, k: int, name: str) -> QToolButton:
-        button = QToolButton()
+    def _button(self, k: int, name: str) -> QPushButton:
+        button = QPushButton()
         button.setCheckable(True)
+        button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         button.setText(shorten(name, _LONGEST))
         button.setToolTip(
             f"{name}: press it for SAM to see this channel. Several are merged in colours; with "

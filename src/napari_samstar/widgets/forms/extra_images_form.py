@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QLabel, QLineEdit, QVBoxLayout, QWidg
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.plane_text import parse_planes
+from napari_samstar.core.image.region import Region
 from napari_samstar.core.tuning.inputs import ExtraImage
 from napari_samstar.widgets.forms.numbers import accept_decimal_comma
 from napari_samstar.widgets.forms.shared import combo, form, note, shorten
@@ -198,7 +199,13 @@ def _extra_image(
     layer: Image, plane: tuple[int, ...], mapping: ImageMapping, held_out: bool
 ) -> ExtraImage:
     """Return a plane of another layer, with the mapping of the segmented one where it applies."""
+    region = mapping.region
+    shape = layer.data[0].shape if layer.multiscale else layer.data.shape
+    plane_shape = shape[-3:-1] if layer.rgb else shape[-2:]
+    if region.fault((int(plane_shape[0]), int(plane_shape[1]))):  # that of an image of another size
+        region = Region(border_objects=region.border_objects)
     mapping = mapping.replace(
+        region=region,
         channel=mapping.channel if layer.rgb else None,
         projection=mapping.projection if leading_shape(layer) else "none",
     )

@@ -15,6 +15,7 @@ from napari_samstar.core.image.channels import channel_names, mapping_of_channel
 from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.widgets.forms.channel_row import ChannelRow
 from napari_samstar.widgets.forms.pixel_row import PixelRow
+from napari_samstar.widgets.forms.region_form import RegionForm
 from napari_samstar.widgets.forms.shared import combo, error_html, form, note
 from napari_samstar.widgets.forms.thumbnail import Thumbnail
 from napari_samstar.widgets.shell.alive import call_if_alive
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_samstar.core.image.loaded import LoadedImage
+    from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.widgets.panel import Panel
 
 STRETCHES = {
@@ -73,7 +75,10 @@ class ImageForm(QWidget):
         self.invert_box.setToolTip("SAM sees the negative. It may then find more dark objects.")
         self.plane_note = note()
         self.pixel_row = PixelRow(panel)
+        self.region_form = RegionForm(panel)
         self.thumbnail = Thumbnail(self._image_to_show)
+        self.thumbnail.shown.connect(self._on_view_shown)
+        self.region_form.changed.connect(self.thumbnail.refresh)
         self._lay_out()
         self.layer_box.currentIndexChanged.connect(self._on_layer_chosen)
         for box in (self.plane_box, self.channel_box, self.stretch_box):
@@ -104,6 +109,7 @@ class ImageForm(QWidget):
         column.addLayout(self._form)
         column.addWidget(self.plane_note)
         column.addWidget(self.thumbnail)
+        column.addWidget(self.region_form)
         column.addWidget(self.pixel_row)
 
     # --- choices ------------------------------------------------------------------------------
@@ -123,7 +129,10 @@ class ImageForm(QWidget):
         if viewer is None or layer is None:
             return None
         plane = shown_plane(layer, viewer)
-        image = loaded_image(layer, plane, self.mapping())
+        mapping = self.mapping().replace(
+            region=self.region_form.region(layer, plane), data_bar=self.region_form.data_bar
+        )
+        image = loaded_image(layer, plane, mapping)
         if not layer.rgb:
             image = image.replace(mapping=mapping_of_channels(image, self.channel_row.chosen()))
         return image, Placement.of(layer, plane)
@@ -167,6 +176,7 @@ class ImageForm(QWidget):
             if colour == mapping.channel:
                 self.channel_box.setCurrentIndex(index)
         self.channel_row.choose(mapping.channels)
+        self.region_form.show_region(mapping.region, mapping.data_bar)
         self.thumbnail.refresh()
 
     def _projection(self) -> Any:
@@ -215,6 +225,7 @@ class ImageForm(QWidget):
             read = partial(read_about, layer.source.path)
             self._background.submit(read, call_if_alive(self._show_channels))
         self.thumbnail.setVisible(layer is not None)
+        self.region_form.setVisible(layer is not None)
         self.pixel_row.show_layer(layer)
         self._show_plane()
 
@@ -232,6 +243,13 @@ class ImageForm(QWidget):
         self.channel_row.show_channels(names)
         self._form.setRowVisible(self.channel_row, bool(names))
         self._show_plane()
+
+    def _on_view_shown(self, image: Micrograph) -> None:
+        """Say where a data bar was found in the image that is shown."""
+        own = len(image.mapping.region.outside)
+        found = image.region.outside[own:]
+        notes = [one for one in image.notes if one.startswith("A data bar")]
+        self.region_form.show_bar(notes[0] if found and notes else "")
 
     def _on_limits(self, *_: Any) -> None:
         if STRETCHES.get(self.stretch_box.currentText()) == "limits":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtCore import QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QLabel, QSizePolicy
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from napari_samstar.core.image.micrograph import Micrograph
 
 HEIGHT = 128  # px
+OUTSIDE = 0.3
+"""Brightness of what is left out."""
+
 DELAY = 200  # ms without a change before the picture is read again
 
 
@@ -36,6 +40,9 @@ class Thumbnail(QLabel):
     notes : str
         Notes about the image that is shown.
     """
+
+    shown = Signal(object)
+    """The plane as SAM sees it, scaled down; sent when it is shown."""
 
     def __init__(self, image: Callable[[], LoadedImage | None]) -> None:
         super().__init__()
@@ -86,7 +93,9 @@ class Thumbnail(QLabel):
         pixmap.setDevicePixelRatio(rows / HEIGHT)  # sharp on high-resolution screens
         self.setPixmap(pixmap)
         self.notes = " ".join(found.notes)
-        self.setToolTip(f"Exactly what SAM sees. {self.notes}".strip())
+        left_out = "" if found.region.is_whole else " The dark part is left out."
+        self.setToolTip(f"Exactly what SAM sees.{left_out} {self.notes}".strip())
+        self.shown.emit(found)
 
     def _show_text(self, text: str) -> None:
         self.clear()
@@ -97,18 +106,19 @@ class Thumbnail(QLabel):
 
 def _read_picture(image: LoadedImage, rows: int = HEIGHT) -> Micrograph | str:
     """Return the picture of a plane, `rows` px high, or the message of an error."""
-    from napari_samstar.core.image.micrograph import Micrograph
-
     try:
         plane = image.prepare()
     except UserError as error:
         return str(error)
     step = max(1, min(plane.shape) // (2 * rows))
     rgb = np.ascontiguousarray(plane.thumbnail(step))
+    if not plane.region.is_whole:
+        outside = ~plane.region.mask(plane.shape)[::step, ::step]
+        rgb = np.where(outside[..., None], (rgb * OUTSIDE).astype(np.uint8), rgb)
     scaled = QImage(
         rgb.tobytes(), rgb.shape[1], rgb.shape[0], 3 * rgb.shape[1], QImage.Format.Format_RGB888
     ).scaledToHeight(rows, Qt.TransformationMode.SmoothTransformation)
-    return Micrograph(_pixels(scaled), plane.pixel_size, plane.unit, plane.name, plane.notes)
+    return replace(plane, rgb=_pixels(scaled))
 
 
 def _pixels(image: QImage) -> Any:

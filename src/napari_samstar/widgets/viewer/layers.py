@@ -174,6 +174,7 @@ def loaded_image(layer: Image, plane: tuple[int, ...], mapping: ImageMapping) ->
         frame_time=None if file is None else file.frame_time,
         channel_names=() if file is None else file.channel_names,
         channel_colours=() if file is None else file.channel_colours,
+        bar_rows=None if file is None else file.bar_rows,
     )
 
 
