@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,9 +11,11 @@ from benchmarks.data_bar import with_bar
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.core.image.region import Region
-from napari_samstar.widgets.forms.image_form import ImageForm
 from napari_samstar.widgets.forms.region_form import EVERYTHING, VISIBLE
 from napari_samstar.widgets.panels.segment.panel import SegmentPanel
+
+if TYPE_CHECKING:
+    from napari_samstar.widgets.forms.image_form import ImageForm
 
 SHAPE = (100, 120)
 STACK = np.random.default_rng(0).integers(0, 255, (3, *SHAPE), dtype=np.uint8)
