@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import tifffile
-from napari.layers import Image
+from napari.layers import Image, Labels
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.widgets.panels.segment.panel import SegmentPanel
+from napari_samstar.widgets.viewer import source_file
 from napari_samstar.widgets.viewer.layers import (
     Placement,
     labels_plane,
@@ -19,7 +22,7 @@ from napari_samstar.widgets.viewer.layers import (
     pixel_size,
     shown_plane,
 )
-from napari_samstar.widgets.viewer.source_file import layer_axes
+from napari_samstar.widgets.viewer.source_file import _read, layer_axes
 
 if TYPE_CHECKING:
     import napari
@@ -111,6 +114,74 @@ def test_planes_are_refused_where_none_is_on_show(viewer: napari.Viewer) -> None
     assert shown_plane(flat, viewer) == ()
 
 
+def test_clicks_are_refused_where_no_plane_is_on_show(viewer: napari.Viewer) -> None:
+    layer = viewer.add_image(STACK)
+    placement, position = Placement.of(layer, (2,)), (2.0, 32.0, 96.0)
+    assert placement.world_to_pixel(viewer, position) == (32, 96)
+    viewer.dims.order = (0, 2, 1)
+    assert placement.world_to_pixel(viewer, position) == (32, 96)
+    viewer.dims.order = (1, 2, 0)
+    with pytest.raises(UserError, match="other axes than rows and columns"):
+        placement.world_to_pixel(viewer, position)
+    viewer.dims.order = (0, 1, 2)
+    viewer.dims.ndisplay = 3
+    with pytest.raises(UserError, match="in 3D: switch it to 2D to click"):
+        placement.world_to_pixel(viewer, position)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        {"scale": (-0.07, 0.07), "translate": (5.0, -2.0)},
+        {"scale": (0.07, 0.14), "rotate": 30.0},
+        {"scale": (0.07, 0.14), "shear": [0.2]},
+        {"affine": [[0.0, -0.07, 3.0], [0.14, 0.0, 1.0], [0.0, 0.0, 1.0]]},
+        {"scale": (0.5, -2.0), "rotate": 45.0, "affine": np.diag([0.1, 0.1, 1.0])},
+    ],
+)
+def test_clicks_go_through_the_whole_transform(
+    viewer: napari.Viewer, transform: dict[str, Any]
+) -> None:
+    viewer.add_image(STACK[0], scale=(70, 70), units="nm")  # the viewer is in nm
+    layer = viewer.add_image(STACK[0], units="um", **transform)
+    position = np.asarray(layer.data_to_world((32, 96))) * 1000
+    placement = Placement.of(layer, ())
+    assert placement.world_to_pixel(viewer, position) == (32, 96)
+    labels = viewer.add_labels(np.ones((128, 128), np.int32), **placement.transform)
+    assert placement.matches(labels)
+    np.testing.assert_allclose(labels.data_to_world((7, 9)), layer.data_to_world((7, 9)))
+    labels.translate = labels.translate + 0.1
+    assert not placement.matches(labels)
+
+
+def test_labels_match_a_plane_in_other_units(two_units: tuple[Image, Image]) -> None:
+    nm, um = two_units
+    plane = np.zeros((1, 128, 128), np.int32)
+    labels = Labels(plane, **Placement.of(um, (7,)).transform)
+    assert Placement.of(um, (7,)).matches(labels)
+    assert Placement.of(nm, (7,)).matches(labels)
+    assert not Placement.of(nm, (6,)).matches(labels)
+    same_numbers = Labels(plane, scale=nm.scale, translate=(7 * 210.0, 0, 0), units="um")
+    assert not Placement.of(nm, (7,)).matches(same_numbers)
+    assert not Placement.of(nm, (7,)).matches(Labels(plane[0]))
+
+
+def test_the_window_does_not_wait_for_a_slow_file(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "slow.tif"
+    tifffile.imwrite(path, STACK, imagej=True, metadata={"axes": "TYX"})
+    go = threading.Event()
+    monkeypatch.setattr(source_file, "_read", lambda path, _: (go.wait(10), _read(path, 0))[1])
+    layer = Image(STACK)
+    layer._source = layer.source.model_copy(update={"path": str(path)})
+    began = time.monotonic()
+    assert layer_axes(layer) == ""
+    assert time.monotonic() - began < 1
+    go.set()
+    assert layer_axes(layer, wait=None) == "TYX"
+
+
 def test_axes_are_those_of_labels_or_of_the_file(viewer: napari.Viewer, tmp_path: Any) -> None:
     labelled = Image(np.zeros((2, 3, 9, 9)), axis_labels=("channel", "z", "y", "x"))
     assert layer_axes(labelled) == "CZYX"
@@ -120,13 +191,13 @@ def test_axes_are_those_of_labels_or_of_the_file(viewer: napari.Viewer, tmp_path
         "axes": "ZCYX", "PhysicalSizeZ": 2.0, "Channel": {"Name": ["a", "b", "c"]}})  # fmt: skip
     (layer,) = viewer.open(path, plugin="napari")
     assert isinstance(layer, Image)
-    assert layer_axes(layer) == "ZCYX"
+    assert layer_axes(layer, wait=None) == "ZCYX"
     image = loaded_image(layer, (1, 2), ImageMapping(channel=0))
     assert image.channel_names == ("a", "b", "c")
     np.testing.assert_array_equal(image.prepare().shape, (128, 128))
     (cropped,) = viewer.open(path, plugin="napari")
     cropped.data = cropped.data[:1]
-    assert layer_axes(cropped) == ""
+    assert layer_axes(cropped, wait=None) == ""
 
 
 def test_channels_have_a_button_each(viewer: napari.Viewer) -> None:

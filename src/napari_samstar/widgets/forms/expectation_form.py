@@ -10,6 +10,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
 
+from napari_samstar.core.errors import UserError
 from napari_samstar.core.rewards.expectations import EXPECTED, Expectations
 from napari_samstar.core.rewards.marks import Marks
 from napari_samstar.widgets.forms.examples import holds_examples
@@ -171,7 +172,11 @@ class ExpectationForm(QWidget):
         segmented, placement = controller.session.result, controller.layers.placement
         if segmented is None or placement is None or viewer is None:
             return
-        at = placement.world_to_plane(viewer, event.position)[-2:]
+        try:
+            at = placement.world_to_plane(viewer, event.position)[-2:]
+        except UserError as error:
+            self.hint.setText(str(error))
+            return
         if self._first_point is None:
             self._first_point = at
             self.hint.setText("Now click on the other side.")

@@ -17,7 +17,8 @@ from napari_samstar.widgets.forms.numbers import accept_decimal_comma
 from napari_samstar.widgets.forms.shared import combo, link, note
 from napari_samstar.widgets.viewer.autosave_tasks import BackgroundTasks
 from napari_samstar.widgets.viewer.history import Action
-from napari_samstar.widgets.viewer.layers import labels_fit_image, pixel_size
+from napari_samstar.widgets.viewer.layer_metadata import metadata_size
+from napari_samstar.widgets.viewer.layers import labels_fit_image, pixel_size, pixel_steps
 from napari_samstar.widgets.viewer.source_file import read_about
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class PixelRow(QWidget):
         self._panel = panel
         self._layer: weakref.ref[Image] | None = None
         self._from_file: Calibration = UNKNOWN
+        self._where = "file"
         self._background = BackgroundTasks()
         self.text = note()
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
@@ -70,16 +72,16 @@ class PixelRow(QWidget):
         before = self._layer() if self._layer is not None else None
         if layer is not before:
             if before is not None:
-                before.events.scale.disconnect(self._refresh)
-                before.events.units.disconnect(self._refresh)
+                for event in (before.events.scale, before.events.affine, before.events.units):
+                    event.disconnect(self._refresh)
             if layer is not None:
-                layer.events.scale.connect(self._refresh)
-                layer.events.units.connect(self._refresh)
+                for event in (layer.events.scale, layer.events.affine, layer.events.units):
+                    event.connect(self._refresh)
             self._layer = weakref.ref(layer) if layer is not None else None
             self._from_file = UNKNOWN
             self.fields.hide()
-            if layer is not None and layer.source.path:
-                read = partial(_file_calibration, layer.source.path)
+            if layer is not None and (layer.source.path or layer.metadata):
+                read = partial(_calibration, layer.source.path, dict(layer.metadata))
                 self._background.submit(read, partial(self._on_read, self._layer))
         self._refresh()
 
@@ -88,9 +90,9 @@ class PixelRow(QWidget):
         size = self.size_box.value()
         self._set_pixel_size((size, size), self.unit_box.currentText())
 
-    def _on_read(self, layer: Any, found: Calibration) -> None:
+    def _on_read(self, layer: Any, found: tuple[Calibration, str]) -> None:
         if layer is self._layer:
-            self._from_file = found
+            self._from_file, self._where = found
             self._refresh()
 
     def _on_link(self, action: str) -> None:
@@ -134,36 +136,46 @@ class PixelRow(QWidget):
         if size is not None:
             shown = f"{size[1]:.4g}" if np.isclose(*size) else f"{size[0]:.4g} × {size[1]:.4g}"
             self.text.setText(
-                f"Pixel size in the file: {shown} {unit}. "
+                f"Pixel size in the {self._where}: {shown} {unit}. "
                 f"{link('use', 'Use it')}, or {link('set', 'set another')}."
             )
         else:
             self.text.setText(f"Sizes are in pixels: {link('set', 'set the pixel size')}.")
 
 
-def _file_calibration(path: str) -> Calibration:
-    found = read_about(path)
-    return UNKNOWN if found is None else (found.pixel_size, found.unit)
+def _calibration(path: str | None, metadata: dict[Any, Any]) -> tuple[Calibration, str]:
+    """Return the pixel size of a file, else of the layer's metadata, and which of the two it is."""
+    found = read_about(path) if path else None
+    if found is not None and found.pixel_size is not None:
+        return (found.pixel_size, found.unit), "file"
+    return metadata_size(metadata), "layer's metadata"
 
 
-Geometry = tuple[Any, Any, Any]
-"""Scale, translate and units of a layer."""
+Geometry = tuple[Any, Any, Any, Any]
+"""Scale, translate, affine matrix and units of a layer."""
 
 
 def _geometry(layer: Any) -> Geometry:
-    return np.array(layer.scale), np.array(layer.translate), tuple(str(u) for u in layer.units)
+    units = tuple(str(u) for u in layer.units)
+    affine = np.array(layer.affine.affine_matrix)
+    return np.array(layer.scale), np.array(layer.translate), affine, units
 
 
 def _scaled(layer: Any, size: tuple[float, float], unit: str) -> Geometry:
-    """Return the geometry of a layer with another pixel size; its offset in px is kept."""
-    scale, translate, units = _geometry(layer)
-    factor = np.asarray(size) / scale[-2:]
-    scale[-2:], translate[-2:] = size, translate[-2:] * factor
-    return scale, translate, (*units[:-2], unit, unit)
+    """Return the geometry of a layer with another pixel size.
+
+    Its offset in px, its rotation and which axes are mirrored are kept.
+    """
+    scale, translate, affine, units = _geometry(layer)
+    factor = np.asarray(size) / pixel_steps(layer)[-2:]
+    scale[-2:], translate[-2:] = scale[-2:] * factor, translate[-2:] * factor
+    affine[-3:-1, -1] *= factor
+    return scale, translate, affine, (*units[:-2], unit, unit)
 
 
 def _apply(references: list[weakref.ref[Any]], geometries: list[Geometry]) -> None:
-    for reference, (scale, translate, units) in zip(references, geometries, strict=True):
+    for reference, (scale, translate, affine, units) in zip(references, geometries, strict=True):
         layer = reference()
         if layer is not None:
-            layer.scale, layer.translate, layer.units = scale, translate, units
+            layer.scale, layer.translate = scale, translate
+            layer.affine, layer.units = affine, units

@@ -12,7 +12,7 @@ from napari.utils.transforms import Affine
 from napari_samstar.core.image.loaded import LoadedImage
 from napari_samstar.core.image.units import in_one_unit, length_in
 from napari_samstar.widgets.viewer.source_file import about_layer, layer_axes
-from napari_samstar.widgets.viewer.world import check_shown, converted, from_viewer
+from napari_samstar.widgets.viewer.world import check_clickable, check_shown, converted, from_viewer
 
 if TYPE_CHECKING:
     import napari
@@ -87,17 +87,21 @@ class Placement:
 
     def matches(self, layer: Labels) -> bool:
         """Return whether a layer has the position and pixel size of the plane."""
-        own = self.transform
-        return bool(
-            np.allclose(layer.translate, own["translate"])
-            and np.allclose(layer.scale, own["scale"])
-            and np.allclose(layer.affine.affine_matrix, own["affine"])
-            and np.allclose(layer.rotate, own["rotate"])
-        )
+        if layer.ndim != len(self.plane) + 2:
+            return False
+        own = _to_world(self.transform)
+        other = _to_world(Placement.of(layer, (0,) * len(self.plane)).transform)
+        factors = converted(np.ones(layer.ndim), layer.units, self.transform["units"])
+        other = other * factors[:, None]
+        return bool(np.allclose(other, own, rtol=1e-5, atol=1e-5 * np.abs(own[:, :-1]).max()))
 
     def world_to_plane(self, viewer: napari.Viewer, world: Any) -> NDArray[np.float64]:
-        """Convert a position of the viewer to px of the plane: (0, ..., row, col) on it."""
+        """Convert a position of the viewer to px of the plane: (0, ..., row, col) on it.
+
+        UserError where the viewer shows no plane of rows and columns.
+        """
         ndim = len(self.plane) + 2
+        check_clickable(viewer, ndim)
         names = ("scale", "rotate", "shear", "translate")
         data_to_physical = Affine(**{name: self.transform[name] for name in names}, ndim=ndim)
         physical_to_world = Affine(affine_matrix=self.transform["affine"])
@@ -108,7 +112,7 @@ class Placement:
     def world_to_pixel(self, viewer: napari.Viewer, world: Any) -> tuple[int, int] | None:
         """Return the plane's pixel (row, col) at a position of the viewer.
 
-        None if the position is on another plane of the stack.
+        None if the position is on another plane of the stack; UserError as `world_to_plane`.
         """
         *ahead, row, col = np.floor(self.world_to_plane(viewer, world) + 0.5).astype(int).tolist()
         return None if any(ahead) else (row, col)
@@ -116,6 +120,14 @@ class Placement:
     def expand(self, labels: NDArray[Any]) -> NDArray[Any]:
         """Reshape labels (H, W) to the image's number of axes: (1, ..., H, W)."""
         return labels.reshape((1,) * len(self.plane) + labels.shape)
+
+
+def _to_world(transform: dict[str, Any]) -> NDArray[np.float64]:
+    """Return the matrix (n, n + 1) from px to world coordinates, in the units of the transform."""
+    names = ("scale", "rotate", "shear", "translate")
+    affine = np.asarray(transform["affine"])
+    inner = Affine(**{name: transform[name] for name in names}, ndim=len(affine) - 1)
+    return np.asarray(affine @ inner.affine_matrix)[:-1]
 
 
 def image_layers(viewer: napari.Viewer) -> list[Image]:
@@ -170,7 +182,7 @@ def loaded_image(layer: Image, plane: tuple[int, ...], mapping: ImageMapping) ->
         unit,
         name=layer.name,
         mapping=mapping,
-        z_step=_step_along(layer, axes, "Z", unit),
+        z_step=_step_along(layer, axes, "Z", unit) or _step_in_file(file, unit),
         frame_time=None if file is None else file.frame_time,
         channel_names=() if file is None else file.channel_names,
         channel_colours=() if file is None else file.channel_colours,
@@ -196,11 +208,11 @@ def pixel_size(layer: Image | Labels) -> tuple[tuple[float, float] | None, str]:
     The whole transform of the layer counts: its scale and its affine. A mirrored axis has a
     negative scale and a positive size.
     """
-    row, col = _pixel_steps(layer)[-2:].tolist()
+    row, col = pixel_steps(layer)[-2:].tolist()
     return in_one_unit(row, str(layer.units[-2]), col, str(layer.units[-1]))
 
 
-def _pixel_steps(layer: Image | Labels) -> NDArray[np.float64]:
+def pixel_steps(layer: Image | Labels) -> NDArray[np.float64]:
     """Return the distance of neighbouring pixels along each axis, in the layer's units."""
     linear = Affine(
         scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim
@@ -214,7 +226,12 @@ def _step_along(layer: Image, axes: str, letter: str, unit: str) -> float | None
     axis = axes.find(letter)
     if not 0 <= axis < layer.ndim:
         return None
-    return length_in(_pixel_steps(layer)[axis], str(layer.units[axis]), unit)
+    return length_in(pixel_steps(layer)[axis], str(layer.units[axis]), unit)
+
+
+def _step_in_file(file: LoadedImage | None, unit: str) -> float | None:
+    """Return the distance of planes that a file gives, in a unit; None where it is not known."""
+    return None if file is None else length_in(file.z_step, file.unit, unit)
 
 
 def leading_shape(layer: Image | Labels) -> tuple[int, ...]:

@@ -66,6 +66,13 @@ def check_shown(viewer: napari.Viewer, ndim: int) -> None:
         )
 
 
+def check_clickable(viewer: napari.Viewer, ndim: int) -> None:
+    """Raise UserError where a click on the canvas is at no pixel of a plane; see `check_shown`."""
+    if viewer.dims.ndisplay == 3:
+        raise UserError("The viewer is in 3D: switch it to 2D to click on the image.")
+    check_shown(viewer, ndim)
+
+
 def _units_of(viewer: napari.Viewer, n: int) -> Units | None:
     units = getattr(viewer.dims, "units", None)  # new in napari 0.9; before, none were converted
     return None if units is None or len(units) < n else units[-n:]

@@ -11,6 +11,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QPushButton
 
 from napari_samstar.app.correcting import CorrectionController
+from napari_samstar.core.errors import UserError
 from napari_samstar.core.interactive.placed_mask import PlacedMask, part_around
 from napari_samstar.widgets.forms.buttons import button
 from napari_samstar.widgets.forms.job_bar import JobBar
@@ -226,7 +227,11 @@ class CorrectPanel(Panel):
         viewer = self.viewer()
         if placement is None or result is None or viewer is None:
             return None
-        pixel = placement.world_to_pixel(viewer, position)
+        try:
+            pixel = placement.world_to_pixel(viewer, position)
+        except UserError as error:
+            self._show_error(str(error))
+            return None
         if pixel is None:
             plane = ", ".join(map(str, placement.plane))
             self._show_error(f"The objects are of plane {plane}: go there to click.")

@@ -162,7 +162,7 @@ class ResultsPanel(Panel):
         if layer is None:
             return
         viewer = self.viewer()
-        if viewer is None:
+        if viewer is None or len(event.dims_displayed) != 2:
             return
         value = layer.get_value(from_viewer(viewer, event.position, layer.units), world=True)
         if value is not None and not isinstance(value, tuple) and value > 0:

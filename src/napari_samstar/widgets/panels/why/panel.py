@@ -10,6 +10,7 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton
 
+from napari_samstar.core.errors import UserError
 from napari_samstar.core.interactive.placed_mask import PlacedMask, part_around
 from napari_samstar.widgets.forms.buttons import button
 from napari_samstar.widgets.forms.shared import link, note
@@ -119,13 +120,14 @@ class WhyPanel(Panel):
         result = self.controller.session.result
         if placement is None or result is None:
             return
-        if len(event.dims_displayed) != 2:
-            self.message.setText("Switch the viewer to 2D to click on the image.")
-            return
         viewer = self.viewer()
         if viewer is None:
             return
-        pixel = placement.world_to_pixel(viewer, event.position)
+        try:
+            pixel = placement.world_to_pixel(viewer, event.position)
+        except UserError as error:
+            self.message.setText(str(error))
+            return
         if pixel is None:
             plane = ", ".join(map(str, placement.plane))
             self.message.setText(f"The objects are of plane {plane}: go there to click.")
