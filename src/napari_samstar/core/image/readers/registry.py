@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.readers.base import head_of
 from napari_samstar.core.image.readers.ome_zarr import OmeZarrReader
+from napari_samstar.core.image.readers.optional import OPTIONAL_READERS
 from napari_samstar.core.image.readers.plain import PlainReader
 from napari_samstar.core.image.readers.tiff import TiffReader
 
@@ -27,7 +28,12 @@ log = logging.getLogger("napari_samstar")
 
 GROUP = "napari_samstar.readers"
 
-_OURS: tuple[Reader, ...] = (OmeZarrReader(), TiffReader(), PlainReader())
+_OURS: tuple[Reader, ...] = (
+    OmeZarrReader(),
+    TiffReader(),
+    PlainReader(),
+    *OPTIONAL_READERS,
+)
 
 
 @cache
@@ -85,5 +91,6 @@ def read_image(path: str | Path, series: int | None = None) -> LoadedImage:
         raise UserError(f"{path.name} does not fit in memory: crop it first.") from None
     if path.is_dir():
         raise UserError(f"{path} is a folder: give one of the images in it.")
-    kinds = ", ".join(reader.kinds for reader in reversed(readers()))
+    usual = (reader for reader in reversed(readers()) if reader not in OPTIONAL_READERS)
+    kinds = ", ".join(reader.kinds for reader in usual)
     raise UserError(f"{path.name} is not an image of a kind that is read here: save it as {kinds}.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_samstar.core.image.planes import Array
 
-Kind = Literal["first", "colours", "invert", "negative", "cmyk", "ycbcr", "palette"]
+Kind = Literal["first", "colours", "reversed", "invert", "negative", "cmyk", "ycbcr", "palette"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,8 @@ class SampleMap:
     Attributes
     ----------
     kind : str
-        "first" keeps the first sample alone, without its axis, and "colours" the first three.
+        "first" keeps the first sample alone, without its axis, and "colours" the first three;
+        "reversed" makes red, green, blue of blue, green, red.
         "invert" and "negative" make bright what is dark, of integers and of floats. "cmyk" and
         "ycbcr" give red, green and blue, "palette" too, from numbers of colours.
     palette : ndarray of uint8, shape (n, 3) or (n,), optional
@@ -43,7 +44,7 @@ class SampleMap:
         """Return the shape that an array of a stored shape gets."""
         if self.kind == "first":
             return stored[:-1]
-        if self.kind in ("colours", "cmyk", "ycbcr"):
+        if self.kind in ("colours", "reversed", "cmyk", "ycbcr"):
             return (*stored[:-1], 3)
         if self.palette is not None and self.palette.ndim == 2:
             return (*stored, 3)
@@ -59,6 +60,8 @@ class SampleMap:
             return values[..., 0]
         if self.kind == "colours":
             return values[..., :3]
+        if self.kind == "reversed":
+            return values[..., ::-1]
         if self.kind == "invert":
             return ~values
         if self.kind == "negative":
@@ -101,7 +104,7 @@ class MappedArray:
         wanted = full_index(index, self.shape)
         spatial = min(self.ndim, len(self.stored.shape))
         if self.ndim == len(self.stored.shape) == len(wanted) and self.shape[-1] == 3:
-            spatial -= self.samples.kind in ("colours", "cmyk", "ycbcr")
+            spatial -= self.samples.kind in ("colours", "reversed", "cmyk", "ycbcr")
         values = self.samples(np.asarray(self.stored[(*wanted[:spatial], Ellipsis)]))
         return values[(Ellipsis, *wanted[spatial:])] if wanted[spatial:] else values
 
