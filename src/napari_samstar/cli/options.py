@@ -51,17 +51,16 @@ class Projection(StrEnum):
 def parse_pixel_size(text: str) -> tuple[float, float]:
     """Return (row, col) from '0.5', '0.5,0.6' or '0.5x0.6'.
 
-    '1,5' could be 1.5 in the spelling of many countries, so it is asked back.
+    '1,5' could be 1.5 in the spelling of many countries, and '1,234.5' could be 1234.5, so they are
+    asked back.
     """
-    by_cross = re.split(r"\s*[x×]\s*", text.strip())
-    parts = by_cross if len(by_cross) > 1 else text.split(",")
-    if len(by_cross) == 1 and len(parts) == 2 and not any("." in part for part in parts):
-        whole, rest = (part.strip() for part in parts)
-        raise typer.BadParameter(
-            f"{text!r} may mean {whole}.{rest}, or {whole} along rows and {rest} along columns: "
-            f"write {whole}.{rest} or {whole}x{rest}"
-        )
+    parts = [part.strip() for part in re.split("[x×]", text)]
+    if len(parts) == 1:
+        parts = [part.strip() for part in text.split(",")]
+        _check_comma(text, parts)
     try:
+        if "_" in text:  # Python would take 1_5 for 15
+            raise ValueError
         values = [float(part) for part in parts]
         row, col = values * 2 if len(values) == 1 else values
     except ValueError:
@@ -69,6 +68,19 @@ def parse_pixel_size(text: str) -> tuple[float, float]:
             f"give one number, or two for row and column such as 0.5x0.6, not {text!r}"
         ) from None
     return row, col
+
+
+def _check_comma(text: str, parts: list[str]) -> None:
+    """Ask back where a comma may stand within one number and not between two."""
+    if len(parts) != 2 or all("." in part for part in parts):
+        return
+    row, col = parts
+    one = f"{row}{col}" if "." in col else f"{row}.{col}"
+    if "." not in row:
+        raise typer.BadParameter(
+            f"{text!r} may mean {one}, or {row} along rows and {col} along columns: "
+            f"write {one} or {row}x{col}"
+        )
 
 
 def parse_unit(text: str) -> str:

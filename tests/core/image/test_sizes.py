@@ -13,6 +13,7 @@ import tifffile
 from PIL import Image as PillowImage
 
 from napari_samstar.core.image.readers.registry import read_image
+from napari_samstar.core.image.readers.tiff_sizes import tiff_sizes
 
 if TYPE_CHECKING:
     from napari_samstar.core.image.loaded import LoadedImage
@@ -102,6 +103,45 @@ def test_metamorph_says_whether_it_is_calibrated(tmp_path: Path, state: str, siz
     image = _written(tmp_path, software="MetaSeries", description=xml)
     assert image.pixel_size == size
     assert [("MetaMorph" in note) for note in image.notes] == ([] if size is None else [True])
+
+
+@pytest.mark.parametrize(
+    ("name", "meta", "expected"),
+    [
+        ("sis", {"pixelsizex": 1e-9, "pixelsizey": 2e-9}, ((2.0, 1.0), "nm")),
+        ("lsm", {"VoxelSizeX": 1e-7, "VoxelSizeY": 2e-7, "VoxelSizeZ": 1e-6}, ((0.2, 0.1), "µm")),
+        ("stk", {"XCalibration": 0.1, "YCalibration": 0.2, "CalibrationUnits": "um",
+                 "SpatialCalibration": True}, ((0.2, 0.1), "µm")),
+        ("stk", {"XCalibration": 1.0, "YCalibration": 1.0, "CalibrationUnits": "um",
+                 "SpatialCalibration": False}, (None, "px")),
+        ("fluoview", {"Dimensions": [("x", 80, 0.0, 0.1, "um"), ("y", 64, 0.0, 0.2, "um")]},
+         ((0.2, 0.1), "µm")),
+        ("micromanager", {"Summary": {"PixelSizeUm": 0.1}}, ((0.1, 0.1), "µm")),
+        ("micromanager", {"Summary": {"PixelSizeUm": 0}}, (None, "px")),
+        ("tvips", {"PixelSizeX": 0.1, "PixelSizeY": 0.2}, ((0.2, 0.1), "nm")),
+    ],
+)  # fmt: skip
+def test_what_tifffile_parses_of_other_makers(
+    tmp_path: Path, name: str, meta: dict[str, Any], expected: Any
+) -> None:
+    """No writer makes these files: what tifffile documents of them stands in for one."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, PIXELS, metadata=None)
+
+    class Parsed(tifffile.TiffFile):
+        """A file for which tifffile has parsed the metadata of a maker."""
+
+    setattr(Parsed, f"{name}_metadata", property(lambda _: meta))
+    setattr(Parsed, f"is_{name}", True)
+    with tifffile.TiffFile(path) as tif:
+        assert len(tif.series) == 1  # found before the file is taken for one of the maker's
+        tif.__class__ = Parsed
+        sizes = tiff_sizes(tif, 0, path)
+    assert (sizes.pixel_size, sizes.unit) == (
+        expected[0] and pytest.approx(expected[0]),
+        expected[1],
+    )
+    assert len(sizes.notes) == (expected[0] is not None)
 
 
 def test_diffraction_patterns_have_no_size_of_pixels(tmp_path: Path) -> None:
