@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -112,6 +113,29 @@ def test_planes_are_refused_where_none_is_on_show(viewer: napari.Viewer) -> None
         shown_plane(layer, viewer)
     flat = viewer.add_image(STACK[0])
     assert shown_plane(flat, viewer) == ()
+
+
+def test_the_panel_says_what_is_on_show(viewer: napari.Viewer) -> None:
+    panel = SegmentPanel(viewer)
+    form = panel.image_form
+    viewer.add_image(STACK)
+    viewer.dims.set_current_step(0, 6)
+    assert form.plane_note.text() == "Plane 6, as shown in the viewer."
+    viewer.dims.roll()
+    assert "other axes than rows and columns: press 'Change order" in html.unescape(
+        form.plane_note.text()
+    )
+    with pytest.raises(UserError, match="Change order of the visible"):
+        form.chosen_image()
+    panel.run()
+    assert panel.controller.session.result is None
+    for _ in range(2):
+        viewer.dims.roll()
+    assert form.plane_note.text() == "Plane 6, as shown in the viewer."
+    viewer.dims.ndisplay = 3
+    assert "in 3D" in form.plane_note.text()
+    viewer.dims.ndisplay = 2
+    assert form.plane_note.text() == "Plane 6, as shown in the viewer."
 
 
 def test_clicks_are_refused_where_no_plane_is_on_show(viewer: napari.Viewer) -> None:

@@ -90,7 +90,8 @@ class ImageForm(QWidget):
         assert viewer is not None
         for event in ("inserted", "removed", "renamed"):
             panel.listen(getattr(viewer.layers.events, event), self.refresh_layers)
-        panel.listen(viewer.dims.events.current_step, self._show_plane)
+        for event in ("current_step", "order", "ndisplay"):
+            panel.listen(getattr(viewer.dims.events, event), self._show_plane)
         self.refresh_layers()
 
     def _lay_out(self) -> None:

@@ -61,8 +61,8 @@ def check_shown(viewer: napari.Viewer, ndim: int) -> None:
         )
     if dims.ndisplay == 2 and shown != {ndim - 2, ndim - 1}:
         raise UserError(
-            "The viewer shows other axes than rows and columns: press its home button or reset "
-            "the order of its axes, then a plane of the image is on show."
+            "The viewer shows other axes than rows and columns: press 'Change order of the visible "
+            "axes' (Ctrl+E) until a plane of the image is on show."
         )
 
 
