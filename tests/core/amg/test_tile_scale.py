@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_samstar.core.amg.tile_scale import TARGET, choose_tile_scale
+from napari_samstar.core.amg.tile_scale import MOST_ENLARGED, TARGET, choose_tile_scale
 from napari_samstar.core.image.micrograph import Micrograph
 from napari_samstar.core.models.encoder import EmbeddingCache
 from napari_samstar.core.models.loading import load
@@ -48,7 +48,8 @@ def test_small_objects_of_a_large_image_come_to_the_size_aimed_at(pocket, radius
 
 def test_a_size_that_the_user_knows_is_not_measured(pocket):
     image = discs(1200, 16)
-    assert chosen(image, pocket, side=10.0).scale == pytest.approx(TARGET / 10)
+    assert chosen(image, pocket, side=16.0).scale == pytest.approx(TARGET / 16)
+    assert chosen(image, pocket, side=4.0).scale == MOST_ENLARGED
     assert chosen(image, pocket, side=200.0).scale == 0
 
 

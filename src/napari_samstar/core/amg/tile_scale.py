@@ -32,7 +32,12 @@ TARGET = 20.0
 """Side of the median object that tiles aim at, px of the frame; chosen on 21 training images."""
 
 FINEST = 4.0
-"""Highest scale that is chosen."""
+"""Highest scale at which sizes are measured."""
+
+MOST_ENLARGED = 1.41
+"""Highest scale that is chosen. On the three training images whose objects are below 12 px of the
+frame at full resolution, F1 rose by 0.035, 0.007 and 0.050 at this scale, and fell on two of them at
+twice this scale and more: enlarging adds no detail."""
 
 LARGE = 0.3
 """An image that fits the frame at less than this scale is looked at in windows first: as a whole
@@ -100,7 +105,7 @@ def choose_tile_scale(
         side = yield from _median_side(image, sizer, cache)
     if side is None or side * whole >= SMALLEST:
         return TileScale(0.0, side)
-    scale = round(min(TARGET / side, FINEST), 3)
+    scale = round(min(TARGET / side, MOST_ENLARGED), 3)
     # One tile would be the whole image at its own scale
     fits = len(tiles_of(image.shape, frame_side, scale)) == 1
     return TileScale(0.0 if fits else scale, side)
