@@ -41,6 +41,8 @@ def test_a_filled_border_leaves_the_contrast_as_it_is(put):
     put(image)
     inside = (image == plain)[..., None]
     found = prepare(image)
+    assert not found.rgb[~inside[..., 0]].any()
+    assert not prepare(image, ImageMapping(invert=True)).rgb[~inside[..., 0]].any()
     difference = np.abs(found.rgb.astype(int) - prepare(plain).rgb) * inside
     assert difference.max() <= 3
     assert any("fill value" in note and "does not count" in note for note in found.notes)

@@ -21,6 +21,9 @@ Bool: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 LEAST_SHARE = 0.001
 """Share of the plane; fewer pixels change no percentile."""
 
+LEAST_PIXELS = 32
+"""A few pixels in a corner are no border."""
+
 LEAST_GAP = 0.1
 """A fill value lies further from all other intensities than this share of their range. Without a
 gap, it is the darkest background or a saturated object, and changes the contrast little."""
@@ -88,7 +91,7 @@ def _candidates(plane: Array, known: Bool) -> Iterator[tuple[float, Bool]]:
     """Yield a value and its region at the border, one that is far from everything else."""
     for value in _corner_values(plane, known):
         region = _at_corners(_equal(plane, value) & ~known)
-        if region.mean() < LEAST_SHARE:
+        if region.sum() < max(LEAST_PIXELS, LEAST_SHARE * region.size):
             continue
         rest = plane[~(region | known)]
         rest = rest[np.isfinite(rest)]

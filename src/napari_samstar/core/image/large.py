@@ -128,7 +128,8 @@ def _measured(plane: PlaneRef, mapping: ImageMapping, notes: list[str]) -> Inten
     sample = sample[np.isfinite(sample)]
     with np.errstate(over="ignore", invalid="ignore"):
         low, high = np.percentile(sample, [mapping.low, mapping.high]).tolist()
-    return Intensities(plane.dtype, smallest, largest, low, high)
+    values = () if fill is None else fill.values
+    return Intensities(plane.dtype, smallest, largest, low, high, values)
 
 
 class _Counter:

@@ -33,11 +33,14 @@ class Levels:
         What becomes 0 and 255, black < white.
     invert : bool
         Replace v by 255 - v at the end.
+    fill : tuple of float
+        Values where there is no image; they are shown black, as NaN is.
     """
 
     black: float
     white: float
     invert: bool = False
+    fill: tuple[float, ...] = ()
 
     def to_bytes(self, plane: Array) -> Bytes:
         """Map values of any numeric dtype to uint8 of the same shape, rounded, NaN to 0."""
@@ -49,6 +52,8 @@ class Levels:
             if self.invert:
                 values = 255.0 - values
             out[rows] = np.rint(np.nan_to_num(values, copy=False, nan=0.0))
+            for value in self.fill:
+                out[rows][plane[rows] == value] = 0
         return out
 
 
@@ -63,6 +68,8 @@ class Intensities:
         Of the finite values.
     low, high : float
         The percentiles of the finite values that the mapping names.
+    fill : tuple of float
+        Values of a filled border, which count for nothing.
     """
 
     dtype: np.dtype[Any]
@@ -70,6 +77,7 @@ class Intensities:
     largest: float
     low: float
     high: float
+    fill: tuple[float, ...] = ()
 
 
 def intensities_of(
@@ -94,7 +102,8 @@ def intensities_of(
         if not counted.size:
             raise no_finite_value()
         notes += not_finite_notes(int(np.isnan(plane).sum()), int(np.isinf(plane).sum()))
-    if mapping.stretch == "percentile" and (fill := find_fill(plane)) is not None:
+    fill = find_fill(plane) if mapping.stretch == "percentile" else None
+    if fill is not None:
         counted = plane[~fill.mask if inside is None else ~fill.mask & inside]
         counted = counted[np.isfinite(counted)]
         if not counted.size:
@@ -104,7 +113,10 @@ def intensities_of(
     if plane.dtype.kind != "b":
         with np.errstate(over="ignore", invalid="ignore"):
             low, high = np.percentile(counted, [mapping.low, mapping.high]).tolist()
-    return Intensities(plane.dtype, float(counted.min()), float(counted.max()), low, high)
+    smallest, largest = float(counted.min()), float(counted.max())
+    return Intensities(
+        plane.dtype, smallest, largest, low, high, () if fill is None else fill.values
+    )
 
 
 def no_finite_value() -> UserError:
@@ -140,7 +152,7 @@ def levels_of(found: Intensities, mapping: ImageMapping, notes: list[str]) -> Le
             notes.append("Both percentiles are equal, so minimum and maximum were used.")
     if not math.isfinite(white - black):
         raise UserError("The values span more than floating point can hold: rescale the image.")
-    return Levels(black, white, mapping.invert)
+    return Levels(black, white, mapping.invert, found.fill)
 
 
 def _full_range(dtype: np.dtype[Any]) -> tuple[float, float]:
