@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.errors import UserError
     from napari_samstar.core.image.loaded import LoadedImage
     from napari_samstar.core.image.mapping import ImageMapping
+    from napari_samstar.core.image.region import Region, rectangle
     from napari_samstar.core.progress import Progress, run
     from napari_samstar.core.results.recipe import Recipe
     from napari_samstar.core.results.result import Result
@@ -46,6 +47,7 @@ _HOME = {
     "Marks": "core.rewards.marks",
     "Progress": "core.progress",
     "Recipe": "core.results.recipe",
+    "Region": "core.image.region",
     "Result": "core.results.result",
     "SearchInputs": "core.tuning.inputs",
     "Study": "api.study",
@@ -56,6 +58,7 @@ _HOME = {
     "iter_tune": "api.facade",
     "load_model": "api.facade",
     "read": "api.facade",
+    "rectangle": "core.image.region",
     "run": "core.progress",
     "segment": "api.facade",
     "tune": "api.facade",
@@ -71,6 +74,7 @@ __all__ = [
     "Marks",
     "Progress",
     "Recipe",
+    "Region",
     "Result",
     "SearchInputs",
     "Study",
@@ -82,6 +86,7 @@ __all__ = [
     "iter_tune",
     "load_model",
     "read",
+    "rectangle",
     "run",
     "segment",
     "tune",

@@ -102,6 +102,8 @@ def _about(image: LoadedImage, seen: Micrograph, save_view: Path | None) -> dict
             "shape": list(seen.shape),
             "plane": seen.mapping.plane and list(seen.mapping.plane),
             "mapping": seen.mapping.to_dict(),
+            "region": seen.region.to_dict(),
+            "share_of_the_plane": round(seen.region.share((0, 0, *seen.shape[::-1])), 4),
         },
         "notes": list(seen.notes),
     }
@@ -139,6 +141,8 @@ def _lines(about: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("Images in the file", "\n".join(about["images_in_file"])))
         lines.append(("Image read", str(about["image_read"])))
     rows, cols = about["sam_sees"]["shape"]
-    lines.append(("SAM sees", f"{rows} x {cols} pixels"))
+    share = about["sam_sees"]["share_of_the_plane"]
+    part = "" if share == 1 else f", {share:.0%} of them segmented"
+    lines.append(("SAM sees", f"{rows} x {cols} pixels{part}"))
     lines += [("Note", note) for note in about["notes"]]
     return lines

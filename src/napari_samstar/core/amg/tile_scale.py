@@ -35,9 +35,9 @@ FINEST = 4.0
 """Highest scale at which sizes are measured."""
 
 MOST_ENLARGED = 1.41
-"""Highest scale that is chosen: enlarging adds no detail. On the three training images whose objects
-are below 12 px of the frame at full resolution, F1 rose by 0.035, 0.007 and 0.050 at this scale,
-and fell on two of them at twice this scale and more."""
+"""Highest scale that is chosen: enlarging adds no detail. On the three training images with objects
+below 12 px of the frame at full resolution, F1 rose by 0.035, 0.007 and 0.050 at this scale, and
+fell on two of them at twice this scale and more."""
 
 LARGE = 0.3
 """An image that fits the frame at less than this scale is looked at in windows first: as a whole
