@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -134,6 +135,39 @@ def test_a_search_is_continued_with_more_trials_and_after_its_image_was_reopened
     tune.continue_button.click()
     wait_until_idle(tuned, qtbot)
     assert session.trials[:96] == everything
+
+
+def test_a_trial_whose_candidates_are_missing_is_decoded_before_it_is_shown(
+    tuned: Any, qtbot: Any
+) -> None:
+    """Of a search that was gone on with after a restart, the zoomed crops are not in the bank."""
+    session, panel = tuned.front.controller.session, tuned.front
+    zoomed = session.trials[0].config.replace(crop_n_layers=1)
+    assert session.result.bank.missing([zoomed])
+    session.add_trials((replace(session.trials[0], config=zoomed),))
+    panel.choose(0)
+    shown = tuned.viewer.layers[PREVIEW_NAME]
+    assert shown.visible
+    panel.choose(len(session.trials) - 1)
+    assert session.selection is None
+    assert not shown.visible
+    assert not panel.apply_button.isEnabled()
+    wait_until_idle(tuned, qtbot)
+    assert session.selection.config == zoomed
+    assert session.chosen == len(session.trials) - 1
+    assert shown.visible
+    assert panel.apply_button.isEnabled()
+    assert len(np.unique(shown.data)) - 1 == len(session.selection)
+
+
+def test_tools_start_from_the_settings_on_show(tuned: Any) -> None:
+    session, segment = tuned.front.controller.session, tuned.segment
+    segment.settings.rows["pred_iou_thresh"].value = 0.35
+    assert session.settings.pred_iou_thresh == 0.35
+    assert session.result.config.pred_iou_thresh != 0.35
+    assert tuned.tune._study_config().base == session.settings
+    session.config = session.config.replace(tile_scale=None)
+    assert session.settings.tile_scale == session.result.config.tile_scale
 
 
 def test_weights_of_hidden_rewards_count_and_their_number_is_shown(

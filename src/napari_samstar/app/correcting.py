@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from napari_samstar.core.adaptation.online import Adaptation, UpdateResult
     from napari_samstar.core.adaptation.targets import Example
+    from napari_samstar.core.amg.config import AmgConfig
+    from napari_samstar.core.amg.selection import Selection
     from napari_samstar.core.interactive.click_session import ClickSession
     from napari_samstar.core.interactive.clicks import BoxPrompt, Click, ClickPrompt
     from napari_samstar.core.interactive.placed_mask import Extent, PlacedMask
@@ -248,19 +250,21 @@ class CorrectionController:
             self.last_update = update
             self.changed.emit()
 
-    def next_uncertain(self) -> int | None:
-        """Return the position in the selection of the least certain object not returned before.
+    def next_uncertain(self, selection: Selection) -> int | None:
+        """Return the mask of the least certain object on show that was not returned before.
 
         Least certain: the lowest product of predicted IoU and stability.
+
+        Parameters
+        ----------
+        selection : Selection
+            The objects on show.
         """
-        selection = None if self.result is None else self.result.selection
-        if selection is None:
-            return None
         certainty = selection.predicted_iou * selection.stability
-        for k in np.argsort(certainty, kind="stable").tolist():
-            if k not in self._visited:
-                self._visited.add(k)
-                return int(k)
+        for mask_id in selection.ids[np.argsort(certainty, kind="stable")].tolist():
+            if mask_id not in self._visited:
+                self._visited.add(mask_id)
+                return int(mask_id)
         return None
 
     def accepted_example(self) -> Example | None:
@@ -368,15 +372,17 @@ class CorrectionController:
             example = type(example).from_mask(example.embedding, example.mask)
         return adaptation, run(adaptation.learn_object(example))
 
-    def find_all_again(self, cache: EmbeddingCache) -> Generator[Progress, None, Result]:
-        """Segment the image again with the model in use and the current settings."""
+    def find_all_again(
+        self, cache: EmbeddingCache, config: AmgConfig
+    ) -> Generator[Progress, None, Result]:
+        """Segment the image again with the model in use and the settings on show."""
         from napari_samstar.core.amg.bank import ProposalBank
         from napari_samstar.core.results.result import segment_bank
 
         before = self.result
         assert before is not None
         bank = ProposalBank(before.image, self._whole_image_model(before), cache)
-        found = yield from segment_bank(bank, before.config, choice=before.choice)
+        found = yield from segment_bank(bank, config, choice=before.choice)
         _ = found.labels  # painted here, because it takes too long on the GUI thread
         return found
 

@@ -14,6 +14,7 @@ from psygnal import SignalGroupDescriptor
 from napari_samstar.core.amg.config import AmgConfig
 
 if TYPE_CHECKING:
+    from napari_samstar.core.amg.bank import ProposalBank
     from napari_samstar.core.amg.selection import Selection
     from napari_samstar.core.results.recipe import Recipe, Tuning
     from napari_samstar.core.results.result import Result
@@ -78,6 +79,8 @@ class Session:
     select_elsewhere : callable, optional
         Selects the masks of a large image, which takes too long to wait for, and sets `selection`
         later.
+    decode_elsewhere : callable, optional
+        Decodes the candidates of a configuration that the bank lacks, and calls `decoded`.
     """
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
@@ -96,6 +99,18 @@ class Session:
     loaded: Recipe | None = None
     earlier: StudyRecord | None = None
     select_elsewhere: Callable[[AmgConfig], None] | None = None
+    decode_elsewhere: Callable[[AmgConfig], None] | None = None
+
+    @property
+    def settings(self) -> AmgConfig:
+        """The settings on show, with the scale of tiles that was chosen for the image.
+
+        They are what every tool works with: the search starts from them, and the image is segmented
+        again with them.
+        """
+        if self.config.tile_scale is None and self.result is not None:
+            return self.config.replace(tile_scale=self.result.config.tile_scale)
+        return self.config
 
     def set_result(self, result: Result) -> None:
         """Take over a new result; drop what belonged to another bank."""
@@ -142,10 +157,10 @@ class Session:
         self._rebuild_front()
 
     def choose(self, position: int, rule: str = "") -> None:
-        """Show the masks of one trial, where its candidates are in the bank.
+        """Show the masks of one trial; where its candidates are not in the bank, decode them first.
 
-        They are, unless the image is large and the trial has another scale of tiles: trials were
-        made on regions of it.
+        They are not after an earlier search is gone on with in a new session, and in a large image,
+        whose trials were made on parts of it.
 
         Parameters
         ----------
@@ -159,6 +174,17 @@ class Session:
         self.config = self.trials[position].config
         if self._can_select(self.config):
             self._select(self.config)
+            return
+        # What is on show would be other objects than the trial's.
+        self.selection = None
+        if self.decode_elsewhere is not None:
+            self.decode_elsewhere(self.config)
+
+    def decoded(self, bank: ProposalBank, config: AmgConfig) -> None:
+        """Show the masks of settings whose candidates were decoded, if they are still wanted."""
+        wanted = self.result is not None and self.result.bank is bank and self.config == config
+        if wanted and self._can_select(config):
+            self._select(config)
 
     def show(self, config: AmgConfig) -> bool:
         """Show the masks of `config`; False where the bank lacks its candidates."""

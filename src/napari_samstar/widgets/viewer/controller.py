@@ -19,7 +19,7 @@ from napari_samstar.widgets.shell.graphics import make_context_current_on_remova
 from napari_samstar.widgets.viewer import work
 from napari_samstar.widgets.viewer.autosave_controller import AutosaveController
 from napari_samstar.widgets.viewer.history import Action, History
-from napari_samstar.widgets.viewer.layer_writer import RECIPE_KEY, LayerWriter
+from napari_samstar.widgets.viewer.layer_writer import PREVIEW_NAME, RECIPE_KEY, LayerWriter
 from napari_samstar.widgets.viewer.layers import pixel_size, visible_box
 from napari_samstar.widgets.viewer.search import SearchController
 from napari_samstar.widgets.viewer.stack_filler import LINK_KEY, StackFiller
@@ -62,6 +62,7 @@ class ViewerController:
         self.tiles = TileController(self.jobs, self.layers)
         self._painted: tuple[Selection, tuple[int, ...], Any] | None = None
         self.session.select_elsewhere = self._select_elsewhere
+        self.session.decode_elsewhere = self._decode_elsewhere
         self.search = SearchController(self.session, self.jobs, self.cache)
         self._activity = Activity(self.jobs)
         self._cache: Any = None
@@ -254,6 +255,8 @@ class ViewerController:
         labels = self._labels()
         if labels is not None:
             self.layers.preview(labels, reveal=reveal)
+        elif self.session.result is not None:
+            self.layers.hide(PREVIEW_NAME)
 
     def _select_elsewhere(self, config: AmgConfig) -> None:
         """Select and paint on another thread; the masks are shown when they are there."""
@@ -269,6 +272,22 @@ class ViewerController:
         worker = make_worker(work.select_and_paint, result.bank, config, pinned)
         worker.returned.connect(take)
         worker.start()
+
+    def _decode_elsewhere(self, config: AmgConfig) -> None:
+        """Decode the candidates of chosen settings as a job that can be stopped.
+
+        A search goes on: its trials can be looked at when it has ended.
+        """
+        session, result = self.session, self.session.result
+        assert result is not None
+        if self.jobs.status.title:
+            return
+        bank = result.bank
+
+        def take(_: Any) -> None:
+            session.decoded(bank, config)
+
+        self.jobs.start(Job("Find the chosen objects", work.decode, (bank, config), on_result=take))
 
     def _on_hidden(self) -> None:
         self._removal_timer.start()

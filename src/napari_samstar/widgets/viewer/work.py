@@ -191,6 +191,12 @@ def apply_to_planes(
         yield StackPlane(plane, shown, events)
 
 
+def decode(bank: ProposalBank, config: AmgConfig) -> Work:
+    """Encode and decode what a configuration needs and a bank lacks."""
+    yield from bank.prepare(config)
+    return bank
+
+
 def search(
     result: Result,
     goal: Goal,

@@ -88,9 +88,11 @@ class LearnForm(QWidget):
     # --- user actions -------------------------------------------------------------------------
 
     def find_all(self) -> None:
-        """Segment the whole image again with the adapted decoder."""
-        work, arguments = self._correction.find_all_again, (self._controller.cache(),)
-        on_result = self._controller.session.set_result
+        """Segment the whole image again with the adapted decoder and the settings on show."""
+        session = self._controller.session
+        work = self._correction.find_all_again
+        arguments = (self._controller.cache(), session.settings)
+        on_result = session.set_result
         self._controller.jobs.start(Job("Find all again", work, arguments, on_result=on_result))
 
     def reset(self) -> None:

@@ -159,13 +159,15 @@ class CorrectPanel(Panel):
 
     def next(self) -> None:
         """Select the next uncertain object."""
-        result = self.correction.result
-        position = self.correction.next_uncertain()
-        if result is None or position is None:
+        result, selection = self.correction.result, self.controller.session.selection
+        if result is None or selection is None:
+            return
+        mask_id = self.correction.next_uncertain(selection)
+        if mask_id is None:
             self.message.setText("No uncertain object is left.")
             return
         self.start_button.setChecked(True)
-        store, mask_id = result.bank.masks, int(result.selection.ids[position])
+        store = result.bank.masks
         mask = PlacedMask(store.window(mask_id), *store[mask_id].box[:2])
         self._refine(lambda: mask, label_covering(self.target_layer(), mask), centre=True)
 

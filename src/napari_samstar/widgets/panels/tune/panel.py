@@ -161,14 +161,12 @@ class TunePanel(Panel):
     def _study_config(self) -> Any:
         from napari_samstar.core.tuning.config import StudyConfig
 
-        result = self.controller.session.result
-        assert result is not None
         scope = cast("Scope", SCOPES[self.scope_box.currentText()])
         return StudyConfig(
             scope=scope,
             trials=self.budget_box.value(),
             seed=self.seed_box.value(),
-            base=result.selection.config,
+            base=self.controller.session.settings,
         )
 
     def _on_examples_changed(self) -> None:
