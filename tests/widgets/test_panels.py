@@ -269,3 +269,14 @@ def test_the_plane_on_show_of_a_stack_is_segmented(panels: Any, qtbot: Any) -> N
     assert preview.data.shape == (1, 128, 160)
     np.testing.assert_allclose(preview.translate, (2, 0, 0))
     assert panels.segment.controller.session.result.image.mapping.plane == (1,)
+
+
+def test_settings_go_back_to_the_defaults(segmented: Any) -> None:
+    form = segmented.segment.settings
+    before = segmented.segment.controller.session.config
+    assert before.pred_iou_thresh != AmgConfig().pred_iou_thresh
+    form.defaults_button.click()
+    shown = form.config()
+    for name in ("pred_iou_thresh", "stability_score_thresh", "points_per_side"):
+        assert getattr(shown, name) == getattr(AmgConfig(), name)
+    assert segmented.segment.controller.session.config == shown

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_samstar.core.amg.config import OF_EXAMPLES, OF_GRIDS, SETTINGS, AmgConfig, Setting
 from napari_samstar.core.prompts.sources import prompt_sources
+from napari_samstar.widgets.forms.buttons import button
 from napari_samstar.widgets.forms.numbers import accept_decimal_comma
 
 AREA = "min_mask_region_area"  # px
@@ -71,6 +72,10 @@ class SettingsForm:
         for row in (self.prompts, self.tiles, *self.rows.values()):
             self._form.addRow(row.label, row.native)
             self._form.labelForField(row.native).setToolTip(row.tooltip)
+        self.defaults_button = button(
+            "Back to SAM's defaults", "Set all of these as they are at first.", self.show_defaults
+        )
+        self._form.addRow("", self.defaults_button)
         accept_decimal_comma(self.native)
         self.show(config)
         for row in (self.prompts, self.tiles, *self.rows.values()):
@@ -108,6 +113,15 @@ class SettingsForm:
             with row.changed.blocked():
                 row.value = self._rounded(name, getattr(config, name))
         self._update_rows()
+
+    def show_defaults(self) -> None:
+        """Show SAM's defaults, prompts at centres where the model sees them, tiles by size."""
+        prompts = CENTRES if self._model_sees_centres else GRID
+        with self.tiles.changed.blocked():
+            self.tiles.value = BY_SIZE
+        # What was chosen for the image is no setting of the user's.
+        self.show(AmgConfig(prompts=prompts, tile_scale=self._base.tile_scale))
+        self._on_changed()
 
     def show_pixel(self, size: tuple[float, float] | None, unit: str) -> None:
         """Show areas in `unit` too, if the (row, col) `size` of a pixel is known."""
