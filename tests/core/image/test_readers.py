@@ -307,3 +307,20 @@ def test_places_that_cannot_be_written(tmp_path):
         pass
     with pytest.raises(UserError, match="could not be written"), write_atomic(tmp_path / "a"):
         pass  # nothing was written
+
+
+@pytest.mark.parametrize("bits", [2, 4, 12])
+@pytest.mark.parametrize("white", [False, True])
+def test_low_bit_depths_are_inverted_within_their_bits(tif, bits, white):
+    rows, cols = 16, 24
+    values = np.random.default_rng(0).integers(0, 2**bits, (rows, cols))
+    as_bits = ((values[..., None] >> np.arange(bits)[::-1]) & 1).reshape(rows, cols * bits)
+    path = tif(np.packbits(as_bits.astype(np.uint8), axis=1), photometric="minisblack",
+               metadata=None)  # fmt: skip
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        tags = file.pages.first.tags
+        tags["ImageWidth"].overwrite(cols)
+        tags["BitsPerSample"].overwrite(bits)
+        tags["PhotometricInterpretation"].overwrite(0 if white else 1)
+    image = read_image(path)
+    np.testing.assert_array_equal(image.array, 2**bits - 1 - values if white else values)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.core.image.prepare import prepare
-from napari_samstar.core.image.readers import tiff
+from napari_samstar.core.image.readers import tiff, tiff_lazy
 from napari_samstar.core.image.readers.lazy import LazyArray, full_index
 from napari_samstar.core.image.readers.registry import read_image
 from napari_samstar.core.image.readers.samples import MappedArray
@@ -48,7 +48,7 @@ def write(path, array, **options):
 @pytest.mark.parametrize("coarse", [False, True])
 def test_a_large_stack_is_lazy_and_gives_the_same_values(tmp_path, monkeypatch, stored, coarse):
     if coarse:
-        monkeypatch.setattr(tiff, "COARSE_PIXELS", 10)
+        monkeypatch.setattr(tiff_lazy, "COARSE_PIXELS", 10)
     path = write(tmp_path / "a.tif", STACK, metadata={"axes": "TZYX"}, **STORED[stored])
     lazy = read_image(path).array
     assert isinstance(lazy, LazyArray)

@@ -37,7 +37,7 @@ class OptionalReader:
     package, extra : str
         What must be installed, and the extra of this package that does it.
     load : callable
-        Reads a path with the imported package.
+        Reads one image of a path with the imported package, by its index in the file.
     heads : tuple of bytes
         What the content begins with.
     """
@@ -47,7 +47,7 @@ class OptionalReader:
     suffixes: tuple[str, ...]
     package: str
     extra: str
-    load: Callable[[Any, Path], LoadedImage]
+    load: Callable[[Any, Path, int], LoadedImage]
     heads: tuple[bytes, ...] = (b"",)
 
     def supports(self, path: Path, head: bytes) -> bool:
@@ -55,8 +55,8 @@ class OptionalReader:
         known = path.name.lower().endswith(self.suffixes) and head.startswith(self.heads)
         return bool(head) and known
 
-    def read(self, path: Path) -> LoadedImage:
-        """See `Reader.read`."""
+    def read(self, path: Path, series: int | None = None) -> LoadedImage:
+        """See `Reader.read`; by default the first image of several is read."""
         try:
             package = importlib.import_module(self.package)
         except ImportError as error:
@@ -65,18 +65,20 @@ class OptionalReader:
                 f"pip install 'napari-samstar[{self.extra}]'."
             ) from error
         try:
-            found = self.load(package, path)
+            found = self.load(package, path, series or 0)
         except (UserError, MemoryError):
             raise
         except Exception as error:  # the packages raise many kinds
             raise damaged(path, error) from error
+        if series and not found.series:
+            raise UserError(f"{path.name} holds one image: leave the series out, or give 0.")
         return found.replace(name=path.stem, path=path)
 
 
 # --- electron microscopy ------------------------------------------------------------------------
 
 
-def _mrc(package: Any, path: Path) -> LoadedImage:
+def _mrc(package: Any, path: Path, _: int) -> LoadedImage:
     """Read MRC with mrcfile; the file is memory-mapped."""
     with package.mmap(path, mode="r", permissive=True) as file:
         array, size = file.data, file.voxel_size
@@ -89,7 +91,7 @@ def _mrc(package: Any, path: Path) -> LoadedImage:
     return LoadedImage(array, False, axes, pixel_size, unit, z_step=z_step)
 
 
-def _ncem(package: Any, path: Path) -> LoadedImage:
+def _ncem(package: Any, path: Path, _: int) -> LoadedImage:
     """Read DM3, DM4, EMD and SER with ncempy."""
     found = package.read(path)
     array = np.asarray(found["data"])
@@ -107,7 +109,7 @@ def _ncem(package: Any, path: Path) -> LoadedImage:
 # --- light microscopy ---------------------------------------------------------------------------
 
 
-def _nd2(package: Any, path: Path) -> LoadedImage:
+def _nd2(package: Any, path: Path, _: int) -> LoadedImage:
     """Read ND2 with nd2; planes are read when they are needed."""
     with package.ND2File(path) as file:
         axes = "".join("Q" if axis == "P" else axis for axis in file.sizes)
@@ -127,11 +129,15 @@ def _nd2(package: Any, path: Path) -> LoadedImage:
     )
 
 
-def _lif(package: Any, path: Path) -> LoadedImage:
-    """Read the first image of a LIF file with liffile."""
+def _lif(package: Any, path: Path, series: int) -> LoadedImage:
+    """Read an image of a LIF file with liffile."""
     with package.LifFile(path) as file:
         names = tuple(f"{k}: {one.name}" for k, one in enumerate(file.images))
-        image = file.images[0]
+        if series >= len(names):
+            raise UserError(
+                f"There is no image {series} in {path.name}: choose one from 0 to {len(names) - 1}."
+            )
+        image = file.images[series]
         array, dims = image.asarray(), tuple(image.dims)
         steps = {dim: _step(image.coords.get(dim)) for dim in dims}
     axes = "".join(str(dim)[:1].upper() for dim in dims)
@@ -139,7 +145,7 @@ def _lif(package: Any, path: Path) -> LoadedImage:
         axes = ""
     rows, cols = steps.get("Y"), steps.get("X")
     several = len(names) > 1
-    notes = (f"Of {len(names)} images in the file, the first was read.",) if several else ()
+    notes = (f"Of {len(names)} images in the file, image {series} was read.",) if several else ()
     size, unit = in_nm_or_um(rows, cols, "m")
     return LoadedImage(
         array,
@@ -149,6 +155,7 @@ def _lif(package: Any, path: Path) -> LoadedImage:
         unit,
         notes=notes,
         series=names if several else (),
+        series_index=series,
         z_step=length_in(steps.get("Z"), "m", unit),
     )
 
@@ -205,7 +212,7 @@ class _CziArray:
         return range(start, max(stop, start + 1))
 
 
-def _czi(package: Any, path: Path) -> LoadedImage:
+def _czi(package: Any, path: Path, _: int) -> LoadedImage:
     """Read CZI with Zeiss' pylibCZIrw; windows are read when they are needed."""
     with package.open_czi(str(path)) as document:
         box, rectangle = document.total_bounding_box, document.total_bounding_rectangle

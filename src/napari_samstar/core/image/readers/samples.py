@@ -35,10 +35,14 @@ class SampleMap:
         "ycbcr" give red, green and blue, "palette" too, from numbers of colours.
     palette : ndarray of uint8, shape (n, 3) or (n,), optional
         Colours by their number; grey values where all of them are grey.
+    most : int, optional
+        For "invert": the largest value that the stored bits can hold, where that is less than
+        their type can.
     """
 
     kind: Kind
     palette: NDArray[np.uint8] | None = None
+    most: int | None = None
 
     def shape(self, stored: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape that an array of a stored shape gets."""
@@ -63,7 +67,7 @@ class SampleMap:
         if self.kind == "reversed":
             return values[..., ::-1]
         if self.kind == "invert":
-            return ~values
+            return ~values if self.most is None else values.dtype.type(self.most) - values
         if self.kind == "negative":
             return -values
         if self.kind == "cmyk":

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import math
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +17,10 @@ from napari_samstar.core.image.planes import MOST_PIXELS
 from napari_samstar.core.image.readers.lazy import LazyArray, damaged
 from napari_samstar.core.image.readers.ome_xml import Channels, channels_of, file_part, parsed
 from napari_samstar.core.image.readers.samples import mapped
+from napari_samstar.core.image.readers.tiff_lazy import TiffSource, open_tiff
 from napari_samstar.core.image.readers.tiff_samples import samples_of
 from napari_samstar.core.image.readers.tiff_sizes import tiff_sizes
+from napari_samstar.core.image.readers.tiff_warnings import quiet, remark
 
 if TYPE_CHECKING:
     from napari_samstar.core.image.planes import Array
@@ -30,78 +29,10 @@ if TYPE_CHECKING:
 LAZY_BYTES = 512 * 2**20
 """An image or stack larger than this is opened lazily and read window by window."""
 
-COARSE_PIXELS = 2**24
-"""Strips and tiles with more pixels are kept after decoding, since several windows share one."""
-
 THUMBNAIL = 4
 """An image is a thumbnail of another one that has this many times its pixels and its shape."""
 
 _HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-
-# --- lazy reading -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class TiffSource:
-    """One image of a TIFF file, as `LazyArray` opens it.
-
-    Attributes
-    ----------
-    path : Path
-    index : int
-        Of the image among those of the file.
-    alone : bool
-        Whether the file is read without the others of its set.
-    """
-
-    path: Path
-    index: int = 0
-    alone: bool = False
-
-    def open(self) -> tuple[Any, Callable[[], None]]:
-        """Return a memory map of an uncompressed image in one block, else a zarr array."""
-        tif = _opened(self.path, alone=self.alone)
-        try:
-            with _quiet():
-                series = tif.series[self.index]
-            if series.dataoffset is not None:
-                page, shape, offset = series.keyframe, series.shape, series.dataoffset
-                assert page.dtype is not None
-                dtype = page.dtype.newbyteorder(tif.byteorder)
-                tif.close()
-                return np.memmap(self.path, dtype, "r", offset, shape), _nothing
-            import zarr  # 0.3 s, needed by few images
-
-            stored = zarr.open_array(series.aszarr(level=0), mode="r")
-        except BaseException:
-            tif.close()
-            raise
-        coarse = math.prod(stored.chunks) > COARSE_PIXELS
-        return (_LastChunk(stored) if coarse else stored), tif.close
-
-
-def _nothing() -> None:
-    """Close a memory map: Python does so when the last view is gone."""
-
-
-class _LastChunk:
-    """A zarr array with planes of one huge strip or tile; the last plane decoded is kept."""
-
-    def __init__(self, stored: Any) -> None:
-        self._stored = stored
-        # The axes before the first along which a chunk is longer than 1 say which plane.
-        self._leading = next(k for k, n in enumerate(stored.chunks) if n > 1)
-        self._last: tuple[Any, Array] | None = None
-
-    def __getitem__(self, index: tuple[int | slice, ...]) -> Array:
-        plane, inside = index[: self._leading], index[self._leading :]
-        if any(isinstance(one, slice) for one in plane):
-            return np.asarray(self._stored[index])
-        last = self._last  # another thread may replace it meanwhile
-        if last is None or last[0] != plane:
-            last = self._last = plane, np.asarray(self._stored[plane])
-        return np.asarray(last[1][inside])
 
 
 # --- the reader ---------------------------------------------------------------------------------
@@ -127,7 +58,7 @@ class TiffReader:
             Whether a small image is opened lazily too.
         """
         try:
-            with _quiet() as said:
+            with quiet() as said:
                 return _read(path, series, said, lazy=lazy)
         except (UserError, MemoryError):
             raise
@@ -142,7 +73,7 @@ def read_stored(path: Path) -> tuple[Array, str]:
     """
     try:
         part = _part_of_set(path)
-        with _quiet(), _opened(path, alone=part is not None) as tif:
+        with quiet(), open_tiff(path, alone=part is not None) as tif:
             series = tif.series[_chosen(path, tif.series, None)]
             _check_size(path, series)
             order, axes = _order(series.axes, are_channels=False)
@@ -169,7 +100,7 @@ class _File:
 
 def _read(path: Path, wanted: int | None, said: Sequence[str], *, lazy: bool) -> LoadedImage:
     part = _part_of_set(path)
-    with _opened(path, alone=part is not None) as tif:
+    with open_tiff(path, alone=part is not None) as tif:
         if not len(tif.pages) or not tif.series:
             raise UserError(f"{path.name} is a TIFF file without an image: choose another.")
         file = _File(path, tif, _chosen(path, tif.series, wanted), part)
@@ -185,7 +116,7 @@ def _read(path: Path, wanted: int | None, said: Sequence[str], *, lazy: bool) ->
             sizes.pixel_size,
             sizes.unit,
             name=path.stem.removesuffix(".ome"),
-            notes=(*_notes(file, chosen=wanted is not None), *notes, *sizes.notes, *_remark(said)),
+            notes=(*_notes(file, chosen=wanted is not None), *notes, *sizes.notes, *remark(said)),
             path=path,
             z_step=sizes.z_step,
             frame_time=sizes.frame_time,
@@ -201,11 +132,6 @@ def _part_of_set(path: Path) -> FilePart | None:
     """Return what a file of an OME set of several files holds; None for any other file."""
     with tifffile.TiffFile(path) as tif:
         return file_part(parsed(tif.ome_metadata), path.name) if tif.is_ome else None
-
-
-def _opened(path: Path, *, alone: bool) -> tifffile.TiffFile:
-    """Open a file; `alone` does not look for the other files of its set."""
-    return tifffile.TiffFile(path, is_ome=False) if alone else tifffile.TiffFile(path)
 
 
 def _values(file: _File, *, lazy: bool) -> tuple[Any, str, tuple[str, ...]]:
@@ -364,41 +290,3 @@ def _size(n_bytes: int) -> str:
 def _is_lazy(series: Any) -> bool:
     rows, cols = _plane_shape(series)
     return bool(series.nbytes > LAZY_BYTES or rows * cols > MOST_PIXELS)
-
-
-# --- what tifffile says -------------------------------------------------------------------------
-
-
-class _Collector(logging.Filter):
-    """Keeps the warnings of the thread that made it, and stops them from going anywhere."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-        self._thread = threading.get_ident()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a record goes on to the handlers: that of another thread."""
-        if record.thread != self._thread:
-            return True
-        self.said.append(record.getMessage())
-        return False
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[list[str]]:
-    """Collect tifffile's warnings, which would go to the terminal."""
-    logger, collector = logging.getLogger("tifffile"), _Collector()
-    logger.addFilter(collector)
-    try:
-        yield collector.said
-    finally:
-        logger.removeFilter(collector)
-
-
-def _remark(said: Sequence[str]) -> tuple[str, ...]:
-    """Return a note for the first thing that is not in order in a file."""
-    if not said:
-        return ()
-    reason = said[0].rpartition("> ")[2].strip()[:160]
-    return (f"The file is not quite in order ({reason}): check that the image is right.",)

@@ -100,9 +100,18 @@ def _grey(page: Any, n_extra: int, notes: tuple[str, ...]) -> Samples:
     if n_extra and not are_channels:
         maps = (SampleMap("first"),)
     if page.photometric == PHOTOMETRIC.MINISWHITE:
-        maps += (SampleMap("negative" if page.dtype.kind == "f" else "invert"),)
+        maps += (_inverted(page),)
         notes += ("The file stores white as zero, so it was inverted.",)
     return Samples(maps, are_channels, () if are_channels else notes)
+
+
+def _inverted(page: Any) -> SampleMap:
+    """Return what makes bright what is dark, also where fewer bits are stored than a type has."""
+    if page.dtype.kind == "f":
+        return SampleMap("negative")
+    bits = page.bitspersample
+    fewer = page.dtype.kind == "u" and 1 < bits < 8 * page.dtype.itemsize
+    return SampleMap("invert", most=2**bits - 1 if fewer else None)
 
 
 def _is_alpha(page: Any, n_extra: int) -> bool:
