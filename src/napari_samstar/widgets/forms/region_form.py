@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.region import Polygon, Region, rectangle
+from napari_samstar.widgets.forms.buttons import CollapsibleSection
 from napari_samstar.widgets.forms.shared import combo, form, link, note
 from napari_samstar.widgets.viewer.layer_writer import TEMPORARY
 from napari_samstar.widgets.viewer.layers import labels_fit_image, visible_box
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 EVERYTHING, VISIBLE, NOTHING = "Everything", "What the viewer shows", "Nothing"
 AS_IN_RECIPE = "As in the recipe"
+TITLE = "Region"
 
 _ELLIPSE_CORNERS = 64
 
@@ -53,11 +55,15 @@ class RegionForm(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
+        content = QWidget()
         rows = form()
+        rows.setContentsMargins(0, 0, 0, 0)
+        content.setLayout(rows)
         rows.addRow("Region", self.inside_box)
         rows.addRow("Leave out", self.outside_box)
         rows.addRow("", self.border_box)
-        column.addLayout(rows)
+        self.section = CollapsibleSection(TITLE, "Segment only a part of the image.", content)
+        column.addWidget(self.section)
         column.addWidget(self.bar_note)
         self.bar_note.hide()
         for box in (self.inside_box, self.outside_box):
@@ -111,6 +117,7 @@ class RegionForm(QWidget):
             self.inside_box.setCurrentText(EVERYTHING if region.is_whole else AS_IN_RECIPE)
         with QSignalBlocker(self.outside_box):
             self.outside_box.setCurrentText(NOTHING)
+        self._refresh_title()
         self._keep_bar = data_bar == "keep"
         self._refresh_bar()
 
@@ -144,7 +151,16 @@ class RegionForm(QWidget):
 
     def _on_changed(self, *_: Any) -> None:
         self._visible = None  # what is shown now counts
+        self._refresh_title()
         self.changed.emit()
+
+    def _refresh_title(self) -> None:
+        """Say in the title of the closed section that there is a region."""
+        inside, outside = (box.currentText() for box in (self.inside_box, self.outside_box))
+        parts = [] if inside == EVERYTHING else [inside]
+        parts += [] if outside == NOTHING else [f"without {outside}"]
+        parts += ["no border"] if self.border_box.isChecked() else []
+        self.section.setText(f"{TITLE}: {', '.join(parts)}" if parts else TITLE)
 
     def _on_bar_link(self, *_: Any) -> None:
         self._keep_bar = not self._keep_bar
