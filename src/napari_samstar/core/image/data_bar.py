@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-LEAST_ROWS, MOST_SHARE = 12, 0.25
-"""A strip is at least so many px high, and at most this share of the image."""
+LEAST_ROWS, MOST_ROWS, MOST_SHARE = 12, 1024, 0.25
+"""A strip is at least and at most so many px high, and at most this share of the image."""
 
 FLAT_SHARE = 0.4
 """So much of each row of a strip is background of one grey value, its frame apart."""
@@ -79,13 +79,28 @@ def find_data_bar(shape: tuple[int, int], read: Callable[[slice], Array]) -> Dat
     rows = shape[0]
     if min(shape) < 4 * LEAST_ROWS:
         return None
-    most = max(LEAST_ROWS + 1, int(rows * MOST_SHARE))
+    most = min(max(LEAST_ROWS + 1, int(rows * MOST_SHARE)), MOST_ROWS)
     for at_top in (False, True):
-        strip = read(slice(0, 2 * most)) if at_top else read(slice(rows - 2 * most, rows))[::-1]
-        height = 0 if strip.dtype.kind == "b" else _with_frame(_grey(strip), most)
+
+        def first(n: int, at_top: bool = at_top) -> Array:
+            """Return n rows from the border on."""
+            return read(slice(0, n)) if at_top else read(slice(rows - n, rows))[::-1]
+
+        # Few rows tell most images without a bar; large ones are then not read any further.
+        few = first(LEAST_ROWS + FRAME_ROWS)
+        if few.dtype.kind == "b" or _flat_share(few[FRAME_ROWS:]) < FLAT_SHARE:
+            continue
+        height = _with_frame(_grey(first(2 * most)), most)
         if height:
             return DataBar(0, height) if at_top else DataBar(rows - height, rows)
     return None
+
+
+def _flat_share(rows: Array) -> float:
+    """Return the share of pixels that have the most frequent grey value, or nearly."""
+    grey = _grey(rows)
+    value = int(np.bincount(grey.ravel(), minlength=256).argmax())
+    return float((np.abs(grey.astype(np.int16) - value) <= SPREADS[1]).mean())
 
 
 def _grey(strip: Array) -> NDArray[np.uint8]:
