@@ -9,6 +9,7 @@ import pytest
 import zarr
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.channels import with_channels
 from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.core.image.planes import find_plane
 from napari_samstar.core.image.readers.lazy import LazyArray
@@ -331,3 +332,32 @@ def test_damage_in_a_chunk_is_said_when_it_is_read(tmp_path):
     np.testing.assert_array_equal(array[0, 0, :16], STACK[0, 0, :16])
     with pytest.raises(UserError, match=r"d\.zarr is damaged"):
         array[0, 0]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize(
+    ("listed", "names", "colours"),
+    [
+        (
+            [{"label": "DAPI", "color": "0000FF"}, {"label": "GFP", "color": "00FF00"}],
+            ("DAPI", "GFP"),
+            ("#0000ff", "#00ff00"),
+        ),
+        ([{"label": "DAPI"}, {"label": "GFP"}], ("DAPI", "GFP"), ()),
+        ([{"label": "DAPI"}], (), ()),
+        ([{"label": "", "color": "red"}, 7], (), ()),
+        ("nothing", (), ()),
+    ],
+)
+def test_channels_have_the_names_and_colours_for_display(tmp_path, version, listed, names, colours):
+    array = np.zeros((2, 40, 60), dtype=np.uint16)
+    array[1, 5:20, 5:20] = 900
+    path = tmp_path / "c.zarr"
+    group = zarr.open_group(path, mode="w", zarr_format=3 if version == "0.5" else 2)
+    group.create_array("0", data=array)
+    multiscale = metadata("cyx", (1, 1, 1), levels=1, units={})
+    group.attrs.update(attributes(version, multiscale, omero={"channels": listed}))
+    image = read_image(path)
+    assert (image.axes, image.channel_names, image.channel_colours) == ("CYX", names, colours)
+    if names:
+        assert with_channels(image, "gfp").mapping.channel == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.loaded import LoadedImage
 from napari_samstar.core.image.readers.lazy import LazyArray
+from napari_samstar.core.image.readers.ome_xml import Channels
 from napari_samstar.core.image.units import (
     UNKNOWN,
     in_one_unit,
@@ -197,16 +199,34 @@ def _multiscale_image(
     pixel_size, unit = _pixel_size(axes, notes)
     z, z_unit = axes.get("Z", (None, None))
     time, time_unit = axes.get("T", (None, None))
+    named = "".join(letters[k] for k in order)
+    channels = _channels(ome, levels[0].shape[named.index("C")] if "C" in named else 0)
     return LoadedImage(
         levels if len(levels) > 1 else levels[0],
         False,
-        "".join(letters[k] for k in order),
+        named,
         pixel_size,
         unit,
         notes=tuple(notes),
         z_step=length_in(z, str(z_unit), unit),
         frame_time=in_seconds(time, str(time_unit)),
+        channel_names=channels.names,
+        channel_colours=channels.colours,
     )
+
+
+def _channels(ome: Mapping[str, Any], n: int) -> Channels:
+    """Return names and colours of n channels from the metadata for display, where all have one."""
+    omero = ome.get("omero")
+    listed = omero.get("channels") if isinstance(omero, Mapping) else None
+    if not isinstance(listed, Sequence) or len(listed) != n:
+        return Channels()
+    about = [one if isinstance(one, Mapping) else {} for one in listed]
+    names = tuple(str(one.get("label") or "").strip() for one in about)
+    codes = [str(one.get("color") or "").lstrip("#") for one in about]
+    known = all(re.fullmatch("[0-9A-Fa-f]{6}", code) for code in codes)
+    colours = tuple(f"#{code.lower()}" for code in codes) if known else ()
+    return Channels(names if all(names) else (), colours)
 
 
 def _validated(folder: Path, ome: Mapping[str, Any], notes: list[str]) -> Any:
