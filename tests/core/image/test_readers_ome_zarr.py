@@ -221,6 +221,14 @@ def test_the_first_image_of_bioformats2raw_is_read(tmp_path):
         write(tmp_path / "b.zarr" / str(k), STACK + k, version="0.4")
     image = read_image(tmp_path / "b.zarr")
     assert image.notes == ("The first of 3 images in the folder was read.",)
+    assert (image.series, image.series_index) == (("0", "1", "10"), 0)
+    other = read_image(tmp_path / "b.zarr", series=2)
+    assert (other.series_index, other.notes) == (2, ())
+    np.testing.assert_array_equal(other.finest, STACK + 10)
+    with pytest.raises(UserError, match="There is no image 3 in b.zarr: choose one from 0 to 2"):
+        read_image(tmp_path / "b.zarr", series=3)
+    with pytest.raises(UserError, match="holds one image"):
+        read_image(tmp_path / "b.zarr" / "0", series=1)
     assert image.name == "b"
     np.testing.assert_array_equal(image.finest, STACK)
 

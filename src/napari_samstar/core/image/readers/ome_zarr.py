@@ -83,17 +83,24 @@ class OmeZarrReader:
         """Return whether the path is a folder that is a zarr group or array."""
         return path.is_dir() and is_zarr(path)
 
-    def read(self, path: Path) -> LoadedImage:
-        """See `Reader.read`; the first image of several is read."""
+    def read(self, path: Path, series: int | None = None) -> LoadedImage:
+        """See `Reader.read`; by default the first image of several is read."""
         folder = path.absolute()
         node = _opened(folder)
         name = folder.name.removesuffix(".zarr").removesuffix(".ome")
         if hasattr(node, "shape"):
+            _check_alone(folder, series)
             array = LazyArray(ZarrSource(folder), node.shape, node.dtype)
             return LoadedImage(array, axes=_plain_axes(node), name=name, path=path)
         notes: list[str] = []
-        group, key, ome = _image_group(folder, node, notes)
-        return _multiscale_image(folder, key, group, ome, notes).replace(name=name, path=path)
+        group, key, ome = _image_group(folder, node, notes, series)
+        several = _images_of(folder) if key else []
+        return _multiscale_image(folder, key, group, ome, notes).replace(
+            name=name,
+            path=path,
+            series=tuple(several) if len(several) > 1 else (),
+            series_index=several.index(key) if key in several else 0,
+        )
 
 
 def _opened(folder: Path) -> Any:
@@ -118,8 +125,10 @@ def _plain_axes(array: Any) -> str:
     return letters if known and letters.endswith("YX") else ""
 
 
-def _image_group(folder: Path, group: Any, notes: list[str]) -> tuple[Any, str, Mapping[str, Any]]:
-    """Return the group of the first image, its path in the folder and its OME metadata.
+def _image_group(
+    folder: Path, group: Any, notes: list[str], series: int | None
+) -> tuple[Any, str, Mapping[str, Any]]:
+    """Return the group of an image, its path in the folder and its OME metadata.
 
     Raises
     ------
@@ -132,9 +141,10 @@ def _image_group(folder: Path, group: Any, notes: list[str]) -> tuple[Any, str, 
     if not isinstance(ome, Mapping):
         raise _damaged(folder, "its metadata is not an object")
     if ome.get("multiscales"):
+        _check_alone(folder, series)
         return group, "", ome
     if "bioformats2raw.layout" in ome:
-        return _first_of_several(folder, group, notes)
+        return _one_of_several(folder, group, notes, series)
     inside = _first_inside(ome)
     if inside:
         raise UserError(f"{folder.name} holds several images: give one, such as {folder / inside}.")
@@ -146,21 +156,36 @@ def _image_group(folder: Path, group: Any, notes: list[str]) -> tuple[Any, str, 
     raise UserError(f"{folder.name} is a zarr group without an image: choose another folder.")
 
 
-def _first_of_several(
-    folder: Path, group: Any, notes: list[str]
+def _one_of_several(
+    folder: Path, group: Any, notes: list[str], series: int | None
 ) -> tuple[Any, str, Mapping[str, Any]]:
-    """Return the first image of a folder written by bioformats2raw."""
-    images = sorted((name for name in _parts(folder) if name.isdigit()), key=int)
+    """Return an image of a folder written by bioformats2raw, by default the first."""
+    images = _images_of(folder)
     if not images:
         raise _damaged(folder, "it has no image '0'")
-    if len(images) > 1:
+    if series is not None and not 0 <= series < len(images):
+        raise UserError(
+            f"There is no image {series} in {folder.name}: choose one from 0 to {len(images) - 1}."
+        )
+    if len(images) > 1 and series is None:
         notes.append(f"The first of {len(images)} images in the folder was read.")
-    first = group[images[0]]
-    attributes = first.attrs.asdict()
+    name = images[series or 0]
+    found = group[name]
+    attributes = found.attrs.asdict()
     ome = attributes.get("ome", attributes)
     if not isinstance(ome, Mapping) or not ome.get("multiscales"):
-        raise _damaged(folder, f"its image '{images[0]}' has no metadata")
-    return first, images[0], ome
+        raise _damaged(folder, f"its image '{name}' has no metadata")
+    return found, name, ome
+
+
+def _images_of(folder: Path) -> list[str]:
+    """Return the names of the images in a folder written by bioformats2raw."""
+    return sorted((name for name in _parts(folder) if name.isdigit()), key=int)
+
+
+def _check_alone(folder: Path, series: int | None) -> None:
+    if series:
+        raise UserError(f"{folder.name} holds one image: leave the series out, or give 0.")
 
 
 def _parts(folder: Path) -> list[str]:
