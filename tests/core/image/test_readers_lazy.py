@@ -18,7 +18,7 @@ from napari_samstar.core.image.prepare import prepare
 from napari_samstar.core.image.readers import tiff, tiff_lazy
 from napari_samstar.core.image.readers.lazy import LazyArray, full_index
 from napari_samstar.core.image.readers.registry import read_image
-from napari_samstar.core.image.readers.samples import MappedArray
+from napari_samstar.core.image.readers.samples import MappedArray, SampleMap
 
 RNG = np.random.default_rng(0)
 STACK = RNG.integers(0, 999, (3, 2, 40, 60)).astype(np.uint16)
@@ -280,3 +280,30 @@ def test_an_index_in_full_means_what_numpy_means(case):
 def test_indices_of_other_kinds_are_refused(index):
     with pytest.raises(IndexError):
         full_index(index, (3, 4))
+
+
+MAPS = {
+    "first": ((4, 5, 2), SampleMap("first")),
+    "colours": ((3, 4, 5, 4), SampleMap("colours")),
+    "reversed": ((4, 5, 3), SampleMap("reversed")),
+    "invert": ((3, 4, 5), SampleMap("invert")),
+    "cmyk": ((2, 4, 5, 4), SampleMap("cmyk")),
+    "ycbcr": ((4, 5, 3), SampleMap("ycbcr")),
+    "palette": (
+        (2, 4, 5),
+        SampleMap("palette", np.arange(768, dtype=np.int64).reshape(256, 3).astype(np.uint8)),
+    ),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(MAPS)), st.data())
+def test_mapped_samples_are_indexed_as_numpy_is(name, data):
+    shape, samples = MAPS[name]
+    stored = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+    lazy, whole = MappedArray(stored, samples), samples(stored)
+    assert (lazy.shape, lazy.dtype, lazy.ndim) == (whole.shape, whole.dtype, whole.ndim)
+    np.testing.assert_array_equal(lazy, whole)
+    one = st.one_of(st.integers(-2, 1), st.builds(slice, st.integers(0, 2), st.integers(2, 9)))
+    index = tuple(data.draw(st.lists(one, max_size=lazy.ndim)))
+    np.testing.assert_array_equal(lazy[index], whole[index])

@@ -225,7 +225,7 @@ def test_the_first_image_of_bioformats2raw_is_read(tmp_path):
     other = read_image(tmp_path / "b.zarr", series=2)
     assert (other.series_index, other.notes) == (2, ())
     np.testing.assert_array_equal(other.finest, STACK + 10)
-    with pytest.raises(UserError, match="There is no image 3 in b.zarr: choose one from 0 to 2"):
+    with pytest.raises(UserError, match=r"There is no image 3 in b\.zarr: choose one from 0 to 2"):
         read_image(tmp_path / "b.zarr", series=3)
     with pytest.raises(UserError, match="holds one image"):
         read_image(tmp_path / "b.zarr" / "0", series=1)

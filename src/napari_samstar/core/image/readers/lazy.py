@@ -30,7 +30,45 @@ class Source(Protocol):
         """Return an array that takes integers and slices, and what closes it."""
 
 
-class LazyArray:
+class IndexedArray:
+    """What an array is beside its shape, its type and what indexing gives.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of values; napari finds out by it which of several levels is the finest."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values once they are read."""
+        return int(self.size * self.dtype.itemsize)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> Array:
+        raise NotImplementedError
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        everything = self[...]
+        return everything if dtype is None else everything.astype(dtype)
+
+
+class LazyArray(IndexedArray):
     """An array of which only what is indexed is read: ``lazy[2, 0:512, 512:1024]``.
 
     An index holds integers, slices with positive steps and at most one Ellipsis; the answer is a
@@ -77,24 +115,6 @@ class LazyArray:
     def __reduce__(self) -> Any:
         return LazyArray, (self.source, self.shape, self.dtype, self._order)
 
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of values; napari finds out by it which of several levels is the finest."""
-        return math.prod(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all values once they are read."""
-        return int(self.size * self.dtype.itemsize)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __getitem__(self, index: Any) -> Array:
         wanted = full_index(index, self.shape)
         stored: list[int | slice] = [0] * self.ndim
@@ -112,10 +132,6 @@ class LazyArray:
             raise damaged(self.source.path, error) from error
         axes = [a for a, i in zip(self._order, wanted, strict=True) if isinstance(i, slice)]
         return block.transpose([sorted(axes).index(axis) for axis in axes])
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        everything = self[...]
-        return everything if dtype is None else everything.astype(dtype)
 
     def _opened(self) -> Any:
         with self._lock:

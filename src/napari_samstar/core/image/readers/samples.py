@@ -6,13 +6,12 @@ arrays stay lazy.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_samstar.core.image.readers.lazy import full_index
+from napari_samstar.core.image.readers.lazy import IndexedArray, full_index
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,31 +77,13 @@ class SampleMap:
         return self.palette[values]
 
 
-class MappedArray:
+class MappedArray(IndexedArray):
     """An array of which the samples are mapped where it is indexed, as `LazyArray` is."""
 
     def __init__(self, stored: Any, samples: SampleMap) -> None:
         self.stored, self.samples = stored, samples
         self.shape = samples.shape(tuple(stored.shape))
         self.dtype = samples.dtype(np.dtype(stored.dtype))
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return math.prod(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all values once they are read."""
-        return int(self.size * self.dtype.itemsize)
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
     def __getitem__(self, index: Any) -> Array:
         wanted = full_index(index, self.shape)
@@ -111,10 +92,6 @@ class MappedArray:
             spatial -= self.samples.kind in ("colours", "reversed", "cmyk", "ycbcr")
         values = self.samples(np.asarray(self.stored[(*wanted[:spatial], Ellipsis)]))
         return values[(Ellipsis, *wanted[spatial:])] if wanted[spatial:] else values
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        everything = self[...]
-        return everything if dtype is None else everything.astype(dtype)
 
 
 def mapped(array: Any, samples: SampleMap) -> Any:
