@@ -23,6 +23,7 @@ from benchmarks.bank import discs
 from napari_samstar.api.batch_folder import UNFINISHED
 from napari_samstar.cli.apply import folders
 from napari_samstar.cli.main import app
+from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.image.readers.registry import read_image
 from napari_samstar.core.models.pocket import build_pocket
 from napari_samstar.core.results.outputs import NAMES
@@ -234,6 +235,34 @@ def test_planes_and_their_linking_can_be_chosen(tmp_path, recipe, stack):
 
 
 # --- killed -------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL there")
+def test_a_killed_segment_goes_on_with_its_tiles(tmp_path, model, cache_folder, monkeypatch):
+    tifffile.imwrite(tmp_path / "image.tif", PIXELS)
+    run = ("segment", tmp_path / "image.tif", "--model", model, "--device", "cpu",
+           "--points-per-side", "4", *ALL, "--tile-scale", "8", "-o")  # fmt: skip
+    process = start(*run, tmp_path / "out")
+    until = time.monotonic() + 240
+    while time.monotonic() < until and process.poll() is None:
+        time.sleep(0.01)
+        if list(cache_folder.glob("tiles/*/*.npz")):
+            break
+    process.kill()
+    process.communicate()
+    kept = list(cache_folder.glob("tiles/*/*.npz"))
+    assert kept
+    assert not (tmp_path / "out" / "labels.tif").exists()
+    decode, decoded = ProposalBank.decode, []
+    monkeypatch.setattr(
+        ProposalBank, "decode", lambda self, part: decoded.append(part) or decode(self, part)
+    )
+    samstar(*run, tmp_path / "out")
+    assert len(decoded) == 6 - len(kept)
+    assert list(cache_folder.glob("tiles/*/*.npz")) == []
+    samstar(*run, tmp_path / "whole")
+    np.testing.assert_array_equal(labels_in(tmp_path / "out"), labels_in(tmp_path / "whole"))
 
 
 @pytest.mark.slow

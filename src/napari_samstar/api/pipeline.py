@@ -23,6 +23,7 @@ from napari_samstar.api.study import Study
 from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.tile_scale import choose_tile_scale
+from napari_samstar.core.amg.tile_store import TileStore, decode_parts, trim
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.memory import check_memory
 from napari_samstar.core.models.backend import LoadedModel
@@ -103,6 +104,8 @@ def iter_segment(
     cache: EmbeddingCache,
     previous: Result | None = None,
     first: CropBox | None = None,
+    *,
+    keep_tiles: bool = False,
 ) -> Generator[Progress, None, Result]:
     """Segment one plane with one configuration.
 
@@ -113,6 +116,9 @@ def iter_segment(
         Its model, and its bank where the image is the same, are used again.
     first : (x0, y0, x1, y1), optional
         A window of the image, px, whose tiles come first.
+    keep_tiles : bool
+        Whether finished tiles are kept on disk, so that the same call goes on where it was stopped;
+        `TileStore.of(result.image, result.config, result.model).remove()` deletes them.
     """
     yield Progress(0, 0, "Reading the image")
     micrograph = image.prepare()
@@ -129,7 +135,11 @@ def iter_segment(
         bank = previous.bank
     else:
         bank = ProposalBank(micrograph, model, cache)
-    return (yield from segment_bank(bank, config, first=first, choice=chosen))
+    decode = None
+    if keep_tiles and len(bank.tiles(config)) > 1:
+        trim()
+        decode = decode_parts(bank, config, TileStore.of(micrograph, config, model))
+    return (yield from segment_bank(bank, config, first=first, decode=decode, choice=chosen))
 
 
 def _at_scale(

@@ -52,9 +52,11 @@ def segment(
 ) -> None:
     """Segment an image with one set of SAM's settings.
 
-    Writes recipe, labels, measurements and an overlay picture.
+    Writes recipe, labels, measurements and an overlay picture. Of a large image finished tiles are
+    kept: the same command goes on where it was stopped.
     """
     from napari_samstar.api.pipeline import iter_segment
+    from napari_samstar.core.amg.tile_store import TileStore
     from napari_samstar.core.models.encoder import default_cache
     from napari_samstar.core.results.outputs import VIEW, staged, write_result, write_view
 
@@ -65,12 +67,14 @@ def segment(
         loaded = at_plane(open_image(image, view, Calibration(pixel_size, unit)), plane)
         choice = model_choice(model, device.value)
         with tracked() as tracker:
-            result = tracker.run(iter_segment(loaded, choice, settings, default_cache()))
+            work = iter_segment(loaded, choice, settings, default_cache(), keep_tiles=True)
+            result = tracker.run(work)
         say_notes(result.image)
         say_model(result.model)
         files = write_result(result, folder)
         if save_view:
             files.append(write_view(result.image, folder / VIEW))
+    TileStore.of(result.image, result.config, result.model).remove()
     about = summary(result, out, files, time.perf_counter() - start)
     if as_json:
         emit({"command": "segment", **about})

@@ -19,7 +19,7 @@ from napari_samstar.core.results.outputs import staged, write_result
 from napari_samstar.core.results.recipe import Recipe, Tuning, make_recipe
 
 if TYPE_CHECKING:
-    from napari_samstar.core.amg.bank import ProposalBank
+    from napari_samstar.core.amg.bank import DecodeParts, ProposalBank
     from napari_samstar.core.amg.candidates import CropBox
     from napari_samstar.core.amg.config import AmgConfig
     from napari_samstar.core.amg.selection import Selection
@@ -122,6 +122,7 @@ def segment_bank(
     pinned: tuple[int, ...] = (),
     *,
     first: CropBox | None = None,
+    decode: DecodeParts | None = None,
     **about: Any,
 ) -> Generator[Progress, None, Result]:
     """Decode what a configuration needs, and select masks.
@@ -132,10 +133,12 @@ def segment_bank(
         Ids of masks that are kept whatever the settings say.
     first : (x0, y0, x1, y1), optional
         A window of the image, px, whose tiles come first.
+    decode : callable, optional
+        See `ProposalBank.prepare`.
     **about
         Further fields of the `Result`.
     """
-    yield from bank.prepare(config, first)
+    yield from bank.prepare(config, first, decode)
     yield Progress(0, 0, "Putting tiles together" if config.tile_scale else "Selecting masks")
     selection = select(bank, config)
     return Result(bank, selection, pinned, **about)
