@@ -91,8 +91,10 @@ def samstar(*arguments, code=0):
 
 
 def start(*arguments):
+    # A signal in the middle of an import leaves a file of Python's own to the garbage collector.
+    warnings = ("-W", "error", "-W", "ignore:unclosed file:ResourceWarning")
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "napari_samstar.cli.main", *map(str, arguments)],
+        [sys.executable, *warnings, "-m", "napari_samstar.cli.main", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
