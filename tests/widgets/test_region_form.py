@@ -11,7 +11,7 @@ from benchmarks.data_bar import with_bar
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.core.image.region import Region
-from napari_samstar.widgets.forms.region_form import EVERYTHING, VISIBLE
+from napari_samstar.widgets.forms.region_form import EVERYTHING, NOTHING, VISIBLE
 from napari_samstar.widgets.panels.segment.panel import SegmentPanel
 
 if TYPE_CHECKING:
@@ -80,6 +80,10 @@ def test_labels_are_a_region_of_their_plane(form: ImageForm) -> None:
     form.region_form.outside_box.setCurrentText("painted")
     form.region_form.inside_box.setCurrentText(EVERYTHING)
     np.testing.assert_array_equal(region_of(form), labels[1] == 0)
+    form.region_form.outside_box.setCurrentText(NOTHING)
+    viewer.add_labels(labels[1], name="of any plane")
+    form.region_form.inside_box.setCurrentText("of any plane")
+    np.testing.assert_array_equal(region_of(form), labels[1] > 0)
     form.region_form.outside_box.setCurrentText("small")
     with pytest.raises(UserError, match="another size than the image"):
         form.chosen_image()

@@ -204,7 +204,9 @@ def _label_mask(layer: Labels, image: Image, plane: tuple[int, ...]) -> NDArray[
             f"The layer {layer.name} has another size than the image: choose another region."
         )
     leading = layer.data.shape[:-2]
-    index = tuple(min(k, n - 1) for k, n in zip(plane[-len(leading) :], leading, strict=True))
+    index = tuple(
+        min(k, n - 1) for k, n in zip(plane[len(plane) - len(leading) :], leading, strict=True)
+    )
     return np.asarray(layer.data[index if leading else ...]) > 0
 
 
