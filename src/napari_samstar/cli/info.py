@@ -10,7 +10,7 @@ import typer
 from napari_samstar.cli import options
 from napari_samstar.cli.console import emit, out
 from napari_samstar.cli.errors import FAILED, complain
-from napari_samstar.cli.inputs import Calibration, RegionOptions, View, at_plane, open_image
+from napari_samstar.cli.inputs import Calibration, View, at_plane, open_image
 from napari_samstar.cli.paths import expand
 from napari_samstar.core.errors import UserError
 
@@ -19,24 +19,18 @@ if TYPE_CHECKING:
     from napari_samstar.core.image.micrograph import Micrograph
 
 
+@options.with_view
 def info(
     images: Annotated[
         list[Path],
         typer.Argument(help="Images, stacks, OME-Zarr, folders or patterns.", show_default=False),
     ],
     *,
+    view: View,
+    calibration: Calibration,
     as_json: options.AsJson = False,
     verbose: options.Verbose = False,
     plane: options.OnePlane = None,
-    channel: options.Channel = None,
-    projection: options.Project = options.Projection.none,
-    invert: options.Invert = False,
-    limits: options.Limits = None,
-    series: options.Series = None,
-    region: options.InRegion = None,
-    leave_out: options.LeaveOut = None,
-    keep_data_bar: options.KeepDataBar = False,
-    no_border_objects: options.NoBorderObjects = False,
     save_view: Annotated[
         Path | None,
         typer.Option(
@@ -44,8 +38,6 @@ def info(
             help="Write what SAM sees of the image as PNG.",
         ),
     ] = None,
-    pixel_size: options.PixelSize = None,
-    unit: options.Unit = None,
 ) -> None:  # fmt: skip
     """Say what is understood of images: axes, channels, sizes, and what SAM would see.
 
@@ -54,9 +46,6 @@ def info(
     paths = expand(images)
     if save_view is not None and len(paths) > 1:
         raise UserError("--save-view writes one picture: give one image.")
-    where = RegionOptions(region or (), leave_out or (), keep_data_bar, not no_border_objects)
-    view = View(channel, projection.value, invert, limits, series, where)
-    calibration = Calibration(pixel_size, unit)
     reports = []
     for path in paths:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from napari_samstar.cli.errors import set_verbose
+from napari_samstar.cli.inputs import Calibration, RegionOptions, View
 from napari_samstar.core.amg.config import OF_EXAMPLES, SETTINGS, AmgConfig, Setting
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.plane_text import is_plane_text
@@ -231,6 +232,56 @@ PromptsOption = Annotated[
 
 Command = Callable[..., None]
 
+_OF_VIEW: dict[str, tuple[Any, Any]] = {
+    "channel": (Channel, None),
+    "projection": (Project, Projection.none),
+    "invert": (Invert, False),
+    "limits": (Limits, None),
+    "series": (Series, None),
+    "region": (InRegion, None),
+    "leave_out": (LeaveOut, None),
+    "keep_data_bar": (KeepDataBar, False),
+    "no_border_objects": (NoBorderObjects, False),
+    "pixel_size": (PixelSize, None),
+    "unit": (Unit, None),
+}
+"""What SAM sees of an image, and the size of its pixels: annotation and default by name."""
+
+
+def with_view(command: Command) -> Command:
+    """Give a command the options that say what SAM sees of an image.
+
+    The command receives them as `view`, a `View`, and `calibration`, a `Calibration`.
+    """
+
+    def wrapped(**values: Any) -> None:
+        of = {name: values.pop(name) for name in _OF_VIEW}
+        where = RegionOptions(
+            of["region"] or (), of["leave_out"] or (), of["keep_data_bar"],
+            not of["no_border_objects"],
+        )  # fmt: skip
+        projection = of["projection"].value
+        view = View(of["channel"], projection, of["invert"], of["limits"], of["series"], where)
+        command(**values, view=view, calibration=Calibration(of["pixel_size"], of["unit"]))
+
+    kind = inspect.Parameter.KEYWORD_ONLY
+    added = [
+        inspect.Parameter(name, kind, default=default, annotation=annotation)
+        for name, (annotation, default) in _OF_VIEW.items()
+    ]
+    return _with_parameters(wrapped, command, ("view", "calibration"), added)
+
+
+def _with_parameters(
+    wrapped: Command, command: Command, received: Sequence[str], added: list[inspect.Parameter]
+) -> Command:
+    """Return `wrapped` as `command`, with options in place of the parameters that it receives."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.name not in received]
+    wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
+    wrapped.__signature__ = signature.replace(parameters=own + added)  # type: ignore[attr-defined]
+    return wrapped
+
 
 def with_settings(chosen: Callable[[Setting], bool]) -> Callable[[Command], Command]:
     """Give a command an option for each of SAM's settings that `chosen` accepts.
@@ -252,12 +303,8 @@ def with_settings(chosen: Callable[[Setting], bool]) -> Callable[[Command], Comm
                 given["tile_scale"] = None  # chosen for the image
             command(**values, settings=AmgConfig(prompts=prompts, **given))
 
-        signature = inspect.signature(command, eval_str=True)
-        own = [p for p in signature.parameters.values() if p.name != "settings"]
         added = [_prompts(), *(_option(name, SETTINGS[name], defaults[name]) for name in names)]
-        wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
-        wrapped.__signature__ = signature.replace(parameters=own + added)  # type: ignore[attr-defined]
-        return wrapped
+        return _with_parameters(wrapped, command, ("settings",), added)
 
     return decorate
 

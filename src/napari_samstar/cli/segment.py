@@ -12,7 +12,6 @@ from napari_samstar.cli import options
 from napari_samstar.cli.console import emit, show, show_files, table, tracked
 from napari_samstar.cli.inputs import (
     Calibration,
-    RegionOptions,
     View,
     at_plane,
     model_choice,
@@ -27,28 +26,20 @@ if TYPE_CHECKING:
 
 
 @options.with_settings(lambda setting: True)
+@options.with_view
 def segment(
     image: Annotated[Path, typer.Argument(help="TIFF, PNG, JPEG or BMP.", show_default=False)],
     *,
     out: options.Out,
     settings: AmgConfig,
+    view: View,
+    calibration: Calibration,
     model: options.Model = "pocket",
     device: options.OnDevice = options.Device.auto,
     as_json: options.AsJson = False,
     verbose: options.Verbose = False,
     plane: options.OnePlane = None,
-    channel: options.Channel = None,
-    projection: options.Project = options.Projection.none,
-    invert: options.Invert = False,
-    limits: options.Limits = None,
-    series: options.Series = None,
-    region: options.InRegion = None,
-    leave_out: options.LeaveOut = None,
-    keep_data_bar: options.KeepDataBar = False,
-    no_border_objects: options.NoBorderObjects = False,
     save_view: options.SaveView = False,
-    pixel_size: options.PixelSize = None,
-    unit: options.Unit = None,
 ) -> None:
     """Segment an image with one set of SAM's settings.
 
@@ -61,10 +52,8 @@ def segment(
     from napari_samstar.core.results.outputs import VIEW, staged, write_result, write_view
 
     start = time.perf_counter()
-    where = RegionOptions(region or (), leave_out or (), keep_data_bar, not no_border_objects)
-    view = View(channel, projection.value, invert, limits, series, where)
     with staged(out) as folder:
-        loaded = at_plane(open_image(image, view, Calibration(pixel_size, unit)), plane)
+        loaded = at_plane(open_image(image, view, calibration), plane)
         choice = model_choice(model, device.value)
         with tracked() as tracker:
             work = iter_segment(loaded, choice, settings, default_cache(), keep_tiles=True)

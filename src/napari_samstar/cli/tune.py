@@ -12,7 +12,7 @@ import typer
 from napari_samstar.cli import goals, options
 from napari_samstar.cli.console import emit, show, show_files
 from napari_samstar.cli.images import open_images, search_inputs, with_truth
-from napari_samstar.cli.inputs import Calibration, RegionOptions, View, model_choice
+from napari_samstar.cli.inputs import Calibration, View, model_choice
 from napari_samstar.cli.paths import expand, expand_each
 from napari_samstar.cli.segment import summary
 from napari_samstar.cli.tables import tables
@@ -87,6 +87,7 @@ SplitMasks = Annotated[
 
 
 @options.with_settings(lambda setting: setting.reruns != "nothing")
+@options.with_view
 def tune(
     images: Annotated[
         list[Path],
@@ -97,6 +98,8 @@ def tune(
     *,
     out: options.Out,
     settings: AmgConfig,
+    view: View,
+    calibration: Calibration,
     model: options.Model = "pocket",
     device: options.OnDevice = options.Device.auto,
     as_json: options.AsJson = False,
@@ -167,18 +170,7 @@ def tune(
         typer.Option("--report", rich_help_panel=CHECKS, help="Also write one page of HTML."),
     ] = False,
     plane: Planes = None,
-    channel: options.Channel = None,
-    projection: options.Project = options.Projection.none,
-    invert: options.Invert = False,
-    limits: options.Limits = None,
-    series: options.Series = None,
-    region: options.InRegion = None,
-    leave_out: options.LeaveOut = None,
-    keep_data_bar: options.KeepDataBar = False,
-    no_border_objects: options.NoBorderObjects = False,
     save_view: options.SaveView = False,
-    pixel_size: options.PixelSize = None,
-    unit: options.Unit = None,
 ) -> None:
     """Search SAM's settings for images by what a good segmentation is, without labels.
 
@@ -193,13 +185,11 @@ def tune(
     goal = goals.goal_of(weight, preset, examples=bool(examples))
     study_config = StudyConfig(scope.value, trials, population, seed, settings)
     expectations = goals.expectations_of(expect)
-    where = RegionOptions(region or (), leave_out or (), keep_data_bar, not no_border_objects)
-    view = View(channel, projection.value, invert, limits, series, where)
     tuned, held = expand(images), expand(hold_out or [])
     paths = [*tuned, *held]
     with staged(out) as folder:
         opened = open_images(tuned, held, plane or [], hold_out_plane or [], view,
-                             Calibration(pixel_size, unit))  # fmt: skip
+                             calibration)  # fmt: skip
         opened = with_truth(opened, expand_each(truth or []), paths, split=split_masks)
         opened = goals.with_marks(
             opened,
