@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import IterableDataset
 
 from training import prompts, real, synth
+from training.styles import restyle
 from training.synth.camera import blur
 from training.synth.sample import masks_of_label
 from training.targets import dense_targets
@@ -18,6 +19,7 @@ from training.targets import dense_targets
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+STYLED_SHARE = 0.3  # of the crops get the look of another contrast
 FRAME = 512  # px, the model's frame
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 SET_WEIGHTS = {
@@ -72,22 +74,24 @@ class Batches(IterableDataset):  # type: ignore[type-arg]
 def batch(
     sources: list[real.Micrograph], config: BatchConfig, rng: np.random.Generator
 ) -> dict[str, torch.Tensor]:
-    """One batch: image (B, 3, S, S), dense (B, 7, S/4, S/4), and prompts over all its crops.
+    """One batch: image (B, 3, S, S) float16, dense (B, 7, S/4, S/4), and prompts over all its crops.
 
     Prompt tensors (see `prompts.Prompt`): owner (P,), point (P, 2), box (P, 4), kind (P,),
-    target (P, S/2, S/2) in [0, 1]. Coordinates are (x, y) px of the crop.
+    target (P, S/2, S/2) uint8, 0 to 4. Coordinates are (x, y) px of the crop.
     """
     images, dense, drawn = [], [], []
     for i in range(config.crops):
         is_real = bool(sources) and rng.random() < config.real_share
         image, masks = _real(sources, config.size, rng) if is_real else _synthetic(config.size, rng)
+        if rng.random() < STYLED_SHARE:
+            image = restyle(image, rng)
         image, masks = flip(image, masks, rng)
         label = paint(masks, (config.size, config.size))
         images.append(normalise(image, config.size, rng))
         dense.append(dense_targets(label))
         drawn += prompts.draw(masks, label, image.shape, config.prompts, i, rng)
     return {
-        "image": torch.from_numpy(np.stack(images)),
+        "image": torch.from_numpy(np.stack(images)).half(),
         "dense": torch.from_numpy(np.stack(dense)),
         **prompts.collate(drawn, config.size),
     }

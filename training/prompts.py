@@ -86,7 +86,7 @@ def _on_background(
 
 
 def collate(drawn: list[Prompt], size: int) -> dict[str, Tensor]:
-    """Prompts as tensors; target masks (P, size/2, size/2) are area averages."""
+    """Prompts as tensors; target masks (P, size/2, size/2) uint8 are sums of 2 x 2 px, 0 to 4."""
     target = np.zeros((len(drawn), size, size), np.uint8)
     for layer, prompt in zip(target, drawn, strict=True):
         (r, c), mask = prompt.at, prompt.mask
@@ -98,7 +98,7 @@ def collate(drawn: list[Prompt], size: int) -> dict[str, Tensor]:
         "kind": torch.tensor([p.kind for p in drawn], dtype=torch.long),
         "point": torch.tensor([p.point for p in drawn], dtype=torch.float32).view(-1, 2),
         "box": torch.tensor([p.box for p in drawn], dtype=torch.float32).view(-1, 4),
-        "target": torch.from_numpy(soft).float() / 4,
+        "target": torch.from_numpy(soft),
     }
 
 

@@ -66,6 +66,7 @@ def stretch(image: np.ndarray, low: float = 0.1, high: float = 99.9) -> np.ndarr
 
 
 OBJECT_SCALE_SHARE = 0.5  # share of crops whose scale is set by the objects, not by the image
+TURNED_SHARE = 0.4  # of crops are turned by any angle and stretched
 OBJECT_SIDES = (14.0, 110.0)  # px of the frame, range of the median object's side in such crops
 
 
@@ -94,8 +95,31 @@ def crop(
     r, c = (int(rng.integers(0, max(n - size, 0) + 1)) for n in (new[1], new[0]))
     if by_object and label.any():  # most of a magnified image may be empty
         r, c = _around_an_object(label, size, rng)
+    if rng.random() < TURNED_SHARE and min(new) > size // 2:
+        return _turned(image, label, (r, c), size, rng)
     window = (slice(r, r + size), slice(c, c + size))
     return image[window], label[window]
+
+
+def _turned(
+    image: np.ndarray, label: np.ndarray, corner: tuple[int, int], size: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """The window at `corner`, turned about its middle and stretched; mirrored at the border."""
+    rows, cols = (min(size, n) for n in image.shape)
+    turn, stretched = rng.uniform(0, 2 * np.pi), np.exp(rng.uniform(-0.2, 0.2))
+    cos, sin = np.cos(turn), np.sin(turn)
+    matrix = np.array([[cos, -sin], [sin, cos]]) @ np.diag([stretched, 1 / stretched])
+    middle = np.array([corner[1] + cols / 2, corner[0] + rows / 2])
+    shift = middle - matrix @ [cols / 2, rows / 2]
+    warp = np.column_stack([matrix, shift])
+    made = []
+    for plane, how in ((image, cv2.INTER_LINEAR), (label.astype(np.float32), cv2.INTER_NEAREST)):
+        flags = how | cv2.WARP_INVERSE_MAP
+        made.append(
+            cv2.warpAffine(plane, warp, (cols, rows), flags=flags, borderMode=cv2.BORDER_REFLECT)
+        )
+    return made[0], made[1].astype(np.int32)
 
 
 def median_side(source: Micrograph) -> float:

@@ -25,7 +25,6 @@ from training import losses, real
 from training.data import BatchConfig, Batches
 from training.prompts import BACKGROUND, BOX, error_click
 
-EMA = 0.998
 MAX_CORRECTIONS = 2  # rounds of corrective clicks; batches have 0, 1, 2 in turn
 
 
@@ -43,6 +42,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--save-minutes", type=float, default=4.0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--decay", type=float, default=0.998, help="of the average of weights")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -61,7 +61,11 @@ class TrainingRun:
         self.model.image_encoder.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=args.rate, betas=(0.9, 0.99), weight_decay=0.02
+            self.model.parameters(),
+            lr=args.rate,
+            betas=(0.9, 0.99),
+            weight_decay=0.02,
+            fused=args.device.startswith("cuda"),
         )
         self.step, self.seconds = 0, 0.0
         args.out.mkdir(parents=True, exist_ok=True)
@@ -87,11 +91,11 @@ class TrainingRun:
             torch.nn.utils.clip_grad_norm_(part.parameters(), 2.0)
         self.optimiser.step()
         self.step += 1
-        decay = min(EMA, self.step / (self.step + 10))
+        decay = min(self.args.decay, self.step / (self.step + 10))
         with torch.no_grad():
-            pairs = zip(self.average.parameters(), self.model.parameters(), strict=True)
-            for average, current in pairs:
-                average.lerp_(current, 1 - decay)
+            torch._foreach_lerp_(
+                list(self.average.parameters()), list(self.model.parameters()), 1 - decay
+            )
 
     def save(self) -> None:
         state = {
@@ -135,7 +139,9 @@ def losses_of(
 ) -> dict[str, Tensor]:
     """Parts of the loss of one batch, with `corrections` rounds of corrective clicks."""
     image = batch["image"].contiguous(memory_format=torch.channels_last)
-    embedding = model.image_encoder(image)
+    with _half(image.device):
+        embedding = model.image_encoder(image)
+    embedding = embedding.float()
     parts = losses.dense_loss(unpack(embedding)[1], batch["dense"])
     if with_prompts and len(batch["owner"]):
         parts |= _prompted(model, embedding, batch, corrections)
@@ -228,8 +234,21 @@ class _WindowDecoder:
         sparse, dense = (torch.cat(part) for part in zip(*groups, strict=True))
         (r, c), (h, w) = self.origin, self.grid
         pe = self.model.prompt_encoder.get_dense_pe()[:, :, r : r + h, c : c + w]
-        decode = self.model.mask_decoder.predict_masks
-        return decode(self.embedding[owner], pe, sparse, dense)
+        decode = self.model.mask_decoder.decode_each
+        with _half(pe.device):
+            masks, iou = decode(self.embedding[owner], pe, sparse, dense)
+        return masks.float(), iou.float()
+
+
+def _half(device: torch.device) -> torch.autocast:
+    """bfloat16 for convolutions and matrix products on a GPU; float32 on a CPU."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
+def _on(device: str, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The batch on `device`; images and targets travel in small types."""
+    moved = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
+    return moved | {"image": moved["image"].float(), "target": moved["target"].float() / 4}
 
 
 def main() -> None:
@@ -240,7 +259,16 @@ def main() -> None:
     data = Batches(
         sources, args.seed + 1000 + run.step, BatchConfig(crops=args.crops), args.full_share
     )
-    loader = iter(DataLoader(data, batch_size=None, num_workers=args.workers, prefetch_factor=4))
+    on_gpu = args.device.startswith("cuda")
+    loader = iter(
+        DataLoader(
+            data,
+            batch_size=None,
+            num_workers=args.workers,
+            prefetch_factor=4,
+            pin_memory=on_gpu,
+        )
+    )
     print(f"start: step {run.step}, {run.seconds:.0f} s, {len(sources)} real images", flush=True)
     shown: dict[str, float] = {}
     last, saved = time.monotonic(), time.monotonic()
@@ -248,7 +276,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _: stop.append(received))
     while run.progress < 1 and not stop:
-        batch = {k: v.to(args.device, non_blocking=True) for k, v in next(loader).items()}
+        batch = _on(args.device, next(loader))
         prompted = run.progress > args.dense_share
         parts = losses_of(run.model, batch, prompted, run.step % (MAX_CORRECTIONS + 1))
         loss = sum(parts.values())
@@ -259,9 +287,8 @@ def main() -> None:
         now = time.monotonic()
         run.seconds += now - last
         last = now
-        shown = {k: _smooth(shown.get(k), float(v.detach())) for k, v in parts.items()} | {
-            k: v for k, v in shown.items() if k not in parts
-        }
+        if run.step % 2 == 0 or not on_gpu:  # reading a value waits for the GPU
+            shown |= {k: _smooth(shown.get(k), float(v.detach())) for k, v in parts.items()}
         if run.step % 20 == 0:
             text = " ".join(f"{k} {v:.3f}" for k, v in shown.items())
             print(f"{run.step} {run.seconds:.0f}s rate {run.rate():.1e} {text}", flush=True)

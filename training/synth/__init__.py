@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.synth import fluo, organelles, phase, precipitates, sem, stem, tem, tessellation
+from training.synth import brightfield, fluo, organelles, phase, precipitates, sem, stem, tem, tessellation
 from training.synth.camera import bar, record, texture
 from training.synth.sample import Sample, without
 
@@ -29,13 +29,14 @@ FAMILIES: dict[str, Callable[[tuple[int, int], np.random.Generator], Sample]] = 
     "sem": sem.powder,
     "fluo": fluo.nuclei,
     "phase": phase.cells,
+    "brightfield": brightfield.cells,
     "tissue": organelles.tissue,
     "alloy": precipitates.alloy,
     "tiles": tessellation.tiles,
     "empty": empty,
 }
 WEIGHTS = {
-    "tem": 4, "stem": 3, "sem": 4, "fluo": 3, "phase": 3, "tissue": 2, "alloy": 2, "tiles": 1,
+    "tem": 4, "stem": 3, "sem": 4, "fluo": 3, "phase": 3, "brightfield": 4, "tissue": 2, "alloy": 2, "tiles": 1,
     "empty": 0.3,
 }  # fmt: skip
 

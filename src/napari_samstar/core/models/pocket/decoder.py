@@ -26,6 +26,21 @@ def _start_sub_pixels_alike(last: nn.Linear) -> None:
         parameter.data.copy_(torch.cat([first] * _SUB))
 
 
+class _Refinement(nn.Module):
+    """Add what the neighbouring cells say to each cell's features; the identity at first."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.around = nn.Conv2d(width, width, 5, padding=2, groups=width)
+        self.mix = nn.Conv2d(width, width, 1)
+        nn.init.zeros_(self.mix.weight)
+        nn.init.zeros_(self.mix.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.mix(F.relu(self.around(F.relu(x))))
+        return out
+
+
 class PocketMaskDecoder(MaskDecoder):  # type: ignore[misc]
     """SAM's mask decoder, with relation maps between the prompt and every pixel.
 
@@ -41,6 +56,7 @@ class PocketMaskDecoder(MaskDecoder):  # type: ignore[misc]
         self.mix_up = nn.Conv2d(up, _HYPER, 1)
         self.mix_fine = nn.Conv2d(FINE, _HYPER, 1)
         self.mix_relation = nn.Conv2d(16, _HYPER, 1)
+        self.refine = nn.ModuleList(_Refinement(_HYPER) for _ in range(2))
         hyper = [MLP(EMBED_DIM, EMBED_DIM, _SUB * _HYPER, 3) for _ in range(_TOKENS)]
         for mlp in hyper:
             _start_sub_pixels_alike(mlp.layers[-1])
@@ -90,9 +106,11 @@ class PocketMaskDecoder(MaskDecoder):  # type: ignore[misc]
         return iou if self.training else iou.clamp(1e-4, 1) ** self.quality_power
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
-        """Accept weights of training runs from before calibration had a place of its own."""
+        """Accept weights from before the calibration and the refinement had places of their own."""
         for name in ("sharpness", "quality_power"):
             state_dict.setdefault(f"{prefix}{name}", torch.tensor(1.0))
+        for name, value in self.refine.state_dict(prefix="refine.").items():
+            state_dict.setdefault(f"{prefix}{name}", value)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _decode(
@@ -109,7 +127,10 @@ class PocketMaskDecoder(MaskDecoder):  # type: ignore[misc]
         pe = image_pe.expand(count, -1, -1, -1)  # already of each prompt, or shared
         out, src_out = self.transformer(src, pe, tokens)
         up = self.output_upscaling(src_out.transpose(1, 2).reshape(src.shape))
-        features = F.relu(self.mix_up(up) + self.mix_fine(fine) + self.mix_relation(hidden))
+        features = self.mix_up(up) + self.mix_fine(fine) + self.mix_relation(hidden)
+        for refinement in self.refine:
+            features = refinement(features)
+        features = F.relu(features)
         masks = self._hyper_masks(out[:, 1 : 1 + _TOKENS], features)
         stats = _mask_stats(masks.detach(), related.detach())
         iou = self.iou_prediction_head(torch.cat([out[:, 0], stats], 1))
@@ -128,7 +149,7 @@ def _mask_stats(masks: Tensor, related: Tensor) -> Tensor:
     Per mask: log area, sharpness (soft over hard overlap), mean foreground, mean and recall of
     the cells that vote for the prompt's centre.
     """
-    soft = torch.sigmoid(masks[:, :, ::2, ::2]).flatten(2)  # B x 4 x HW
+    soft = torch.sigmoid(masks[:, :, ::2, ::2].float()).flatten(2)  # B x 4 x HW
     hard = (soft > 0.5).to(soft)
     area = soft.sum(2) + 1e-3
     same = related[:, 0].flatten(1)[..., None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
@@ -60,6 +62,35 @@ class _AttentionBlock(nn.Module):
         return out
 
 
+class _AddedBlock(nn.Module):
+    """A residual block that is the identity at first, so that trained weights can grow deeper."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm1 = nn.GroupNorm(width // 8, width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm2 = nn.GroupNorm(width // 8, width)
+        nn.init.zeros_(self.norm2.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.norm1(self.conv1(x)))
+        out: Tensor = x + self.norm2(self.conv2(y))
+        return out
+
+
+def _added_attention(width: int) -> _AttentionBlock:
+    """An attention block that is the identity at first."""
+    block = _AttentionBlock(width)
+    last = block.mlp[2]
+    assert isinstance(last, nn.Linear)
+    for layer in (block.position, block.out, last):
+        nn.init.zeros_(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    return block
+
+
 def _down(cin: int, cout: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(cin, cout, 3, stride=2, padding=1, bias=False),
@@ -104,16 +135,34 @@ class PocketEncoder(nn.Module):
         self.top4 = nn.Conv2d(64, 32, 1)
         self.merge4 = nn.Sequential(_ResidualBlock(32), _ResidualBlock(32))
         self.heads = nn.Conv2d(32, DENSE + FINE + IDENTITY, 1)
+        self.deeper = nn.ModuleDict(
+            {
+                "f4": _AddedBlock(c4),
+                "f8": nn.Sequential(*(_AddedBlock(c8) for _ in range(3))),
+                "f16": nn.Sequential(
+                    _AddedBlock(c16), _AddedBlock(c16), _AddedBlock(c16), _added_attention(c16)
+                ),
+                "m8": _AddedBlock(64),
+                "m4": _AddedBlock(32),
+            }
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode normalised images; see the class."""
         f2 = self.stage2(x)
-        f4 = self.stage4(f2)
-        f8 = self.stage8(f4)
-        f16 = self.stage16(f8)
+        f4 = self.deeper["f4"](self.stage4(f2))
+        f8 = self.deeper["f8"](self.stage8(f4))
+        f16 = self.deeper["f16"](self.stage16(f8))
         fine = [f16, F.pixel_unshuffle(f8, 2), F.pixel_unshuffle(f4, 4)]
         coarse = self.neck_norm(self.neck(torch.cat(fine, 1)))
         m8 = self.merge8(_up2(self.top8(torch.cat([f16, coarse], 1))) + self.lateral8(f8))
+        m8 = self.deeper["m8"](m8)
         m4 = _up2(self.top4(m8)) + self.lateral4(torch.cat([f4, F.pixel_unshuffle(f2, 2)], 1))
-        maps = self.heads(self.merge4(m4))
+        maps = self.heads(self.deeper["m4"](self.merge4(m4)))
         return torch.cat([coarse, F.pixel_unshuffle(maps, PACK)], 1)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        """Accept weights from before `deeper`: its blocks are then the identity, as built."""
+        for name, value in self.deeper.state_dict(prefix="deeper.").items():
+            state_dict.setdefault(f"{prefix}{name}", value)
+        super()._load_from_state_dict(state_dict, prefix, *rest)

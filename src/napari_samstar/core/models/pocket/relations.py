@@ -21,8 +21,14 @@ def relate(dense: Tensor, identity: Tensor, maps: Tensor) -> Tensor:
 
     A cell at q with predicted size s_q (px) and offset o_q (in sizes) votes for the centre
     c_q = q + s_q o_q. The prompt's centre c_p and size s_p are those votes averaged where it looks.
-    `dense` and `identity` have batch 1 or B; `maps` is `prompt_maps`.
+    `dense` and `identity` have batch 1 or B; `maps` is `prompt_maps`. Always in float32: positions
+    of hundreds of px lose whole px in bfloat16.
     """
+    with torch.autocast(dense.device.type, enabled=False):
+        return _relate(dense.float(), identity.float(), maps.float())
+
+
+def _relate(dense: Tensor, identity: Tensor, maps: Tensor) -> Tensor:
     rows = cell_centres(maps.shape[2], 0, maps.device).view(1, 1, -1, 1)
     cols = cell_centres(maps.shape[3], 0, maps.device).view(1, 1, 1, -1)
     log_size = dense[:, 5:6].clamp(*LOG_SIZES)
