@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from napari_samstar.core.models.pocket import Pocket, build_pocket
+from napari_samstar.core.models.pocket import Pocket, build_pocket, grown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def load_model(weights: Path, device: str = "cpu") -> Pocket:
     """The pocket model in fp32, with the fp16 weights of a file."""
     model = build_pocket()
-    model.load_state_dict({k: v.float() for k, v in load_file(weights).items()})
+    model.load_state_dict(grown(model, {k: v.float() for k, v in load_file(weights).items()}))
     return model.to(device)
 
 

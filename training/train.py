@@ -20,7 +20,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from napari_samstar.core.models.pocket import IMAGE_SIZE, STRIDE, Pocket, build_pocket, unpack
+from napari_samstar.core.models.pocket import (
+    IMAGE_SIZE,
+    STRIDE,
+    Pocket,
+    build_pocket,
+    grown,
+    unpack,
+)
 from training import losses, real
 from training.data import BatchConfig, Batches
 from training.prompts import BACKGROUND, BOX, error_click
@@ -55,7 +62,8 @@ class TrainingRun:
         self.args = args
         self.model = build_pocket().train()
         if args.start is not None:
-            self.model.load_state_dict({k: v.float() for k, v in load_file(args.start).items()})
+            start = {k: v.float() for k, v in load_file(args.start).items()}
+            self.model.load_state_dict(grown(self.model, start))
             uncalibrate(self.model)
         self.model.to(args.device)
         self.model.image_encoder.to(memory_format=torch.channels_last)
@@ -129,7 +137,7 @@ def export(model: Pocket, path: Path, metadata: dict[str, str] | None = None) ->
     """Write the weights as fp16 safetensors."""
     state = {k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}
     partial = path.with_suffix(".partial")
-    save_file(state, partial, {"arch": "pocket", "version": "1", **(metadata or {})})
+    save_file(state, partial, {"arch": "pocket", "version": "2", **(metadata or {})})
     partial.chmod(0o644)  # safetensors makes the file readable by its owner only
     partial.replace(path)
 

@@ -37,7 +37,7 @@ def test_a_recipe_of_version_1_gives_the_same_labels(kept):
     np.testing.assert_array_equal(found[0].labels, labels)
     assert labels.max() > 5
     again = found[0].result.recipe.to_dict()
-    assert again["version"] == 2
+    assert again["version"] == 3
     for part in ("config", "mapping", "tuning", "pinned", "model_sha256"):
         assert again[part] == recipe.to_dict()[part], part
 

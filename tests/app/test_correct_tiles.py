@@ -75,7 +75,7 @@ def test_a_click_finds_a_small_object_in_a_window_around_it(tiled, cache, centre
     assert iou(whole_mask(tiled), truth(centre)) > 0.8
     assert tiled.mask.shape == (512, 512)
     assert tiled.clicks == (Click(*centre),)
-    assert tiled.accepted_mask().mask.size < 512**2 / 50
+    assert tiled.accepted.mask.size < 512**2 / 50
     assert not tiled.is_cut
 
 
@@ -85,7 +85,8 @@ def test_the_whole_image_as_one_frame_is_seen_as_before(image, cache):
     assert correction.window.is_whole
     assert correction.mask.shape == (SIDE, SIDE)
     assert correction.placed.mask is correction.mask
-    assert correction.accepted_mask().mask is correction.mask
+    accepted = correction.accepted.within((0, 0, SIDE, SIDE)).mask
+    assert iou(accepted, correction.mask) > 0.99
     assert not correction.draws_parts
 
 
@@ -126,23 +127,24 @@ def test_a_mask_to_refine_chooses_a_window_that_holds_it(tiled, cache):
     assert tiled.mask.shape == (512, 512)
     tiled.apply(tiled.compute_click(cache, Click(CENTRES[3][0], CENTRES[3][1] + RADIUS + 4)))
     assert whole_mask(tiled)[CENTRES[3][0], CENTRES[3][1] + RADIUS + 4]
-    changed = tiled.accepted_mask().within((0, 0, SIDE, SIDE)).extent
-    assert changed == (0, 0, SIDE, SIDE)
+    assert iou(tiled.start_mask.within((0, 0, SIDE, SIDE)).mask, start.mask) == 1
     wide = np.zeros((SIDE, SIDE), dtype=bool)
     wide[BAR] = True
     assert max(tiled.compute_start(cache, lambda: PlacedMask(wide)).window.shape) == SIDE
     assert tiled.compute_start(cache, lambda: None) is None
 
 
-def test_accepting_may_change_the_pixels_of_the_mask_and_of_the_one_it_was_made_from(tiled, cache):
+def test_what_is_left_of_an_object_is_accepted_only_if_it_is_worth_it(tiled, cache):
     start = PlacedMask(np.ones((60, 60), dtype=bool), 270, 870)
     tiled.start(tiled.compute_start(cache, lambda: start), 7)
-    tiled.apply(tiled.compute_click(cache, Click(272, 872, False)))
-    row0, col0, row1, col1 = tiled.accepted_mask().extent
-    assert row0 <= 270
-    assert col0 <= 870
-    assert row1 >= 330
-    assert col1 >= 930
+    assert tiled.start_mask.extent == (270, 870, 330, 930)
+    assert tiled.accepted.extent == (270, 870, 330, 930)
+    # What right clicks leave of an object that is none
+    tiled.apply(tiled.compute_click(cache, Click(300, 900, False)))
+    state = tiled.state
+    state.prediction.mask[:] = False
+    state.prediction.mask[0:3, 0:3] = True
+    assert tiled.accepted is None
 
 
 def test_objects_of_different_windows_are_learned_together(tiled, cache):

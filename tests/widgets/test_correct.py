@@ -12,9 +12,10 @@ from napari_samstar.core.amg import bank
 from napari_samstar.core.interactive import unfinished
 from napari_samstar.core.masks.outlines import rim
 from napari_samstar.widgets.jobs.task_queue import TaskQueue
-from napari_samstar.widgets.panels.correct.panel import NEW_LAYER, CorrectPanel
+from napari_samstar.widgets.panels.correct.panel import CorrectPanel
 from napari_samstar.widgets.viewer.autosave_tasks import EXECUTOR
-from napari_samstar.widgets.viewer.layer_writer import OUTLINE_NAME, OUTLINE_WIDTH
+from napari_samstar.widgets.viewer.layer_writer import OUTLINE_NAME, OUTLINE_WIDTH, PREVIEW_NAME
+from napari_samstar.widgets.viewer.objects import ObjectsOnShow
 from tests.widgets.conftest import decode_once, discs, type_into_dialog
 from tests.widgets.hand import CONTROL, RIGHT, SHIFT, Hand, camera_of
 from tests.widgets.waiting import wait_until_idle
@@ -24,10 +25,19 @@ DISC, OTHER_DISC = (90, 50), (30, 30)
 
 @pytest.fixture
 def correct(segmented: Any) -> CorrectPanel:
+    """The panel at work on an empty layer of the user."""
     panel = CorrectPanel(segmented.viewer)
     segmented.viewer.window.add_dock_widget(panel)
     panel.start_button.setChecked(True)
+    work_on_an_empty_layer(panel)
     return panel
+
+
+def work_on_an_empty_layer(panel: CorrectPanel) -> None:
+    """Add a Labels layer like the preview, without objects, and choose it."""
+    preview = panel.viewer().layers[PREVIEW_NAME]
+    panel.viewer().add_labels(np.zeros_like(preview.data), name="mine", scale=preview.scale)
+    panel.layer_box.setCurrentText("mine")
 
 
 @pytest.fixture
@@ -57,7 +67,10 @@ def test_a_click_shows_an_outline_that_undo_and_redo_follow(correct, hand, qtbot
     mask = correct.correction.mask
     assert mask[DISC]
     outline = correct.viewer().layers[OUTLINE_NAME]
-    np.testing.assert_array_equal(outline.data, rim(mask, OUTLINE_WIDTH))
+    line = rim(mask, OUTLINE_WIDTH)
+    marks = outline.data == 2  # green: where the click was
+    assert marks[DISC]
+    np.testing.assert_array_equal(outline.data[~marks], line[~marks])
     hand.click((90, 40), RIGHT)
     assert not correct.correction.mask[90, 40]
     assert [c.positive for c in correct.correction.clicks] == [True, False]
@@ -262,7 +275,7 @@ def test_without_a_result_the_panel_shows_the_next_step(panels):
     panels.viewer.window.add_dock_widget(panel)
     assert "Segment" in panel.message.text()
     assert not panel.start_button.isEnabled()
-    assert panel.layer_box.currentText() == NEW_LAYER
+    assert panel.layer_box.currentText() == ObjectsOnShow.name
 
 
 def test_tasks_run_in_order_and_newer_ones_replace_waiting_ones_of_their_kind(qtbot):

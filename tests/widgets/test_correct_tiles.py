@@ -16,13 +16,13 @@ from napari_samstar.core.masks.outlines import rim
 from napari_samstar.core.models.loading import load
 from napari_samstar.core.progress import run
 from napari_samstar.core.results.result import Result
-from napari_samstar.widgets.panels.correct.panel import NEW_LAYER, CorrectPanel
+from napari_samstar.widgets.panels.correct.panel import CorrectPanel
 from napari_samstar.widgets.panels.why.panel import WhyPanel
 from napari_samstar.widgets.viewer.controller import controller_of
 from napari_samstar.widgets.viewer.layer_writer import OUTLINE_NAME, OUTLINE_WIDTH, PREVIEW_NAME
 from napari_samstar.widgets.viewer.layers import Placement
 from tests.widgets.hand import Hand
-from tests.widgets.test_correct import wait_until_processed
+from tests.widgets.test_correct import wait_until_processed, work_on_an_empty_layer
 
 if TYPE_CHECKING:
     from napari_samstar.core.amg.bank import Part
@@ -30,21 +30,23 @@ if TYPE_CHECKING:
     from napari_samstar.core.image.micrograph import Micrograph
 
 SIDE, RADIUS = 1200, 11
-CONFIG = AmgConfig(tile_scale=1.0, points_per_side=16, pred_iou_thresh=0.6)
+CONFIG = AmgConfig(
+    tile_scale=1.0, points_per_side=16, pred_iou_thresh=0.3, stability_score_thresh=0.5
+)
 DISC, OTHER_DISC, LAST_DISC = (600, 655), (90, 100), (1120, 1130)
 
 
-def disc(centre: tuple[int, int]) -> np.ndarray:
+def disc(centre: tuple[int, int], radius: float = RADIUS) -> np.ndarray:
     rows, cols = np.ogrid[:SIDE, :SIDE]
-    return (rows - centre[0]) ** 2 + (cols - centre[1]) ** 2 <= RADIUS**2
+    return (rows - centre[0]) ** 2 + (cols - centre[1]) ** 2 <= radius**2
 
 
-def shown_outline(layer: Any) -> np.ndarray:
+def shown_outline(layer: Any, value: int = 0) -> np.ndarray:
     """Return the outline at its place in the whole image."""
     row, col = np.round(np.array(layer.translate) / layer.scale).astype(int).tolist()
     rows, cols = layer.data.shape
     whole = np.zeros((SIDE, SIDE), dtype=bool)
-    whole[row : row + rows, col : col + cols] = layer.data > 0
+    whole[row : row + rows, col : col + cols] = (layer.data == value) if value else (layer.data > 0)
     return whole
 
 
@@ -90,6 +92,7 @@ def correct(viewer, qtbot):
     panel = CorrectPanel(viewer)
     viewer.window.add_dock_widget(panel)
     panel.start_button.setChecked(True)
+    work_on_an_empty_layer(panel)
     return panel
 
 
@@ -109,7 +112,13 @@ def test_a_click_on_the_canvas_outlines_a_small_object_in_a_part_of_the_image(
     assert (mask & disc(DISC)).sum() > 0.8 * (mask | disc(DISC)).sum()
     outline = viewer.layers[OUTLINE_NAME]
     assert outline.data.shape == (256, 256)
-    np.testing.assert_array_equal(shown_outline(outline), rim(mask, OUTLINE_WIDTH))
+    marked = np.argwhere(outline.data == 2)  # green, where the click was
+    row, col = np.round(np.array(outline.translate) / outline.scale).astype(int)
+    offset = marked.mean(axis=0) - DISC
+    assert abs(offset[0] + row) < 3
+    assert abs(offset[1] + col) < 3
+    inner = ~disc(DISC, RADIUS + 8) | disc(DISC, RADIUS - 3)
+    assert not (shown_outline(outline, 1) & inner).any()
 
 
 def test_the_outline_follows_to_the_next_object_without_a_new_layer(correct, viewer, qtbot):
@@ -169,7 +178,7 @@ def test_an_object_of_the_layer_is_refined_in_its_window(correct, viewer, qtbot)
 
 def test_a_click_outside_of_the_window_and_a_cut_object_are_explained(correct, qtbot):
     click(correct, qtbot, DISC)
-    assert "1 clicks" in correct.message.text()
+    assert "1 click." in correct.message.text()
     correct.correction.state.prediction.__dict__["extent"] = (0, 100, 200, 300)
     correct._refresh()
     assert "cut at the edge of the 512 px" in correct.message.text()
@@ -181,7 +190,7 @@ def test_a_click_outside_of_the_window_and_a_cut_object_are_explained(correct, q
 def test_the_next_uncertain_object_is_refined_in_a_window(correct, qtbot):
     selection = correct.correction.result.selection
     doubt = selection.predicted_iou * selection.stability
-    correct.layer_box.setCurrentText(NEW_LAYER)
+    correct.layer_box.setCurrentText("The objects on show")
     correct.next()
     wait_until_processed(correct, qtbot)
     expected = correct.correction.result.bank.masks.dense(int(selection.ids[doubt.argmin()]))
@@ -242,7 +251,7 @@ def test_candidates_of_a_tile_are_outlined_in_a_part_and_can_be_kept(why, viewer
     qtbot.waitUntil(why.loosen_button.isEnabled)
     assert "Predicted quality" in why.details.text()
     why.keep()
-    assert session.pinned == (finding.shown_id,)
+    assert session.edits.pinned == (finding.shown_id,)
     qtbot.waitUntil(lambda: bool(viewer.layers[PREVIEW_NAME].data[mask].all()))
     qtbot.waitUntil(why.loosen_button.isEnabled)
     why.loosen()

@@ -165,10 +165,10 @@ def test_replacing_objects_keeps_the_layer_and_can_be_undone(writer: LayerWriter
 def test_a_pinned_object_is_painted_into_the_applied_layer(writer: LayerWriter) -> None:
     mask = np.zeros((8, 8), dtype=bool)
     mask[2:4, 2:5] = True
-    assert writer.paint_pinned(mask, (0, 0), []) is None
+    assert writer.paint_pinned(mask, (0, 0), {}) is None
     layer = writer.apply(np.eye(8, dtype=np.int32), {"config": 1})
     assert layer is not None
-    step = writer.paint_pinned(mask, (0, 0), [{"box": []}])
+    step = writer.paint_pinned(mask, (0, 0), {"box": []})
     assert step is not None
     step.redo()
     assert (layer.data[mask] == 2).all()

@@ -14,7 +14,7 @@ from napari_samstar.core.masks.outlines import rim
 from napari_samstar.core.models.encoder import EmbeddingCache
 from napari_samstar.core.progress import run
 from napari_samstar.core.results.recipe import Recipe
-from napari_samstar.core.results.result import restore_pinned
+from napari_samstar.core.results.result import restore_edits
 from napari_samstar.widgets.panels.why.panel import Explanation, WhyPanel
 from napari_samstar.widgets.viewer.layer_writer import (
     OUTLINE_NAME,
@@ -80,14 +80,14 @@ def test_a_kept_object_can_be_undone_and_is_in_the_recipe(why: WhyPanel, qtbot: 
         controller.session.result.image, controller.session.result.model, EmbeddingCache()
     )
     run(bank.prepare(recipe.config))
-    (again,) = restore_pinned(recipe, bank.image, bank.masks)
+    (again,) = restore_edits(recipe, bank.image, bank.masks).pinned
     np.testing.assert_array_equal(bank.masks.dense(again), mask)
     assert len(select(bank, recipe.config)) == len(controller.session.selection)
     controller.history.undo()
-    assert controller.session.pinned == ()
+    assert controller.session.edits.pinned == ()
     assert (why.viewer().layers[PREVIEW_NAME].data[mask] == 0).any()
     controller.history.redo()
-    assert controller.session.pinned == (why.missing_id,)
+    assert controller.session.edits.pinned == (why.missing_id,)
 
 
 def test_a_click_beside_all_candidates_shows_advice(why: WhyPanel, qtbot: Any) -> None:

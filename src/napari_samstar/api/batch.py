@@ -233,8 +233,9 @@ def _skipped(job: ImageJob, recipe: Recipe | None, stores: Sequence[TileStore]) 
 def _expected(micrograph: Micrograph, batch: Batch) -> Recipe:
     """Return the recipe that the result on an image will have."""
     recipe = batch.recipe
-    pinned = recipe.pinned if micrograph.key == recipe.image.get("key") else ()
-    return make_recipe(micrograph, batch.model, recipe.config, recipe.tuning, pinned)
+    same = micrograph.key == recipe.image.get("key")
+    edits = (recipe.pinned, recipe.dropped) if same else ()
+    return make_recipe(micrograph, batch.model, recipe.config, recipe.tuning, *edits)
 
 
 def _single(one: _Single, batch: Batch) -> Generator[Progress, None, Finished]:

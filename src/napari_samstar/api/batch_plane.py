@@ -11,11 +11,12 @@ from napari_samstar.api.pipeline import _with_pixel_size
 from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.tile_store import TileStore, decode_parts
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.results.result import Result, restore_pinned, segment_bank
+from napari_samstar.core.results.result import Result, restore_edits, segment_bank
 
 if TYPE_CHECKING:
     from napari_samstar.core.amg.bank import DecodeParts
     from napari_samstar.core.amg.config import AmgConfig
+    from napari_samstar.core.amg.edits import Edits
     from napari_samstar.core.image.loaded import LoadedImage
     from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.core.models.backend import LoadedModel
@@ -87,8 +88,8 @@ class BegunPlane:
     Attributes
     ----------
     bank : ProposalBank
-    pinned : tuple of int
-        Ids of the recipe's pinned masks, where this is the image they were made on.
+    edits : Edits
+        Of the recipe, where this is the image they were made on.
     store : TileStore
         Its finished tiles.
     decode : callable, optional
@@ -96,7 +97,7 @@ class BegunPlane:
     """
 
     bank: ProposalBank
-    pinned: tuple[int, ...]
+    edits: Edits
     store: TileStore
     decode: DecodeParts | None
 
@@ -104,9 +105,7 @@ class BegunPlane:
         """Decode what is missing, and return what the recipe finds."""
         if self.decode is not None:
             yield from self.bank.prepare(recipe.config, decode=self.decode)
-        return (
-            yield from segment_bank(self.bank, recipe.config, self.pinned, tuning=recipe.tuning)
-        )
+        return (yield from segment_bank(self.bank, recipe.config, self.edits, tuning=recipe.tuning))
 
 
 def prepare_plane(image: LoadedImage, recipe: Recipe) -> Micrograph:
@@ -125,9 +124,9 @@ def begin(image: LoadedImage, micrograph: Micrograph, batch: Batch) -> BegunPlan
     recipe, model = batch.recipe, batch.model
     bank = ProposalBank(micrograph, model, batch.cache)
     store = TileStore.of(micrograph, recipe.config, model)
-    pinned = restore_pinned(recipe, micrograph, bank.masks)
+    edits = restore_edits(recipe, micrograph, bank.masks)
     decode = batch.decoder.start(image, bank, recipe.config, store)
-    return BegunPlane(bank, pinned, store, decode)
+    return BegunPlane(bank, edits, store, decode)
 
 
 def begun_ahead(

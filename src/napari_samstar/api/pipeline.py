@@ -29,7 +29,7 @@ from napari_samstar.core.memory import check_memory
 from napari_samstar.core.models.backend import LoadedModel
 from napari_samstar.core.models.loading import load
 from napari_samstar.core.progress import Progress
-from napari_samstar.core.results.result import Result, restore_pinned, segment_bank
+from napari_samstar.core.results.result import Result, restore_edits, segment_bank
 from napari_samstar.core.tuning.config import StudyConfig, Trial
 from napari_samstar.core.tuning.evaluator import Evaluator, EvaluatorSet, check_images, fingerprint
 from napari_samstar.core.tuning.front import front
@@ -492,7 +492,7 @@ def iter_apply(
     Parameters
     ----------
     config : AmgConfig or Recipe
-        Of a recipe also the pinned masks are used, on the very image they were made on, and how its
+        Of a recipe also the user's edits are used, on the very image they were made on, and how its
         settings were found is kept. The images' mappings are used as they are.
     """
     todo = list(images)
@@ -522,8 +522,8 @@ def _repeat(
     if isinstance(config, AmgConfig):
         return (yield from segment_bank(ProposalBank(image, model, cache), config))
     bank = ProposalBank(_with_pixel_size(image, config), model, cache)
-    pinned = restore_pinned(config, image, bank.masks)
-    return (yield from segment_bank(bank, config.config, pinned, tuning=config.tuning))
+    edits = restore_edits(config, image, bank.masks)
+    return (yield from segment_bank(bank, config.config, edits, tuning=config.tuning))
 
 
 def _with_pixel_size(image: Micrograph, recipe: Recipe) -> Micrograph:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
+from napari_samstar.core.masks.divide import without_specks
 from napari_samstar.core.progress import run
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.adaptation.online import Adaptation, UpdateResult
     from napari_samstar.core.adaptation.targets import Example
     from napari_samstar.core.amg.config import AmgConfig
+    from napari_samstar.core.amg.edits import Edits
     from napari_samstar.core.amg.selection import Selection
     from napari_samstar.core.interactive.click_session import ClickSession
     from napari_samstar.core.interactive.clicks import BoxPrompt, Click, ClickPrompt
@@ -80,7 +82,8 @@ class CorrectionController:
         self.last_update: UpdateResult | None = None
         self._session: ClickSession | None = None
         self._revision = 0
-        self._visited: set[int] = set()
+        self._visited: list[int] = []
+        self._at = -1  # position in `_visited` of the object that was returned last
 
     # --- current object -----------------------------------------------------------------------
 
@@ -166,7 +169,7 @@ class CorrectionController:
     def open(self, result: Result | None) -> None:
         """Switch to another image; the adaptation stays while the model's weights are the same."""
         self.discard()
-        self._visited.clear()
+        self._visited, self._at = [], -1
         self.result = result
         current = self.adaptation
         if result is not None and (
@@ -250,7 +253,7 @@ class CorrectionController:
             self.last_update = update
             self.changed.emit()
 
-    def next_uncertain(self, selection: Selection) -> int | None:
+    def next_uncertain(self, selection: Selection, edits: Edits, step: int = 1) -> int | None:
         """Return the mask of the least certain object on show that was not returned before.
 
         Least certain: the lowest product of predicted IoU and stability.
@@ -259,13 +262,56 @@ class CorrectionController:
         ----------
         selection : Selection
             The objects on show.
+        edits : Edits
+            Objects that the user decided about are not uncertain.
+        step : {1, -1}
+            -1 goes back to the one before; None where there is none.
         """
+        settled = {*edits.pinned, *edits.dropped}
+        if step < 0:
+            self._at = max(self._at - 1, 0)
+            return self._visited[self._at] if self._visited else None
+        if self._at + 1 < len(self._visited):  # after going back
+            self._at += 1
+            return self._visited[self._at]
         certainty = selection.predicted_iou * selection.stability
         for mask_id in selection.ids[np.argsort(certainty, kind="stable")].tolist():
-            if mask_id not in self._visited:
-                self._visited.add(mask_id)
+            if mask_id not in self._visited and mask_id not in settled:
+                self._visited.append(mask_id)
+                self._at = len(self._visited) - 1
                 return int(mask_id)
         return None
+
+    @property
+    def start_mask(self) -> PlacedMask | None:
+        """The object that is refined, as it was; None for a new one."""
+        from napari_samstar.core.interactive.placed_mask import PlacedMask
+
+        session, window = self._session, self.window
+        if session is None or window is None or session.start.prediction is None:
+            return None
+        return PlacedMask(session.start.prediction.mask, *window.extent[:2]).tight()
+
+    @property
+    def accepted(self) -> PlacedMask | None:
+        """The current mask without specks, on its tight extent; None where hardly any is left.
+
+        A piece smaller than a fiftieth of the largest one is a speck, unless a click that adds lies
+        on it. Of a refined object less than a tenth is hardly any, where nothing was added.
+        """
+        placed = self.placed
+        if placed is None or self.extent is None:
+            return None
+        added = [
+            (round(c.row) - placed.row, round(c.col) - placed.col)
+            for c in self.clicks
+            if c.positive
+        ]
+        mask = without_specks(placed.mask, added)
+        start = self.start_mask
+        if start is not None and not added and mask.sum() < start.mask.sum() / 10:
+            return None
+        return type(placed)(mask, placed.row, placed.col).tight()
 
     def accepted_example(self) -> Example | None:
         """Return the current object for `learn_object`; None where nothing is to be learned.
@@ -278,21 +324,6 @@ class CorrectionController:
         if session is None or mask is None or self.extent is None or not self.learning:
             return None
         return Example(session.embedding, session.states, mask)
-
-    def accepted_mask(self) -> PlacedMask | None:
-        """Return the mask on the part of the image that accepting the object may change.
-
-        That is the window. Of a large image it is only what holds the mask and the one that it was
-        made from. None without an object.
-        """
-        from napari_samstar.core.interactive.placed_mask import union
-
-        session, placed, extent = self._session, self.placed, self.extent
-        if session is None or placed is None or extent is None:
-            return None
-        if not self.draws_parts:
-            return placed
-        return placed.within(union(extent, _extent(session.start, session.window) or extent))
 
     # --- slow work, on any thread -------------------------------------------------------------
 

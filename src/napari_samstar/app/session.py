@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import SignalGroupDescriptor
 
 from napari_samstar.core.amg.config import AmgConfig
+from napari_samstar.core.amg.edits import Edits
 
 if TYPE_CHECKING:
     from napari_samstar.core.amg.bank import ProposalBank
     from napari_samstar.core.amg.selection import Selection
+    from napari_samstar.core.masks.painting import Painting
     from napari_samstar.core.results.recipe import Recipe, Tuning
     from napari_samstar.core.results.result import Result
     from napari_samstar.core.rewards.goal import Goal
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from napari_samstar.core.tuning.front import Front
     from napari_samstar.core.tuning.record import StudyRecord
 
+NO_EDITS = Edits()
+
 INVALIDATES: dict[str, tuple[str, ...]] = {
     "result": (
         "evaluators",
@@ -31,7 +35,7 @@ INVALIDATES: dict[str, tuple[str, ...]] = {
         "trials",
         "front",
         "chosen",
-        "pinned",
+        "edits",
         "earlier",
     ),
     "trials": ("front",),
@@ -42,6 +46,8 @@ INVALIDATES: dict[str, tuple[str, ...]] = {
 `result` counts as changed only where its bank is another one: new masks from the same
 candidates leave a tuning run valid.
 """
+
+_EMPTY: dict[str, Any] = {"trials": (), "edits": NO_EDITS}
 
 
 @dataclass(eq=False)
@@ -70,8 +76,8 @@ class Session:
         Position in `trials` of the one on show.
     rule : str
         "knee" or "best" where the trial was chosen by that rule; empty where the user clicked it.
-    pinned : tuple of int
-        Ids of masks that the user keeps, whatever the settings say.
+    edits : Edits
+        Objects that the user kept, corrected, drew or deleted, whatever the settings say.
     loaded : Recipe, optional
         A recipe that was opened, for the panels to show.
     earlier : StudyRecord, optional
@@ -95,7 +101,7 @@ class Session:
     front: Front | None = None
     chosen: int | None = None
     rule: str = ""
-    pinned: tuple[int, ...] = ()
+    edits: Edits = NO_EDITS
     loaded: Recipe | None = None
     earlier: StudyRecord | None = None
     select_elsewhere: Callable[[AmgConfig], None] | None = None
@@ -119,7 +125,7 @@ class Session:
             self._reset(*INVALIDATES["result"])
         self.result = result
         if not same_bank:
-            self._restore_pinned(result)
+            self._restore_edits(result)
         self.config = result.config
         self.selection = result.selection
 
@@ -138,7 +144,7 @@ class Session:
         self.show(recipe.config)
         self.loaded = recipe
         if self.result is not None:
-            self._restore_pinned(self.result)
+            self._restore_edits(self.result)
 
     def start_search(self, goal: Goal, study_config: StudyConfig) -> None:
         """Drop the trials of an earlier search."""
@@ -201,7 +207,24 @@ class Session:
 
         if self.result is None or self.selection is None:
             return None
-        return recipe_of(self.result.bank, self.selection.config, self.pinned, self._tuning())
+        return recipe_of(self.result.bank, self.selection.config, self.edits, self._tuning())
+
+    @property
+    def painting(self) -> Painting | None:
+        """The label image on show: selected masks and the user's edits; None without a result."""
+        from napari_samstar.core.results.result import painting_of
+
+        if self.result is None or self.selection is None:
+            return None
+        return painting_of(self.result.bank, self.selection, self.edits)
+
+    @property
+    def n_objects(self) -> int:
+        """How many objects are on show."""
+        if self.result is None or self.selection is None:
+            return 0
+        left = self.edits.left(self.result.bank.masks, self.selection.ids)
+        return len(left) + len(self.edits.pinned)
 
     def _can_select(self, config: AmgConfig) -> bool:
         """Return whether the bank has the candidates of `config`; of tiles, any of them."""
@@ -219,11 +242,11 @@ class Session:
         else:
             self.selection = select(self.result.bank, config, partial=True)
 
-    def _restore_pinned(self, result: Result) -> None:
-        from napari_samstar.core.results.result import restore_pinned
+    def _restore_edits(self, result: Result) -> None:
+        from napari_samstar.core.results.result import restore_edits
 
-        if self.loaded is not None and self.loaded.pinned:
-            self.pinned = restore_pinned(self.loaded, result.image, result.bank.masks)
+        if self.loaded is not None and (self.loaded.pinned or self.loaded.dropped):
+            self.edits = restore_edits(self.loaded, result.image, result.bank.masks)
 
     def _tuning(self) -> Tuning | None:
         """Return how the trial on show was found; None where settings were set by hand."""
@@ -246,4 +269,4 @@ class Session:
 
     def _reset(self, *names: str) -> None:
         for name in names:
-            setattr(self, name, () if name in ("trials", "pinned") else None)
+            setattr(self, name, _EMPTY.get(name))

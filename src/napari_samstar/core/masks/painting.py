@@ -65,6 +65,14 @@ class Painting:
         """Number of labels."""
         return int(self.values.max(initial=0))
 
+    @property
+    def keys(self) -> NDArray[np.int64]:
+        """The mask of each label, int64 of shape (n_objects,): it stays when labels change."""
+        shown = self.values[1:] > 0
+        keys = np.zeros(self.n_objects, dtype=np.int64)
+        keys[self.values[1:][shown] - 1] = np.array(self.ids, dtype=np.int64)[shown]
+        return keys
+
     def window(self, row0: int, col0: int, row1: int, col1: int) -> Labels:
         """Return the labels of a window, half open, px."""
         found = np.zeros((row1 - row0, col1 - col0), dtype=np.int32)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.models.mobile_sam import build_mobile_sam, is_mobile_sam, to_timm
-from napari_samstar.core.models.pocket import build_pocket
+from napari_samstar.core.models.pocket import build_pocket, grown
 
 if TYPE_CHECKING:
     from napari_samstar.core.models.registry import Architecture
@@ -94,6 +94,7 @@ def build(architecture: Architecture, weights: Weights, file: str = "The file") 
     """Return a frozen SAM in eval mode that holds exactly `weights`, on the CPU."""
     if architecture == "pocket":
         sam = build_pocket()
+        weights = grown(sam, weights)
     elif architecture == "mobile_sam":
         sam, weights = build_mobile_sam(), to_timm(weights)
     else:

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_samstar.core.errors import UserError
 
-VERSION = 2
+VERSION = 3
 """Of the recipes that are written now."""
 
 Values = dict[str, Any]
@@ -53,4 +53,9 @@ def _from_1(values: Values) -> Values:
     return found | {"tuning": tuning | {"study": plan}}
 
 
-_STEPS: dict[int, Callable[[Values], Values]] = {1: _from_1}
+def _from_2(values: Values) -> Values:
+    """Version 3 also remembers objects that the user deleted."""
+    return values | {"dropped": []}
+
+
+_STEPS: dict[int, Callable[[Values], Values]] = {1: _from_1, 2: _from_2}

@@ -95,8 +95,9 @@ class Recipe(BaseModel):
     tuning : Tuning, optional
         How the settings were found; None where they were set by hand.
     pinned : tuple of dict
-        Objects that the user kept against the settings, see `amg.pinned`; they belong to this
-        image.
+        Objects that the user kept, corrected or drew, see `amg.edits`; they belong to this image.
+    dropped : tuple of dict
+        Objects that the user deleted or replaced, likewise.
     adapter : str
         Digest of what the model's decoder learned from corrections (see `adaptation.weights`),
         empty without.
@@ -113,6 +114,7 @@ class Recipe(BaseModel):
     mapping: ImageMapping
     tuning: Tuning | None = None
     pinned: tuple[dict[str, Any], ...] = ()
+    dropped: tuple[dict[str, Any], ...] = ()
     adapter: str = ""
     software: dict[str, Any] = Field(default_factory=dict)
 
@@ -209,6 +211,7 @@ def make_recipe(
     config: AmgConfig,
     tuning: Tuning | None = None,
     pinned: Sequence[dict[str, Any]] = (),
+    dropped: Sequence[dict[str, Any]] = (),
 ) -> Recipe:
     """Write down how a result on `image` came about."""
     about_image = {
@@ -226,6 +229,7 @@ def make_recipe(
         image=about_image,
         tuning=tuning,
         pinned=tuple(pinned),
+        dropped=tuple(dropped),
         adapter=model.adapter,
         software=_software(model),
     )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from napari_samstar.core.amg import pinned as pinned_masks
+from napari_samstar.core.amg import edits as edited
+from napari_samstar.core.amg.edits import Edits
 from napari_samstar.core.amg.select import select
 from napari_samstar.core.masks.labels import measure_painting, measurements
 from napari_samstar.core.masks.painting import Painting
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from napari_samstar.core.models.registry import ModelChoice
     from napari_samstar.core.tuning.front import Front
 
+NO_EDITS = Edits()
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -41,8 +44,8 @@ class Result:
         Image, model and all candidates.
     selection : Selection
         The masks that the configuration keeps.
-    pinned : tuple of int
-        Ids of masks in the bank's store that the user keeps against the settings.
+    edits : Edits
+        What the user changed by hand; ids of masks in the bank's store.
     tuning : Tuning, optional
         How the settings were found; None where they were set by hand.
     front : Front, optional
@@ -55,7 +58,7 @@ class Result:
 
     bank: ProposalBank
     selection: Selection
-    pinned: tuple[int, ...] = ()
+    edits: Edits = NO_EDITS
     tuning: Tuning | None = None
     front: Front | None = None
     picked: int | None = None
@@ -84,12 +87,12 @@ class Result:
     @property
     def recipe(self) -> Recipe:
         """What repeats this result."""
-        return recipe_of(self.bank, self.config, self.pinned, self.tuning)
+        return recipe_of(self.bank, self.config, self.edits, self.tuning)
 
     @cached_property
     def painting(self) -> Painting:
         """The label image, to be read window by window."""
-        return Painting.of(self.bank.masks, self.selection.ids, self.pinned)
+        return painting_of(self.bank, self.selection, self.edits)
 
     @cached_property
     def labels(self) -> Labels:
@@ -116,10 +119,15 @@ class Result:
         return replace(self, **changes)
 
 
+def painting_of(bank: ProposalBank, selection: Selection, edits: Edits) -> Painting:
+    """Return the label image of the selected masks with the user's edits."""
+    return Painting.of(bank.masks, edits.left(bank.masks, selection.ids), edits.pinned)
+
+
 def segment_bank(
     bank: ProposalBank,
     config: AmgConfig,
-    pinned: tuple[int, ...] = (),
+    edits: Edits = NO_EDITS,
     *,
     first: CropBox | None = None,
     decode: DecodeParts | None = None,
@@ -129,8 +137,8 @@ def segment_bank(
 
     Parameters
     ----------
-    pinned : tuple of int
-        Ids of masks that are kept whatever the settings say.
+    edits : Edits
+        What the user changed by hand.
     first : (x0, y0, x1, y1), optional
         A window of the image, px, whose tiles come first.
     decode : callable, optional
@@ -141,25 +149,32 @@ def segment_bank(
     yield from bank.prepare(config, first, decode)
     yield Progress(0, 0, "Putting tiles together" if config.tile_scale else "Selecting masks")
     selection = select(bank, config)
-    return Result(bank, selection, pinned, **about)
+    return Result(bank, selection, edits, **about)
 
 
 def recipe_of(
     bank: ProposalBank,
     config: AmgConfig,
-    pinned: tuple[int, ...] = (),
+    edits: Edits = NO_EDITS,
     tuning: Tuning | None = None,
 ) -> Recipe:
-    """Return what repeats the masks that a configuration keeps of a bank."""
-    described = pinned_masks.describe(bank.masks, pinned)
-    return make_recipe(bank.image, bank.model, config, tuning, described)
+    """Return what repeats the objects that a configuration and the user keep of a bank."""
+    return make_recipe(
+        bank.image,
+        bank.model,
+        config,
+        tuning,
+        edited.describe(bank.masks, edits.pinned),
+        edited.describe(bank.masks, edits.dropped),
+    )
 
 
-def restore_pinned(recipe: Recipe, image: Micrograph, store: MaskStore) -> tuple[int, ...]:
-    """Add a recipe's pinned masks to a store and return their ids.
+def restore_edits(recipe: Recipe, image: Micrograph, store: MaskStore) -> Edits:
+    """Add the masks of a recipe's edits to a store.
 
     On another image than the recipe's they mean nothing, and there are none.
     """
     if image.key != recipe.image.get("key"):
-        return ()
-    return pinned_masks.restore(store, recipe.pinned)
+        return NO_EDITS
+    pinned, dropped = (edited.restore(store, m) for m in (recipe.pinned, recipe.dropped))
+    return Edits(pinned, dropped)

@@ -76,7 +76,7 @@ class ApplyRow(QWidget):
         session = self._controller.session
         has_objects = session.selection is not None and len(session.selection) > 0
         for button in (self.apply, self.more):
-            button.setEnabled(has_objects or bool(session.pinned))
+            button.setEnabled(has_objects or bool(session.edits.pinned))
 
 
 def _replace(layer: weakref.ref[Any], controller: ViewerController, *_: Any) -> None:

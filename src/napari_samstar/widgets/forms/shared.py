@@ -59,3 +59,8 @@ def shorten(name: str, most: int = 36) -> str:
     """Return `name`, with its middle left out if it has more than `most` characters."""
     half = (most - 1) // 2
     return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a number and its noun, such as "1 object" or "3 objects"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -11,6 +11,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_samstar.app.session import Session
+from napari_samstar.core.amg.edits import Edits, described
 from napari_samstar.core.memory import release_memory
 from napari_samstar.widgets.jobs.activity import Activity
 from napari_samstar.widgets.jobs.jobs import Job, Jobs
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.amg.config import AmgConfig
     from napari_samstar.core.amg.selection import Selection
     from napari_samstar.core.image.loaded import LoadedImage
+    from napari_samstar.core.masks.painting import Painting
     from napari_samstar.core.models.registry import ModelChoice
     from napari_samstar.core.results.recipe import Recipe
     from napari_samstar.core.results.result import Result
@@ -60,7 +62,7 @@ class ViewerController:
         self._removal_timer.timeout.connect(self.layers.remove_hidden_layer)
         self.layers.layer_hidden.connect(self._on_hidden)
         self.tiles = TileController(self.jobs, self.layers)
-        self._painted: tuple[Selection, tuple[int, ...], Any] | None = None
+        self._painted: tuple[Selection, Edits, Painting, Any] | None = None
         self.session.select_elsewhere = self._select_elsewhere
         self.session.decode_elsewhere = self._decode_elsewhere
         self.search = SearchController(self.session, self.jobs, self.cache)
@@ -70,7 +72,7 @@ class ViewerController:
         self._wanted: weakref.ref[Image] | None = None
         events = self.session.events
         events.selection.connect(self._on_session_selection)
-        events.pinned.connect(self._on_session_pinned)
+        events.edits.connect(self._on_session_edits)
         # After napari's own listeners: removing more layers before the canvas has let go of this
         # one leaves it drawing freed memory.
         viewer.layers.events.removed.connect(self._on_layer_removed, position="last")
@@ -128,7 +130,7 @@ class ViewerController:
         recipe = self.session.recipe()
         if result is None or selection is None or recipe is None:
             return
-        whole.metadata = {RECIPE_KEY: recipe.to_dict() | {"pinned": []}}
+        whole.metadata = {RECIPE_KEY: recipe.to_dict() | {"pinned": [], "dropped": []}}
         if link != "none":
             whole.metadata = whole.metadata | {LINK_KEY: link}
         filler = StackFiller(self.layers, whole)
@@ -158,7 +160,8 @@ class ViewerController:
         if not bank.has_some(config):
             return ""
         other = select(bank, config, partial=True)
-        found = compare(bank.masks, session.selection.ids, other.ids)
+        now, then = (session.edits.left(bank.masks, s.ids) for s in (session.selection, other))
+        found = compare(bank.masks, now, then)
         self.layers.compare(found.picture(bank.masks))
         return found.sentence
 
@@ -169,33 +172,31 @@ class ViewerController:
 
         A new layer, or the objects of `into` replaced; either can be undone.
         """
-        labels, recipe = self._labels(), self.session.recipe()
-        if labels is None or recipe is None:
+        labels, painting, recipe = self.labels(), self.painting(), self.session.recipe()
+        if labels is None or painting is None or recipe is None:
             return None
-        layer = self.layers.apply(labels, recipe.to_dict(), into)
+        layer = self.layers.apply(labels, recipe.to_dict(), into, painting.keys)
         if layer is not None:
             self.measure(layer)
         return layer
 
     def pin(self, mask_id: int) -> None:
         """Keep a candidate whatever the settings say: in the preview, and in the applied layer."""
-        from napari_samstar.core.amg.pinned import describe
-
         session = self.session
-        if session.result is None or mask_id in session.pinned:
+        if session.result is None or mask_id in session.edits.pinned:
             return
         store = session.result.bank.masks
-        before, after = session.pinned, (*session.pinned, mask_id)
-        row, col = store[mask_id].box[:2]
+        before, after = session.edits, session.edits.replaced((), (mask_id,))
+        mask = store.window(mask_id)
         in_layer = self.layers.paint_pinned(
-            store.window(mask_id), (row, col), list(describe(store, after))
+            mask, store[mask_id].box[:2], described(mask, *store[mask_id].box[:2])
         )
         bank = session.result.bank
 
-        def put(pinned: tuple[int, ...]) -> None:
+        def put(edits: Edits) -> None:
             # The image may have changed since; then only the layer is undone.
             if session.result is not None and session.result.bank is bank:
-                session.pinned = pinned
+                session.edits = edits
 
         def redo() -> None:
             put(after)
@@ -237,24 +238,36 @@ class ViewerController:
 
     # --- what happened ------------------------------------------------------------------------
 
-    def _labels(self) -> Any:
-        """Return the masks on show as a label image; None where there are none."""
-        result, selection = self.session.result, self.session.selection
+    def labels(self) -> Any:
+        """Return the objects on show, int32 of shape (H, W); None where there are none."""
+        painted = self._current_painting()
+        return None if painted is None else painted[1]
+
+    def painting(self) -> Painting | None:
+        """Return how the objects on show are painted: which label is which mask."""
+        painted = self._current_painting()
+        return None if painted is None else painted[0]
+
+    def _current_painting(self) -> tuple[Painting, Any] | None:
+        session = self.session
+        result, selection = session.result, session.selection
         if result is None or selection is None:
             return None
-        from napari_samstar.core.masks.labels import paint
-
-        painted = self._painted
-        if painted is not None and painted[0] is selection and painted[1] == self.session.pinned:
-            return painted[2]
-        if selection is result.selection and not self.session.pinned:
-            return result.labels
-        return paint(result.bank.masks, selection.ids, self.session.pinned)
+        known = self._painted
+        if known is None or known[0] is not selection or known[1] != session.edits:
+            if selection is result.selection and session.edits == result.edits:
+                painting, labels = result.painting, result.labels
+            else:
+                found = session.painting
+                assert found is not None
+                painting, labels = found, found.whole()
+            known = self._painted = (selection, session.edits, painting, labels)
+        return known[2:]
 
     def _on_session_selection(self, *_: Any, reveal: bool = True) -> None:
-        labels = self._labels()
-        if labels is not None:
-            self.layers.preview(labels, reveal=reveal)
+        labels, painting = self.labels(), self.painting()
+        if labels is not None and painting is not None:
+            self.layers.preview(labels, painting.keys, reveal=reveal)
         elif self.session.result is not None:
             self.layers.hide(PREVIEW_NAME)
 
@@ -262,14 +275,14 @@ class ViewerController:
         """Select and paint on another thread; the masks are shown when they are there."""
         session, result = self.session, self.session.result
         assert result is not None
-        pinned = session.pinned
+        edits = session.edits
 
-        def take(found: tuple[Selection, Any]) -> None:
+        def take(found: tuple[Selection, Painting, Any]) -> None:
             if session.result is result and session.config == config:
-                self._painted = (found[0], pinned, found[1])
+                self._painted = (found[0], edits, *found[1:])
                 session.selection = found[0]
 
-        worker = make_worker(work.select_and_paint, result.bank, config, pinned)
+        worker = make_worker(work.select_and_paint, result.bank, config, edits)
         worker.returned.connect(take)
         worker.start()
 
@@ -292,7 +305,7 @@ class ViewerController:
     def _on_hidden(self) -> None:
         self._removal_timer.start()
 
-    def _on_session_pinned(self, *_: Any) -> None:
+    def _on_session_edits(self, *_: Any) -> None:
         result = self.session.result
         if result is not None and result.image.is_large and self.session.selection is not None:
             self._select_elsewhere(self.session.config)

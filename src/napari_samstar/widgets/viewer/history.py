@@ -91,19 +91,24 @@ class Edit:
         Indices into the layer's data, as returned by `numpy.nonzero`.
     before, after : ndarray of the layer's dtype, shape (n,)
         Values before and after the edit.
+    partly : bool
+        Whether only the changed part of the layer is drawn again, which is quick in a large one.
     """
 
     layer: weakref.ref[Labels]
     where: tuple[NDArray[Any], ...]
     before: NDArray[Any]
     after: NDArray[Any]
+    partly: bool = False
 
     @classmethod
-    def of(cls, layer: Labels, where: tuple[NDArray[Any], ...], value: Any) -> Edit:
+    def of(
+        cls, layer: Labels, where: tuple[NDArray[Any], ...], value: Any, *, partly: bool = False
+    ) -> Edit:
         """Return the edit that sets the pixels `where` to a value, or to an array of values."""
         before = np.asarray(layer.data[where])
         after = np.broadcast_to(np.asarray(value, dtype=before.dtype), before.shape).copy()
-        return cls(weakref.ref(layer), where, before, after)
+        return cls(weakref.ref(layer), where, before, after, partly)
 
     def redo(self) -> None:
         """Apply the edit."""
@@ -120,6 +125,10 @@ class Edit:
         )):  # fmt: skip
             return
         unchanged = layer.data[self.where] == old
-        layer.data[tuple(w[unchanged] for w in self.where)] = new[unchanged]
+        where = tuple(w[unchanged] for w in self.where)
+        if self.partly:
+            layer.data_setitem(where, new[unchanged])
+        else:
+            layer.data[where] = new[unchanged]
+            layer.refresh()
         layer.events.data(value=layer.data)  # the Results panel then measures again
-        layer.refresh()

@@ -30,7 +30,7 @@ class KeyBindings(CanvasListener):
 
     def __init__(self, viewer: napari.Viewer, calls: Mapping[str, Callable[[], None]]) -> None:
         super().__init__(viewer)
-        self._calls = {key: _binding(call) for key, call in calls.items()}
+        self._calls = dict(calls)
         self._bound: list[tuple[weakref.ref[Any], dict[str, Any]]] = []
 
     def _connect(self, viewer: napari.Viewer) -> None:
@@ -51,8 +51,18 @@ class KeyBindings(CanvasListener):
 
     def _bind(self, owner: Any) -> None:
         """Bind the keys of a viewer or layer."""
-        before = {k: owner.bind_key(k, call, overwrite=True) for k, call in self._calls.items()}
+        before: dict[str, Any] = {}
+        for key, call in self._calls.items():
+            previous = owner.bind_key(key, None, overwrite=True)
+            before[key] = previous
+            owner.bind_key(key, _binding(call, previous, self._tool_in_use), overwrite=True)
         self._bound.append((weakref.ref(owner), before))
+
+    def _tool_in_use(self) -> bool:
+        """Return whether a brush or another tool of the active layer is used, which has keys."""
+        viewer = self._viewer()
+        active = None if viewer is None else viewer.layers.selection.active
+        return getattr(active, "mode", "pan_zoom") != "pan_zoom"
 
     def _unbind(self) -> None:
         for reference, before in self._bound:
@@ -63,10 +73,19 @@ class KeyBindings(CanvasListener):
         self._bound.clear()
 
 
-def _binding(call: Callable[[], None]) -> Callable[[Any], None]:
-    """Return a plain function that ignores the viewer or layer; napari needs its `__name__`."""
+def _binding(
+    call: Callable[[], None], previous: Any, tool_in_use: Callable[[], bool]
+) -> Callable[[Any], Any]:
+    """Return a plain function; napari needs its `__name__`.
 
-    def on_pressed(_: Any) -> None:
-        call()
+    While a tool of the layer is used, the key does what it did before.
+    """
+
+    def on_pressed(owner: Any) -> Any:
+        if not tool_in_use():
+            call()
+        elif callable(previous):
+            return previous(owner)
+        return None
 
     return on_pressed

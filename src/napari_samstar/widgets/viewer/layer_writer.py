@@ -16,9 +16,10 @@ from psygnal import Signal
 from napari_samstar.core.masks.outlines import rim
 from napari_samstar.widgets.shell.garbage import gc_new_objects_only
 from napari_samstar.widgets.viewer.history import Action, Edit
+from napari_samstar.widgets.viewer.object_colours import by_key, by_label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import napari
     from napari.layers import Layer
@@ -43,8 +44,12 @@ COMPARISON_COLOURS = {1: "#8f8f8f", 2: "#f2c14e", 3: "#e0605a", 4: "#5fc36b"}
 TILE_COLOURS = {1: "#1d2733", 2: "#8fb7e0"}
 """By the values of the grid: waiting, and the lines around it."""
 
-OUTLINE_COLOUR = "#ffffff"
+OUTLINE_COLOURS = {1: "#ffffff", 2: "#3ddc61", 3: "#ff4b4b"}
+"""By the values of the outline's layer: the outline, clicks that add, clicks that remove."""
+
 OUTLINE_WIDTH = 2  # px
+APPLIED_CONTOUR = 2  # px, of the applied layer's outlines below a preview
+MARK_RADIUS = 4.0  # px of the screen, of a click's mark
 
 
 class LayerWriter:
@@ -69,12 +74,43 @@ class LayerWriter:
 
     # --- temporary layers ---------------------------------------------------------------------
 
-    def preview(self, labels: NDArray[np.int32], reveal: bool = True) -> None:
-        """Show labels (H, W) in the preview layer, which is added if it is missing."""
-        self._update_layer(PREVIEW_NAME, labels, opacity=0.6)
+    def preview(
+        self,
+        labels: NDArray[np.int32],
+        keys: NDArray[np.int64] | None = None,
+        reveal: bool = True,
+    ) -> None:
+        """Show labels (H, W) in the preview layer, which is added if it is missing.
+
+        Parameters
+        ----------
+        keys : ndarray of int64, shape (n,), optional
+            The mask of each label, which decides about its colour.
+        reveal : bool
+            Whether a hidden preview is shown, above the applied layer, which then has outlines.
+        """
+        colormap = by_label() if keys is None else by_key(keys)
+        self._update_layer(PREVIEW_NAME, labels, opacity=0.6, colormap=colormap)
         self.hide(COMPARISON_NAME, OUTLINE_NAME)
         if reveal:
-            self._set_visible(PREVIEW_NAME, True)
+            self._reveal_preview()
+
+    def _reveal_preview(self) -> None:
+        """Show the preview above the applied layer, which is reduced to its outlines."""
+        self._set_visible(PREVIEW_NAME, True)
+        viewer, layer, applied = self._viewer(), self._find(PREVIEW_NAME), self.applied
+        if viewer is None or layer is None or applied is None:
+            return
+        if viewer.layers.index(layer) < viewer.layers.index(applied):
+            viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(applied) + 1)
+        if not applied.contour:
+            applied.contour = APPLIED_CONTOUR
+
+    def _fill_applied(self) -> None:
+        """Show the applied layer filled again, where `_reveal_preview` drew its outlines."""
+        applied = self.applied
+        if applied is not None and applied.contour == APPLIED_CONTOUR:
+            applied.contour = 0
 
     def fill(self, shape: tuple[int, int]) -> None:
         """Show an empty preview of an image (H, W), to be filled tile by tile."""
@@ -121,6 +157,7 @@ class LayerWriter:
         mask: NDArray[np.bool_] | None,
         at: Placement | None = None,
         origin: tuple[int, int] = (0, 0),
+        clicks: Sequence[tuple[int, int, bool]] = (),
     ) -> None:
         """Show the outline of a mask (h, w) on top of all layers; None hides it.
 
@@ -131,6 +168,8 @@ class LayerWriter:
             Plane of the outline; the segmented plane by default.
         origin : (row, col)
             First pixel of the mask, px of the plane; its border is drawn as an edge.
+        clicks : sequence of (row, col, bool)
+            px of the plane, and whether the click adds; each is marked.
         """
         if mask is None:
             self.hide(OUTLINE_NAME)
@@ -141,9 +180,20 @@ class LayerWriter:
             self._move_outline(mask.shape, at)
         # Faster than napari's own contour, which takes longer than all other work of a click.
         line = rim(mask, OUTLINE_WIDTH).astype(np.uint8)
-        colormap = _colormap({1: OUTLINE_COLOUR})
+        for row, col, adds in clicks:
+            _mark(line, row - origin[0], col - origin[1], 2 if adds else 3, self._mark_radius(at))
+        colormap = _colormap(OUTLINE_COLOURS)
         self._update_layer(OUTLINE_NAME, line, at, opacity=1, colormap=colormap)
         self._set_visible(OUTLINE_NAME, True)
+
+    def _mark_radius(self, at: Placement | None) -> float:
+        """Return the radius of a click's mark, px of the plane: about the same on the screen."""
+        viewer = self._viewer()
+        if viewer is None or at is None:
+            return 1.0
+        camera = getattr(viewer, "scene", viewer).camera
+        on_screen = float(camera.zoom) * float(np.abs(at.transform["scale"][-1]))
+        return float(np.clip(MARK_RADIUS / max(on_screen, 1e-9), 0.5, 40))
 
     def _move_outline(self, shape: tuple[int, ...], at: Placement) -> None:
         """Move the outline's layer, if only its place is another: quicker than a new layer."""
@@ -153,6 +203,25 @@ class LayerWriter:
         translate = at.transform["translate"]
         if layer.ndim == len(translate):
             layer.translate = translate
+
+    def toggle_overlay(self) -> None:
+        """Hide the objects, or show them again: the preview, or else the applied layer."""
+        layer = self._on_show()
+        if layer is not None:
+            layer.visible = not layer.visible
+
+    def toggle_outlines(self) -> None:
+        """Show the objects as outlines, or filled."""
+        layer = self._on_show()
+        if layer is not None:
+            layer.contour = 0 if layer.contour else OUTLINE_WIDTH
+
+    def _on_show(self) -> Labels | None:
+        """Return the layer of the objects that the user looks at."""
+        preview = self._find(PREVIEW_NAME)
+        if self.applied is not None and (preview is None or not preview.visible):
+            return self.applied
+        return preview
 
     def hide(self, *names: str) -> None:
         """Hide temporary layers; `remove_hidden_layer` removes them later.
@@ -212,6 +281,8 @@ class LayerWriter:
         data = placement.expand(labels)
         layer = self._find(name)
         if layer is not None and layer.data.shape == data.shape and placement.matches(layer):
+            if "colormap" in style:
+                layer.colormap = style["colormap"]
             layer.data = data
             return
         if layer is not None:
@@ -252,7 +323,11 @@ class LayerWriter:
         ]
 
     def apply(
-        self, labels: NDArray[np.int32], recipe: dict[str, Any], into: Labels | None = None
+        self,
+        labels: NDArray[np.int32],
+        recipe: dict[str, Any],
+        into: Labels | None = None,
+        keys: NDArray[np.int64] | None = None,
     ) -> Labels | None:
         """Add a Labels layer with the recipe in its metadata, or replace the objects of `into`.
 
@@ -264,6 +339,8 @@ class LayerWriter:
         recipe : dict
         into : Labels, optional
             Ignored if its shape is not that of the plane.
+        keys : ndarray of int64, shape (n,), optional
+            As of `preview`: the objects keep their colours.
         """
         placement = self.placement
         if self._viewer() is None or placement is None:
@@ -276,11 +353,15 @@ class LayerWriter:
                 placement.expand(labels).copy(),
                 name=f"{placement.name} objects",
                 metadata={RECIPE_KEY: recipe},
+                colormap=by_label() if keys is None else by_key(keys),
                 **placement.transform,
             )
+            # Before it is added: panels then see the new layer as the applied one.
+            self._applied = weakref.ref(layer)
             self.add(layer, f"Apply to {layer.name}")
         self._set_visible(PREVIEW_NAME, False)
         self._applied = weakref.ref(layer)
+        self._fill_applied()
         return layer
 
     def contains(self, layer: Layer) -> bool:
@@ -293,7 +374,7 @@ class LayerWriter:
         self._history.do(Action(text, partial(self._insert, layer), partial(self._remove, layer)))
 
     def paint_pinned(
-        self, mask: NDArray[np.bool_], place: tuple[int, int], pinned: list[Any]
+        self, mask: NDArray[np.bool_], place: tuple[int, ...], pinned: dict[str, Any]
     ) -> Action | None:
         """Return the action that adds a pinned object to the applied layer; it is not done yet.
 
@@ -302,8 +383,8 @@ class LayerWriter:
         mask : bool ndarray of shape (h, w)
         place : (row, col)
             Of the mask's upper left pixel in the plane.
-        pinned : list
-            All pinned objects, for the recipe of the layer.
+        pinned : dict
+            The object, for the recipe of the layer.
 
         Returns
         -------
@@ -317,7 +398,8 @@ class LayerWriter:
         where = (*ahead, rows + place[0], cols + place[1])
         edit = Edit.of(layer, where, int(layer.data.max()) + 1)
         recipe = layer.metadata.get(RECIPE_KEY, {})
-        return _with_recipe(layer, edit, recipe | {"pinned": pinned})
+        known = {"pinned": [*recipe.get("pinned", ()), pinned]}
+        return _with_recipe(layer, edit, recipe | known)
 
     def _replace(self, layer: Labels, data: NDArray[Any], recipe: dict[str, Any]) -> None:
         where = np.nonzero(np.asarray(layer.data) != data)
@@ -332,7 +414,7 @@ class LayerWriter:
 
     def _remove(self, layer: Layer) -> None:
         if self._remove_from_viewer(layer):
-            self._set_visible(PREVIEW_NAME, True)
+            self._reveal_preview()
 
     def _remove_from_viewer(self, layer: Layer) -> bool:
         """Remove a layer; returns whether it was in the viewer."""
@@ -342,6 +424,15 @@ class LayerWriter:
         with gc_new_objects_only():
             viewer.layers.remove(layer)
         return True
+
+
+def _mark(line: NDArray[np.uint8], row: int, col: int, value: int, radius: float) -> None:
+    """Draw a filled circle into a picture (h, w); outside of it nothing is drawn."""
+    reach = int(radius) + 1
+    r0, c0 = max(row - reach, 0), max(col - reach, 0)
+    part = line[r0 : max(row + reach + 1, 0), c0 : max(col + reach + 1, 0)]
+    rows, cols = np.indices(part.shape)
+    part[np.hypot(rows + r0 - row, cols + c0 - col) <= radius] = value
 
 
 def _shifted(placement: Placement, origin: tuple[int, int]) -> Placement:

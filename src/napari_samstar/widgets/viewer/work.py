@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
     from napari_samstar.core.amg.bank import Part, ProposalBank
     from napari_samstar.core.amg.config import AmgConfig
+    from napari_samstar.core.amg.edits import Edits
     from napari_samstar.core.amg.selection import Selection
     from napari_samstar.core.image.loaded import LoadedImage
     from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.core.linking.settings import LinkEvent
+    from napari_samstar.core.masks.painting import Painting
     from napari_samstar.core.models.backend import LoadedModel
     from napari_samstar.core.models.registry import ModelChoice
     from napari_samstar.core.results.result import Result
@@ -103,14 +105,15 @@ def partial_result(bank: ProposalBank, config: AmgConfig, choice: ModelChoice) -
 
 
 def select_and_paint(
-    bank: ProposalBank, config: AmgConfig, pinned: tuple[int, ...]
-) -> tuple[Selection, NDArray[np.int32]]:
-    """Return the masks that a configuration keeps, and their label image."""
+    bank: ProposalBank, config: AmgConfig, edits: Edits
+) -> tuple[Selection, Painting, NDArray[np.int32]]:
+    """Return the masks that a configuration keeps, and the objects with the user's edits."""
     from napari_samstar.core.amg.select import select
-    from napari_samstar.core.masks.labels import paint
+    from napari_samstar.core.results.result import painting_of
 
     selection = select(bank, config, partial=True)
-    return selection, paint(bank.masks, selection.ids, pinned)
+    painting = painting_of(bank, selection, edits)
+    return selection, painting, painting.whole()
 
 
 def _labels_of_tile(bank: ProposalBank, part: Part, config: AmgConfig) -> NDArray[np.int32]:

@@ -28,7 +28,7 @@ from napari_samstar.core.models.pocket.layout import (
     DenseMaps,
     unpack,
 )
-from napari_samstar.core.models.pocket.model import Pocket, build_pocket
+from napari_samstar.core.models.pocket.model import Pocket, build_pocket, grown
 from napari_samstar.core.models.pocket.prompts import PocketPromptEncoder
 from napari_samstar.core.models.pocket.relations import relate
 
@@ -48,6 +48,7 @@ __all__ = [
     "PocketMaskDecoder",
     "PocketPromptEncoder",
     "build_pocket",
+    "grown",
     "relate",
     "unpack",
 ]

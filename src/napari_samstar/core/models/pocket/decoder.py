@@ -34,7 +34,8 @@ class _Refinement(nn.Module):
         self.around = nn.Conv2d(width, width, 5, padding=2, groups=width)
         self.mix = nn.Conv2d(width, width, 1)
         nn.init.zeros_(self.mix.weight)
-        nn.init.zeros_(self.mix.bias)
+        if self.mix.bias is not None:
+            nn.init.zeros_(self.mix.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = x + self.mix(F.relu(self.around(F.relu(x))))
@@ -106,11 +107,9 @@ class PocketMaskDecoder(MaskDecoder):  # type: ignore[misc]
         return iou if self.training else iou.clamp(1e-4, 1) ** self.quality_power
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
-        """Accept weights from before the calibration and the refinement had places of their own."""
+        """Accept weights of training runs from before calibration had a place of its own."""
         for name in ("sharpness", "quality_power"):
             state_dict.setdefault(f"{prefix}{name}", torch.tensor(1.0))
-        for name, value in self.refine.state_dict(prefix="refine.").items():
-            state_dict.setdefault(f"{prefix}{name}", value)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _decode(

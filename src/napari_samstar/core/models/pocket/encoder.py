@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
@@ -80,7 +78,7 @@ class _AddedBlock(nn.Module):
 
 
 def _added_attention(width: int) -> _AttentionBlock:
-    """An attention block that is the identity at first."""
+    """Return an attention block that is the identity at first."""
     block = _AttentionBlock(width)
     last = block.mlp[2]
     assert isinstance(last, nn.Linear)
@@ -160,9 +158,3 @@ class PocketEncoder(nn.Module):
         m4 = _up2(self.top4(m8)) + self.lateral4(torch.cat([f4, F.pixel_unshuffle(f2, 2)], 1))
         maps = self.heads(self.deeper["m4"](self.merge4(m4)))
         return torch.cat([coarse, F.pixel_unshuffle(maps, PACK)], 1)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
-        """Accept weights from before `deeper`: its blocks are then the identity, as built."""
-        for name, value in self.deeper.state_dict(prefix="deeper.").items():
-            state_dict.setdefault(f"{prefix}{name}", value)
-        super()._load_from_state_dict(state_dict, prefix, *rest)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from segment_anything.modeling import Sam
 from torch import Tensor
@@ -31,3 +33,13 @@ def build_pocket() -> Pocket:
     model = Pocket(PocketEncoder(), PocketPromptEncoder(), PocketMaskDecoder())
     model.eval()
     return model
+
+
+ADDED = ("image_encoder.deeper.", "mask_decoder.refine.")
+"""Parts that weights of version 1 lack; as built, they change nothing."""
+
+
+def grown(model: Pocket, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights of any version with all the parts that `model`, as built, has."""
+    own = {name: value for name, value in model.state_dict().items() if name.startswith(ADDED)}
+    return {**own, **weights}

@@ -21,7 +21,7 @@ class CorrectionMouse(MouseListener):
     """Turns mouse events of the canvas into clicks and boxes, while it is enabled.
 
     Left click: positive. Right click, or left click with Ctrl or Alt: negative. Shift and drag: a
-    box.
+    box. A drag: a line, while `draws_lines`.
 
     Parameters
     ----------
@@ -32,6 +32,13 @@ class CorrectionMouse(MouseListener):
         Called with two opposite corners in world coordinates.
     on_error : callable
         Called with a sentence for the user where a click cannot be used.
+
+    Attributes
+    ----------
+    draws_lines : bool
+        Whether a drag draws a line instead of moving the image.
+    on_line : callable
+        Called with both ends of a line in world coordinates.
     """
 
     def __init__(
@@ -45,6 +52,8 @@ class CorrectionMouse(MouseListener):
         self._on_click, self._on_box, self._on_error = (
             call_if_alive(method) for method in (on_click, on_box, on_error)
         )
+        self.draws_lines = False
+        self.on_line: Callable[[Any, Any], None] = lambda *_: None
 
     def _layer_tool_is_active(self) -> bool:
         """Return whether a brush or another tool of the active layer needs the mouse."""
@@ -61,15 +70,18 @@ class CorrectionMouse(MouseListener):
         keys = {str(getattr(key, "name", key)) for key in event.modifiers}
         start_pos = np.array(event.pos, dtype=float)
         start = np.array(event.position, dtype=float)
-        is_box = event.button == LEFT and "Shift" in keys
-        event.handled = is_box  # the image must not move while the box is drawn
+        is_line = event.button == LEFT and self.draws_lines
+        is_box = event.button == LEFT and "Shift" in keys and not is_line
+        event.handled = is_box or is_line  # the image must not move meanwhile
         yield
         while event.type == "mouse_move":
-            event.handled = is_box
+            event.handled = is_box or is_line
             yield
         moved = np.abs(np.array(event.pos, dtype=float) - start_pos).max()
         if moved <= MAX_CLICK_MOVE:
             negative = event.button == RIGHT or bool(keys & {"Control", "Alt"})
             self._on_click(start, not negative)
+        elif is_line:
+            self.on_line(start, np.array(event.position, dtype=float))
         elif is_box:
             self._on_box(start, np.array(event.position, dtype=float))

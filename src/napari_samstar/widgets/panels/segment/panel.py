@@ -16,7 +16,7 @@ from napari_samstar.widgets.forms.job_bar import JobBar
 from napari_samstar.widgets.forms.model_form import ModelForm
 from napari_samstar.widgets.forms.restore_row import RestoreRow
 from napari_samstar.widgets.forms.settings_form import SettingsForm
-from napari_samstar.widgets.forms.shared import combo, error_html, heading, link, note
+from napari_samstar.widgets.forms.shared import combo, counted, error_html, heading, link, note
 from napari_samstar.widgets.panel import Panel
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class SegmentPanel(Panel):
         self.seen_changed.connect(self._on_seen_changed)
         events = self.controller.session.events
         self.listen(events.selection, self._on_session_selection)
-        self.listen(events.pinned, self._on_session_selection)
+        self.listen(events.edits, self._on_session_selection)
         self.listen(events.result, self._on_session_result)
         self.listen(events.config, self._on_session_config)
         self.listen(events.loaded, self._on_session_loaded)
@@ -162,16 +162,21 @@ class SegmentPanel(Panel):
         if selection is None or result is None:
             self.message.clear()
             return
-        pinned = len(self.controller.session.pinned)
-        if not len(selection) and not pinned:
+        n, edits = self.controller.session.n_objects, self.controller.session.edits
+        if not n:
             self.message.setText(
                 "<b>No objects with these settings.</b> Lower <i>Predicted quality</i> or "
                 f"<i>Stability</i>, or let {link('Tune')} find settings."
             )
             return
-        also = f", and {pinned} kept by hand" if pinned else ""
+        by_hand = [
+            counted(len(masks), "object") + f" {how} by hand"
+            for masks, how in ((edits.pinned, "kept"), (edits.dropped, "removed"))
+            if masks
+        ]
+        also = f" ({', '.join(by_hand)})" if by_hand else ""
         self.message.setText(
-            f"<b>{len(selection)} objects</b> with these settings{also}. "
+            f"<b>{counted(n, 'object')}</b> with these settings{also}. "
             f"{' '.join(result.image.notes)}{self._tiles_missing()}<br>"
             f"Next: {link('Tune')} · {link('Why is it missing?', 'Something missing?')} · "
             f"{link('Results')}"

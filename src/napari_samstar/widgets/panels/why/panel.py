@@ -51,7 +51,7 @@ class WhyPanel(Panel):
         events = self.controller.session.events
         self.listen(events.result, self._on_session_result)
         self.listen(events.selection, self._on_session_selection)
-        self.listen(events.pinned, self._on_session_selection)
+        self.listen(events.edits, self._on_session_selection)
         self.seen_changed.connect(self._on_seen_changed)
         clicks = self._clicks
         self.destroyed.connect(lambda: clicks.set_enabled(False))
@@ -187,7 +187,7 @@ class WhyPanel(Panel):
     def _show_findings(self, findings: tuple[Finding, ...]) -> None:
         before = self._chosen()
         self.findings = findings
-        pinned, result = self.controller.session.pinned, self.controller.session.result
+        pinned, result = self.controller.session.edits.pinned, self.controller.session.result
         image = result.image if result is not None else None
         self.list.clear()
         for finding in findings:
@@ -213,7 +213,7 @@ class WhyPanel(Panel):
         self.keep_button.setEnabled(
             finding is not None
             and not finding.kept
-            and finding.shown_id not in self.controller.session.pinned
+            and finding.shown_id not in self.controller.session.edits.pinned
         )
         self._outline(finding)
         if finding is None:
