@@ -175,14 +175,3 @@ def test_the_bundled_model_needs_no_network(monkeypatch, tmp_path):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "pocket.safetensors").touch()
     assert fetch("pocket") == tmp_path / "weights" / "pocket.safetensors"
-
-
-def test_the_registry_is_complete():
-    for name, info in REGISTRY.items():
-        assert info.name == name
-        assert info.advice
-        assert info.licence
-        if info.url is not None:
-            assert info.url.startswith("https://")
-            assert info.url.endswith("/" + info.file)
-            assert len(info.sha256) == 64
