@@ -114,5 +114,6 @@ def _show(listed: list[dict[str, Any]]) -> None:
     out.print(table)
     typer.echo(
         "A model that is not here is downloaded when it is first used. "
-        "The path of any SAM checkpoint works in place of a name."
+        "The path of any SAM checkpoint works in place of a name, and that of a folder in Hugging "
+        "Face's format with SAM 2.1 or SAM-HQ."
     )

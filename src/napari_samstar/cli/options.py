@@ -96,7 +96,12 @@ Out = Annotated[
     typer.Option("--out", "-o", help="Folder for the result; an earlier result in it is replaced."),
 ]
 Model = Annotated[
-    str, typer.Option("--model", help="A name from 'samstar models', or a checkpoint file.")
+    str,
+    typer.Option(
+        "--model",
+        help="A name from 'samstar models', a checkpoint file, or a folder in Hugging Face's "
+        "format with SAM 2.1 or SAM-HQ.",
+    ),
 ]
 OnDevice = Annotated[Device, typer.Option("--device", help="Where the model runs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
