@@ -57,6 +57,7 @@ def folder(tmp_path, monkeypatch):
     info = dataclasses.replace(REGISTRY["mobile_sam"], sha256=right)
     monkeypatch.setitem(REGISTRY, "mobile_sam", info)
     (path / "sam_vit_b_01ec64.pth").write_bytes(b"half of it")
+    (path / "vit_b_lm.pt.part").write_bytes(bytes(2**20))
     return path
 
 
@@ -68,7 +69,9 @@ def test_verify_says_of_each_model_how_its_file_is(folder):
     assert checked["mobile_sam"]["state"] == "ok"
     assert checked["vit_b"]["state"] == "damaged"
     assert checked["vit_b"]["advice"] == "samstar models --download vit_b replaces it."
+    assert checked["vit_l"]["advice"] == "samstar models --download vit_l gets it."
     assert checked["vit_b_lm"]["state"] == "not downloaded"
+    assert checked["vit_b_lm"]["advice"].endswith("vit_b_lm goes on after 1.0 MiB.")
     wide = CliRunner(env={"COLUMNS": "150", "TERMINAL_WIDTH": "150"})
     shown = wide.invoke(app, ["models", "--verify"])
     assert shown.exit_code == 1

@@ -75,12 +75,15 @@ def _verify(*, as_json: bool) -> None:
 
 
 def _checked(info: ModelInfo) -> dict[str, str]:
-    from napari_samstar.core.models.downloads import local_file, verify
+    from napari_samstar.core.models.downloads import local_file, unfinished, verify
 
     state = verify(info)
     advice = _ADVICE[state].format(name=info.name)
+    have = unfinished(info) / 2**20
     if state == "damaged" and info.url is None:
         advice = "Reinstall the package that it ships with."
+    elif state == "not downloaded" and have:
+        advice = f"samstar models --download {info.name} goes on after {have:.1f} MiB."
     return {"name": info.name, "state": state, "advice": advice, "path": str(local_file(info))}
 
 

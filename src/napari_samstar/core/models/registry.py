@@ -116,7 +116,7 @@ _MODELS = (
         sha256=None,
         size_bytes=12_000_000,
         licence="BSD-3-Clause",
-        advice="Ships with the package, made for microscopy, quick without a GPU. Start here.",
+        advice="Micrographs of all kinds; ships with the package, quick without a GPU. Start here.",
         sees_centres=True,
     ),
     ModelInfo(
@@ -127,7 +127,7 @@ _MODELS = (
         sha256="6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
         size_bytes=40_728_226,
         licence="Apache-2.0",
-        advice="A 39 MiB download with a light encoder; usable without a GPU.",
+        advice="Any image, with a light encoder; a 39 MiB download, usable without a GPU.",
     ),
     ModelInfo(
         name="vit_b",
@@ -137,7 +137,7 @@ _MODELS = (
         sha256="ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
         size_bytes=375_042_383,
         licence="Apache-2.0",
-        advice="Meta's base model: the usual choice with a GPU, seconds per image without.",
+        advice="Any image, Meta's base model; a 358 MiB download, seconds per image without a GPU.",
     ),
     ModelInfo(
         name="vit_l",
@@ -147,7 +147,7 @@ _MODELS = (
         sha256="3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
         size_bytes=1_249_524_607,
         licence="Apache-2.0",
-        advice="Meta's large model: better outlines, needs a GPU to be pleasant.",
+        advice="Any image, better outlines than vit_b; a 1,192 MiB download, wants a GPU.",
     ),
     ModelInfo(
         name="vit_h",
@@ -157,7 +157,7 @@ _MODELS = (
         sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
         size_bytes=2_564_550_879,
         licence="Apache-2.0",
-        advice="Meta's largest model: slightly better than vit_l, needs 8 GiB on the GPU.",
+        advice="Any image, slightly better than vit_l; a 2,446 MiB download, needs 8 GiB of GPU.",
     ),
 )
 

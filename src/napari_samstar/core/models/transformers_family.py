@@ -77,10 +77,10 @@ def _architecture(folder: Path) -> str:
 
 def _check_installed() -> None:
     try:
-        import transformers  # noqa: F401
+        from transformers import Sam2Model, SamHQModel  # noqa: F401
     except ImportError:
         raise UserError(
-            "SAM 2.1 and SAM-HQ need the package transformers: "
+            "SAM 2.1 and SAM-HQ need the package transformers, in a version that has them: "
             "run pip install 'napari-samstar[hf]'."
         ) from None
 
