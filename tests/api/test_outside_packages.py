@@ -169,6 +169,6 @@ from napari_samstar.core.models.families import other_families
 from napari_samstar.core.prompts.sources import prompt_sources
 from napari_samstar.core.image.readers.registry import readers
 outside = [one for one in readers() if not type(one).__module__.startswith("napari_samstar.")]
-print(other_families(), sorted(prompt_sources()), outside)
+print([f.name for f in other_families()], sorted(prompt_sources()), outside)
 """
-    assert python(code, folder).split("\n")[0] == "() ['boxes', 'centres', 'grid'] []"
+    assert python(code, folder).split("\n")[0] == "['transformers'] ['boxes', 'centres', 'grid'] []"

@@ -280,3 +280,22 @@ def test_settings_go_back_to_the_defaults(segmented: Any) -> None:
     for name in ("pred_iou_thresh", "stability_score_thresh", "points_per_side"):
         assert getattr(shown, name) == getattr(AmgConfig(), name)
     assert segmented.segment.controller.session.config == shown
+
+
+def test_a_model_of_micro_sam_brings_its_thresholds(panels: Any) -> None:
+    settings, models = panels.segment.settings, panels.segment.model_form
+    settings.defaults_button.click()
+    before = settings.config()
+    _choose_model(models, "vit_b_lm")
+    shown = settings.config()
+    assert (shown.pred_iou_thresh, shown.stability_score_thresh) == (0.65, 0.7)
+    assert panels.segment.controller.session.config.pred_iou_thresh == 0.65
+    settings.rows["pred_iou_thresh"].value = 0.5  # the user's own, which stays
+    _choose_model(models, "pocket")
+    assert settings.config() == before.replace(pred_iou_thresh=0.5)
+
+
+def _choose_model(models: Any, name: str) -> None:
+    box = models.model_box
+    box.setCurrentIndex(box.findData(name))
+    box.activated.emit(box.currentIndex())

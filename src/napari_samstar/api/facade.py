@@ -91,7 +91,8 @@ def segment(
     progress : callable, optional
         Called with `Progress` while the work goes on.
     **settings
-        See `AmgConfig`: `pred_iou_thresh`, `points_per_side`, `boxes`, ...
+        See `AmgConfig`: `pred_iou_thresh`, `points_per_side`, `boxes`, ... Those left out are the
+        model's defaults, see `AmgConfig.for_model`.
 
     Returns
     -------
@@ -305,4 +306,4 @@ def _config(model: LoadedModel, prompts: Prompts, settings: Mapping[str, Any]) -
         prompts = "boxes"
     elif prompts == "auto":
         prompts = "centres" if model.backend.sees_centres and not on_grid else "grid"
-    return AmgConfig.from_dict({"prompts": prompts, **settings})
+    return AmgConfig.for_model(model.name, {"prompts": prompts, **settings})

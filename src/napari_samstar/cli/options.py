@@ -96,7 +96,12 @@ Out = Annotated[
     typer.Option("--out", "-o", help="Folder for the result; an earlier result in it is replaced."),
 ]
 Model = Annotated[
-    str, typer.Option("--model", help="A name from 'samstar models', or a checkpoint file.")
+    str,
+    typer.Option(
+        "--model",
+        help="A name from 'samstar models', a checkpoint file, or a folder in Hugging Face's "
+        "format with SAM 2.1 or SAM-HQ.",
+    ),
 ]
 OnDevice = Annotated[Device, typer.Option("--device", help="Where the model runs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
@@ -301,7 +306,8 @@ def with_settings(chosen: Callable[[Setting], bool]) -> Callable[[Command], Comm
             prompts = prompts_for(values.pop("prompts"), values["model"], on_grid=on_grid)
             if "tile_scale" not in given and not given.get("crop_n_layers"):
                 given["tile_scale"] = None  # chosen for the image
-            command(**values, settings=AmgConfig(prompts=prompts, **given))
+            config = AmgConfig.for_model(values["model"], {"prompts": prompts, **given})
+            command(**values, settings=config)
 
         added = [_prompts(), *(_option(name, SETTINGS[name], defaults[name]) for name in names)]
         return _with_parameters(wrapped, command, ("settings",), added)
@@ -325,7 +331,11 @@ def prompts_for(wanted: Prompts, model: str, *, on_grid: bool) -> Literal["grid"
     return "centres" if wanted is Prompts.centres else "grid"
 
 
-_DEFAULTS = {"tile_scale": "by the size of the objects"}
+_DEFAULTS = {
+    "tile_scale": "by the size of the objects",
+    "pred_iou_thresh": "0.88; models of micro-sam have their own",
+    "stability_score_thresh": "0.95; models of micro-sam have their own",
+}
 """What is chosen where an option is left out and the setting's own default does not apply."""
 
 

@@ -3,14 +3,24 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import subprocess
+import sys
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.models import downloads
-from napari_samstar.core.models.downloads import DownloadCancelled, fetch, local_file, models_folder
+from napari_samstar.core.models.downloads import (
+    DownloadCancelled,
+    fetch,
+    local_file,
+    models_folder,
+    unfinished,
+    verify,
+)
 from napari_samstar.core.models.registry import REGISTRY, ModelInfo
 
 CONTENT = os.urandom(1_500_000)
@@ -24,6 +34,10 @@ class Server(BaseHTTPRequestHandler):
     def do_GET(self):
         self.asked.append(self.path)
         kind = self.path.split("/")[1]
+        start = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-")
+        if kind in ("good", "cut", "other") and int(start):
+            self.send_rest(int(start), CONTENT[::-1] if kind == "other" else CONTENT)
+            return
         if kind == "missing":
             self.send_error(404)
             return
@@ -33,6 +47,20 @@ class Server(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(CONTENT if kind == "cut" else sent)))
         self.end_headers()
         self.wfile.write(sent)
+
+    def send_rest(self, start, content):
+        self.asked[-1] += f" from {start}"
+        if start >= len(content):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(content)}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        self.wfile.write(content[start:])
 
     def log_message(self, *args):
         pass
@@ -96,9 +124,8 @@ def test_a_damaged_file_in_the_cache_is_replaced(server, cache):
     ("kind", "sentence"),
     [
         ("missing", "The server answered 404 for tiny.pth: download http.* by hand into .*models"),
-        ("wrong", r"is not that model \(its SHA-256 is wrong\) and was deleted"),
-        ("short", r"is not that model \(its SHA-256 is wrong\) and was deleted"),
-        ("cut", "broke off after 0.8 of 1.4 MiB and was deleted: try again"),
+        ("wrong", r"is not that model \(its hash is wrong\) and was deleted"),
+        ("short", r"is not that model \(its hash is wrong\) and was deleted"),
     ],
 )
 def test_a_bad_download_leaves_nothing(server, cache, kind, sentence):
@@ -128,9 +155,22 @@ def test_without_a_network_the_error_says_what_to_do(cache):
     assert left(cache) == []
 
 
-def test_a_stopped_download_leaves_nothing(server, cache):
+def test_a_download_that_broke_off_goes_on(server, cache):
+    with pytest.raises(UserError, match=r"broke off after 0\.[78] of 1\.4 MiB: try again, which"):
+        fetch("tiny", registry=registry(server + "/cut"))
+    assert left(cache) == ["tiny.pth.part"]
+    have = (cache / "tiny.pth.part").stat().st_size
+    seen = []
+    path = fetch("tiny", lambda *step: seen.append(step), registry=registry(server + "/cut"))
+    assert path.read_bytes() == CONTENT
+    assert Server.asked == ["/cut/tiny.pth", f"/cut/tiny.pth from {have}"]
+    assert have < seen[0][0] <= seen[-1][0] == seen[-1][1] == len(CONTENT)
+    assert left(cache) == ["tiny.pth"]
+
+
+def test_a_stopped_download_goes_on(server, cache):
     steps = []
-    with pytest.raises(DownloadCancelled, match="nothing of it was kept"):
+    with pytest.raises(DownloadCancelled, match="it goes on from there"):
         fetch(
             "tiny",
             lambda *step: steps.append(step),
@@ -138,7 +178,89 @@ def test_a_stopped_download_leaves_nothing(server, cache):
             registry=registry(server + "/good"),
         )
     assert len(steps) == 2
+    assert left(cache) == ["tiny.pth.part"]
+    assert fetch("tiny", registry=registry(server + "/good")).read_bytes() == CONTENT
+    assert Server.asked[1] == f"/good/tiny.pth from {steps[-1][0]}"
+    assert left(cache) == ["tiny.pth"]
+
+
+def with_part(cache, content, name="tiny.pth.part"):
+    cache.mkdir(parents=True)
+    (cache / name).write_bytes(content)
+
+
+def test_a_server_that_cannot_go_on_sends_all_again(server, cache):
+    with_part(cache, CONTENT[:500])
+    assert fetch("tiny", registry=registry(server + "/whole")).read_bytes() == CONTENT
+    assert left(cache) == ["tiny.pth"]
+
+
+def test_a_complete_part_only_gets_its_name(server, cache):
+    with_part(cache, CONTENT)
+    assert fetch("tiny", registry=registry(server + "/good")).read_bytes() == CONTENT
+
+
+def test_a_part_that_is_too_long_is_fetched_anew(server, cache):
+    with_part(cache, CONTENT + b"more")
+    assert fetch("tiny", registry=registry(server + "/good")).read_bytes() == CONTENT
+    assert Server.asked[1:] == ["/good/tiny.pth"]
+
+
+def test_a_part_of_another_file_is_found_by_the_hash(server, cache):
+    with_part(cache, CONTENT[:500])
+    with pytest.raises(UserError, match="its hash is wrong"):
+        fetch("tiny", registry=registry(server + "/other"))
     assert left(cache) == []
+
+
+def test_what_a_killed_process_left_is_taken_over(server, cache):
+    killed = subprocess.Popen([sys.executable, "-c", "pass"])
+    killed.wait()
+    with_part(cache, CONTENT[:700], f"tiny.pth.{killed.pid}-1.part")
+    (cache / "tiny.pth.part").write_bytes(CONTENT[:300])
+    alive = cache / f"tiny.pth.{os.getpid()}-1.part"
+    alive.write_bytes(CONTENT[:900])
+    assert unfinished(registry(server)["tiny"]) == 700
+    assert fetch("tiny", registry=registry(server + "/good")).read_bytes() == CONTENT
+    assert Server.asked == ["/good/tiny.pth from 700"]
+    assert left(cache) == sorted(["tiny.pth", alive.name])
+
+
+def test_the_hash_that_micro_sam_publishes(server, cache):
+    xxhash = pytest.importorskip("xxhash", reason="xxhash is not installed: pip install -e .")
+    digest = xxhash.xxh128(CONTENT).hexdigest()
+    info = replace(registry(server + "/good")["tiny"], sha256=None, xxh128=digest)
+    assert fetch("tiny", registry={"tiny": info}).read_bytes() == CONTENT
+    assert verify(info) == "ok"
+    with pytest.raises(UserError, match="its hash is wrong"):
+        fetch("tiny", registry={"tiny": replace(info, xxh128="0" * 32)})
+    assert (cache / "tiny.pth").read_bytes() == CONTENT
+
+
+def test_the_error_names_the_file_where_the_address_does_not(server, cache):
+    info = replace(registry(server)["tiny"], url=f"{server}/missing/download")
+    with pytest.raises(UserError, match=r"by hand into .*models as tiny\.pth, or"):
+        fetch("tiny", registry={"tiny": info})
+
+
+def test_verify_says_what_lies_there(server, cache):
+    info = registry(server + "/good")["tiny"]
+    assert verify(info) == "not downloaded"
+    fetch("tiny", registry={"tiny": info})
+    assert verify(info) == "ok"
+    (cache / "tiny.pth").write_bytes(CONTENT[:-1] + b"x")
+    assert verify(info) == "damaged"
+
+
+def test_verify_looks_at_the_bundled_model(monkeypatch, tmp_path):
+    info = REGISTRY["pocket"]
+    assert verify(info) == "ok"
+    whole = local_file(info).read_bytes()
+    monkeypatch.setattr(downloads, "PACKAGE", tmp_path)
+    assert verify(info) == "damaged"
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "pocket.safetensors").write_bytes(whole[: len(whole) // 2])
+    assert verify(info) == "damaged"
 
 
 def test_a_full_disk_is_found_before_the_download(server):
@@ -175,14 +297,3 @@ def test_the_bundled_model_needs_no_network(monkeypatch, tmp_path):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "pocket.safetensors").touch()
     assert fetch("pocket") == tmp_path / "weights" / "pocket.safetensors"
-
-
-def test_the_registry_is_complete():
-    for name, info in REGISTRY.items():
-        assert info.name == name
-        assert info.advice
-        assert info.licence
-        if info.url is not None:
-            assert info.url.startswith("https://")
-            assert info.url.endswith("/" + info.file)
-            assert len(info.sha256) == 64

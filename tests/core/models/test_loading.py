@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import inspect
 import pickle
 import zipfile
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +19,7 @@ from napari_samstar.core.errors import UserError
 from napari_samstar.core.models.checkpoints import infer_architecture
 from napari_samstar.core.models.loading import load
 from napari_samstar.core.models.pocket import build_pocket
+from napari_samstar.core.models.registry import REGISTRY
 from tests.core.mobile_sam_layout import random_weights
 
 if TYPE_CHECKING:
@@ -249,3 +252,22 @@ def test_a_registered_name_is_fetched(monkeypatch, tmp_path, pocket_file):
     assert model.name == "pocket"
     assert model.device_reason
     assert len(model.sha256) == 64
+
+
+def test_a_model_of_micro_sam_is_loaded_by_name(monkeypatch, tmp_path, mobile):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path))
+    torch.save(OrderedDict(mobile), folder / "vit_t_lm.pt")  # as export_custom_sam_model writes it
+    digest = hashlib.sha256((folder / "vit_t_lm.pt").read_bytes()).hexdigest()
+    row = dataclasses.replace(REGISTRY["vit_t_lm"], sha256=digest, xxh128=None)
+    monkeypatch.setitem(REGISTRY, "vit_t_lm", row)
+    model = load("vit_t_lm", "cpu")
+    assert_ready(model)
+    assert (model.name, model.architecture, model.sha256) == ("vit_t_lm", "mobile_sam", digest)
+
+
+def test_the_separate_decoder_of_micro_sam_is_no_model(tmp_path):
+    decoder = OrderedDict({"out_conv.weight": torch.zeros(3, 64, 1, 1)})
+    with pytest.raises(UserError, match="holds no Segment Anything model"):
+        load(saved(tmp_path, decoder))

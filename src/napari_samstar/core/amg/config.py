@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.models.registry import model_defaults
 
 if TYPE_CHECKING:
     from napari_samstar.core.masks.shape import Shapes
@@ -236,6 +237,14 @@ class AmgConfig:
             if name in values and values[name] is not None and about.step == 1:
                 values[name] = _whole(name, values[name])
         return cls(**values)
+
+    @classmethod
+    def for_model(cls, name_or_path: str, given: dict[str, Any]) -> AmgConfig:
+        """Build from the settings that are `given`; the others are the model's defaults.
+
+        They are upstream's for all models but micro-sam's; see `registry.model_defaults`.
+        """
+        return cls.from_dict({**model_defaults(name_or_path), **given})
 
     def generator_kwargs(self) -> dict[str, Any]:
         """Return the keyword arguments for `SamAutomaticMaskGenerator(model, **kwargs)`.

@@ -18,6 +18,7 @@ from torch import Tensor
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.models.mobile_sam import build_mobile_sam, is_mobile_sam, to_timm
 from napari_samstar.core.models.pocket import build_pocket, grown
+from napari_samstar.core.models.weights import is_finite
 
 if TYPE_CHECKING:
     from napari_samstar.core.models.registry import Architecture
@@ -58,16 +59,11 @@ def read_weights(path: Path) -> tuple[Weights, dict[str, str]]:
             "choose a checkpoint of SAM, MobileSAM or micro-sam."
         )
     for name, value in weights.items():
-        if not _finite(value):
+        if not is_finite(value):
             raise UserError(
                 f"{path.name} is damaged, its weights {name} are not finite: get a fresh copy."
             )
     return weights, metadata
-
-
-def _finite(value: Tensor) -> bool:
-    # A sum is far quicker and not finite if any term is not; only an overflow needs the long way.
-    return bool(torch.isfinite(value.sum())) or bool(torch.isfinite(value).all())
 
 
 def infer_architecture(

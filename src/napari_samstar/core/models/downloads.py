@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import platformdirs
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.models.registry import REGISTRY, ModelInfo
+from napari_samstar.core.models.transfer import (
+    WrongContentError,
+    has_hash,
+    transfer,
+    unfinished_bytes,
+)
 from napari_samstar.version import PACKAGE
 
 Report = Callable[[int, int], None]
@@ -21,12 +27,11 @@ Report = Callable[[int, int], None]
 
 Cancelled = Callable[[], bool]
 
-_CHUNK = 256 * 1024
-_TIMEOUT_S = 15
+State = Literal["ok", "damaged", "not downloaded"]
 
 
 class DownloadCancelled(UserError):
-    """The user stopped a download; nothing of it was kept."""
+    """The user stopped a download; the next one goes on where it was."""
 
 
 def models_folder() -> Path:
@@ -52,9 +57,10 @@ def fetch(
 ) -> Path:
     """Return the checkpoint of a named model, downloading it if need be.
 
-    A file that is already there is used when its SHA-256 is the registry's; otherwise it is
+    A file that is already there is used when its hash is the registry's; otherwise it is
     downloaded again. A download arrives under a temporary name and gets its own only when it is
-    complete and its SHA-256 is right, so a broken or stopped one is never mistaken for a model.
+    complete and its hash is right, so a broken or stopped one is never mistaken for a model. What
+    arrived of it is kept, and the next download goes on from there.
 
     Parameters
     ----------
@@ -86,9 +92,46 @@ def fetch(
         return path
     if base_url is not None:
         info = replace(info, url=f"{base_url.rstrip('/')}/{info.file}")
+    if _is_whole(info, path):
+        return path
     _make_room(info, path)
     _download(info, path, _Progress(info.size_bytes, progress, cancelled))
     return path
+
+
+def verify(info: ModelInfo) -> State:
+    """Return whether the file of a model is as its publisher made it; reads all of it."""
+    path = local_file(info)
+    if not path.is_file():
+        return "damaged" if info.url is None else "not downloaded"
+    try:
+        return "ok" if _is_whole(info, path) else "damaged"
+    except OSError:  # it cannot be read
+        return "damaged"
+
+
+def unfinished(info: ModelInfo) -> int:
+    """Return how many bytes of a model are kept of downloads that broke off."""
+    return 0 if info.url is None else unfinished_bytes(local_file(info))
+
+
+def _is_whole(info: ModelInfo, path: Path) -> bool:
+    if not path.is_file():
+        return False
+    if info.known_hash is not None:
+        return has_hash(path, info.known_hash)
+    return path.suffix != ".safetensors" or _is_safetensors(path)
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Return whether the file is as long as its header says."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np"):
+            return True
+    except SafetensorError:
+        return False
 
 
 def _known(name: str, registry: dict[str, ModelInfo]) -> ModelInfo:
@@ -105,7 +148,8 @@ def _make_room(info: ModelInfo, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _closed(path, error) from None
-    if not path.exists() and shutil.disk_usage(path.parent).free < info.size_bytes:
+    missing = info.size_bytes - unfinished_bytes(path)
+    if not path.exists() and shutil.disk_usage(path.parent).free < missing:
         raise UserError(
             f"{info.name} needs {info.size_bytes / 2**20:.0f} MiB in {path.parent}: free some "
             "space, or set SAMSTAR_CACHE to a folder on another disk."
@@ -114,24 +158,15 @@ def _make_room(info: ModelInfo, path: Path) -> None:
 
 def _download(info: ModelInfo, path: Path, bar: _Progress) -> None:
     # Imported here: a panel needs the names of the files only, and the import would hold it up.
-    import pooch
     import requests
 
-    pooch.get_logger().setLevel(logging.WARNING)  # it would print to the terminal
-    # A web cache may send the file compressed; then its length would not be the file's.
-    headers = {"Accept-Encoding": "identity"}
-    get = pooch.HTTPDownloader(
-        progressbar=bar, chunk_size=_CHUNK, timeout=_TIMEOUT_S, headers=headers
+    assert info.url is not None
+    named = "" if info.url.endswith(f"/{info.file}") else f" as {info.file}"
+    by_hand = (
+        f"download {info.url} by hand into {path.parent}{named}, or give its path instead of a name"
     )
-    by_hand = f"download {info.url} by hand into {path.parent}, or give its path instead of a name"
     try:
-        pooch.retrieve(
-            info.url,
-            known_hash=info.sha256 and f"sha256:{info.sha256}",
-            fname=path.name,
-            path=path.parent,
-            downloader=get,
-        )
+        transfer(info.url, path, info.known_hash, bar)
     except requests.HTTPError as error:
         status = error.response.status_code if error.response is not None else "with an error"
         raise UserError(f"The server answered {status} for {info.file}: {by_hand}.") from error
@@ -142,9 +177,9 @@ def _download(info: ModelInfo, path: Path, bar: _Progress) -> None:
         raise UserError(f"{host} cannot be reached from here: {by_hand}.") from error
     except requests.RequestException as error:
         raise UserError(_cut_off(info, bar, by_hand)) from error
-    except ValueError as error:  # pooch: the hash is not the known one
+    except WrongContentError as error:
         raise UserError(
-            f"What was downloaded as {info.file} is not that model (its SHA-256 is wrong) and was "
+            f"What was downloaded as {info.file} is not that model (its hash is wrong) and was "
             f"deleted: try again, or {by_hand}."
         ) from error
     except OSError as error:
@@ -154,7 +189,7 @@ def _download(info: ModelInfo, path: Path, bar: _Progress) -> None:
 def _cut_off(info: ModelInfo, bar: _Progress, by_hand: str) -> str:
     return (
         f"The download of {info.file} broke off after {bar.done / 2**20:.1f} of "
-        f"{bar.total / 2**20:.1f} MiB and was deleted: try again, or {by_hand}."
+        f"{bar.total / 2**20:.1f} MiB: try again, which goes on from there, or {by_hand}."
     )
 
 
@@ -166,28 +201,24 @@ def _closed(path: Path, error: OSError) -> UserError:
 
 
 class _Progress:
-    """The progress bar that pooch drives; raises out of the download when it is cancelled."""
+    """Reports what arrives; raises out of the transfer when it is cancelled."""
 
-    def __init__(self, total: int, report: Report | None, cancelled: Cancelled | None) -> None:
-        self.total = total
+    def __init__(self, expected: int, report: Report | None, cancelled: Cancelled | None) -> None:
+        self.total = self._expected = expected
         self.done = 0
-        self._expected = total
         self._report = report
         self._cancelled = cancelled
 
-    def update(self, n_bytes: int) -> None:
-        # pooch counts whole chunks and repeats the total at the end.
-        self.total = self.total or self._expected
-        self.done = min(self.done + n_bytes, self.total)
+    def begin(self, done: int, total: int) -> None:
+        """Start at `done` bytes."""
+        self.done, self.total = done, total or self._expected
+
+    def add(self, n_bytes: int) -> None:
+        """Count bytes that arrived."""
+        self.done += n_bytes
         if self._report is not None:
-            self._report(self.done, self.total)
+            self._report(self.done, max(self.done, self.total))
         if self._cancelled is not None and self._cancelled():
             raise DownloadCancelled(
-                "The download was stopped and nothing of it was kept: start it again any time."
+                "The download was stopped: start it again any time, it goes on from there."
             )
-
-    def reset(self) -> None:
-        self.done = 0
-
-    def close(self) -> None:
-        """Nothing to release; pooch asks for it."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from napari_samstar.core.models.registry import REGISTRY, ModelInfo
+from napari_samstar.core.models.transformers_family import TransformersFamily
 
 if TYPE_CHECKING:
     import torch
@@ -40,10 +41,10 @@ class ModelFamily(Protocol):
     models: tuple[ModelInfo, ...]
 
     def recognises(self, path: Path) -> bool:
-        """Return whether a file holds weights of this family; only its head is read."""
+        """Return whether a file or folder holds weights of this family; only its head is read."""
 
     def load(self, path: Path, device: torch.device) -> tuple[Backend, str]:
-        """Return the model of a file on a device, and the name of its architecture.
+        """Return the model of a file or folder on a device, and the name of its architecture.
 
         Raises
         ------
@@ -54,11 +55,11 @@ class ModelFamily(Protocol):
 
 @cache
 def other_families() -> tuple[ModelFamily, ...]:
-    """Return the families of other packages; their named models join `REGISTRY`.
+    """Return all families but SAM's; the named models of other packages join `REGISTRY`.
 
     One that does not load is left out, with a warning in the log.
     """
-    found: list[ModelFamily] = []
+    found: list[ModelFamily] = [TransformersFamily()]
     for entry in metadata.entry_points(group=GROUP):
         try:
             family: ModelFamily = entry.load()

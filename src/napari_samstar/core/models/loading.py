@@ -1,4 +1,4 @@
-"""Load a SAM by name or from a file."""
+"""Load a SAM by name or from a file or folder."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from napari_samstar.core.models.downloads import (
 from napari_samstar.core.models.families import ModelFamily, other_families
 from napari_samstar.core.models.registry import REGISTRY, ModelInfo
 from napari_samstar.core.models.sam_family import SamFamily
+from napari_samstar.core.models.transformers_family import CONFIG, WEIGHTS
 
 __all__ = [
     "REGISTRY",
@@ -43,13 +44,13 @@ def load(
     progress: Report | None = None,
     cancelled: Cancelled | None = None,
 ) -> LoadedModel:
-    """Load a model by its registry name, downloading it if need be, or from a checkpoint file.
+    """Load a model by its registry name, downloading it if need be, or from a file or folder.
 
     Parameters
     ----------
     name_or_path : str or Path
-        A name in `REGISTRY`, or a .pth, .pt or .safetensors file: Meta's, MobileSAM's, micro-sam's
-        or pocket's layout.
+        A name in `REGISTRY`; or a .pth, .pt or .safetensors file: Meta's, MobileSAM's, micro-sam's
+        or pocket's layout; or a folder with SAM 2.1 or SAM-HQ in Hugging Face's format.
     device : str
         See `napari_samstar.core.models.device.choose_device`.
     precision : {"reference", "fast"}
@@ -69,12 +70,18 @@ def load(
     others = {family.name: family for family in other_families()}
     info = REGISTRY.get(str(name_or_path))
     path = fetch(info.name, progress, cancelled) if info else _existing(Path(name_or_path))
-    backend, architecture = _family_of(path, info, others).load(path, chosen.device)
+    family = _family_of(path, info, others)
+    if path.is_dir() and family.name == SamFamily.name:
+        raise UserError(
+            f"{path} is a folder: choose a checkpoint file in it, or a folder in Hugging Face's "
+            f"format ({CONFIG} and {WEIGHTS})."
+        )
+    backend, architecture = family.load(path, chosen.device)
     return LoadedModel(
         backend=backend,
-        name=info.name if info else path.stem,
+        name=info.name if info else path.name if path.is_dir() else path.stem,
         architecture=architecture,
-        sha256=(info.sha256 if info else None) or file_sha256(path),
+        sha256=(info.sha256 if info else None) or file_sha256(_weights_of(path)),
         device=chosen.device,
         path=path,
         device_reason=chosen.reason,
@@ -96,17 +103,21 @@ def _sha256(path: Path, size: int, changed_ns: int) -> str:
 def _existing(path: Path) -> Path:
     path = path.expanduser()
     if path.is_dir():
-        raise UserError(f"{path} is a folder: choose a checkpoint file in it.")
+        return path
     if not path.is_file():
         raise UserError(
             f"There is no model or file {path}: choose one of {', '.join(REGISTRY)}, "
-            "or give the path of a checkpoint."
+            "or give the path of a checkpoint or of a folder in Hugging Face's format."
         )
     try:
         with path.open("rb"):
             return path
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): check its rights.") from None
+
+
+def _weights_of(path: Path) -> Path:
+    return path / WEIGHTS if path.is_dir() else path
 
 
 def _family_of(path: Path, info: ModelInfo | None, others: dict[str, ModelFamily]) -> ModelFamily:

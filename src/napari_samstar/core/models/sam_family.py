@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
-from napari_samstar.core.errors import UserError
 from napari_samstar.core.models.checkpoints import build, infer_architecture, read_weights
 from napari_samstar.core.models.sam_backend import SamBackend
+from napari_samstar.core.models.weights import placed
 
 if TYPE_CHECKING:
+    import torch
+
     from napari_samstar.core.models.registry import ModelInfo
 
 
@@ -30,10 +30,4 @@ class SamFamily:
         weights, metadata = read_weights(path)
         architecture = infer_architecture(weights, metadata, path.name)
         sam = build(architecture, weights, path.name)
-        try:
-            return SamBackend(sam.to(device)), architecture
-        except torch.OutOfMemoryError as error:
-            raise UserError(
-                f"The model does not fit in the memory of {device}: close what else uses it, "
-                "choose a smaller model, or device 'cpu'."
-            ) from error
+        return SamBackend(placed(sam, device)), architecture

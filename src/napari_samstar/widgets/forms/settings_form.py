@@ -50,6 +50,7 @@ class SettingsForm:
         self._base = config
         self._changed = changed
         self._model_sees_centres: bool | None = None  # None until `offer_centres` is called
+        self._model = ""
         self._pixel: tuple[float, str] = (1.0, "px")  # area, and unit of its side
         self.rows = {
             name: _slider(setting, _highest(name))
@@ -98,8 +99,9 @@ class SettingsForm:
             return config.replace(tile_scale=None)
         return config
 
-    def show_recipe(self, config: AmgConfig) -> None:
+    def show_recipe(self, config: AmgConfig, model: str) -> None:
         """Show the settings of a recipe, whose scale of tiles is kept on any image."""
+        self._model = model
         with self.tiles.changed.blocked():
             self.tiles.value = 0.0
         self.show(config)
@@ -120,7 +122,8 @@ class SettingsForm:
         with self.tiles.changed.blocked():
             self.tiles.value = BY_SIZE
         # What was chosen for the image is no setting of the user's.
-        self.show(AmgConfig(prompts=prompts, tile_scale=self._base.tile_scale))
+        values = {"prompts": prompts, "tile_scale": self._base.tile_scale}
+        self.show(AmgConfig.for_model(self._model, values))
         self._on_changed()
 
     def show_pixel(self, size: tuple[float, float] | None, unit: str) -> None:
@@ -144,6 +147,14 @@ class SettingsForm:
         self._set_prompts(chosen)
         if chosen != current:
             self._on_changed()
+
+    def suit_model(self, name: str) -> None:
+        """Show the defaults of a newly chosen model where those of the earlier one stand."""
+        before, after = (AmgConfig.for_model(model, {}) for model in (self._model, name))
+        self._model = name
+        config = self.config()
+        names = [n for n in self.rows if getattr(before, n) == getattr(config, n)]
+        self.show(config.replace(**{n: getattr(after, n) for n in names}))
 
     def _set_prompts(self, chosen: str) -> None:
         """Choose a prompt source, and offer those that are possible besides."""

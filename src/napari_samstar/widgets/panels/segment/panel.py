@@ -95,6 +95,7 @@ class SegmentPanel(Panel):
         self.listen(self.controller.jobs.changed, self._on_jobs_changed)
         self.listen(self.controller.jobs.failed, self._on_jobs_failed)
         self.model_form.model_box.currentIndexChanged.connect(self._offer_centres)
+        self.model_form.model_box.activated.connect(self._on_model_chosen)
         self.image_form.layer_box.currentIndexChanged.connect(self._refresh_buttons)
         self.image_form.plane_box.currentIndexChanged.connect(self._refresh_buttons)
         layers = self.image_form.layer_box.model()
@@ -143,6 +144,11 @@ class SegmentPanel(Panel):
     def _offer_centres(self, *_: Any) -> None:
         fresh = self.controller.session.result is None
         self.settings.offer_centres(self.model_form.sees_centres(), choose=fresh)
+
+    def _on_model_chosen(self, *_: Any) -> None:
+        self.settings.suit_model(self.model_form.choice().name)
+        if self.controller.session.result is None:
+            self._on_setting_changed()
 
     def _on_setting_changed(self) -> None:
         try:
@@ -205,7 +211,7 @@ class SegmentPanel(Panel):
             return
         self.image_form.show_mapping(recipe.mapping)
         self.model_form.show_model(recipe.model)
-        self.settings.show_recipe(recipe.config)
+        self.settings.show_recipe(recipe.config, recipe.model)
         made_on = recipe.image.get("name", "an image")
         self.message.setText(f"Recipe of <b>{made_on}</b> loaded: press <i>Segment</i>.")
 
