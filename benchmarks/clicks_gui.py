@@ -29,6 +29,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_samstar import sample_data
 from napari_samstar.core.interactive.next_click import next_click
+from napari_samstar.widgets.shell.docking import open_page
 
 SAMPLE, TIMEOUT = "phase_cells", 600  # s
 
@@ -86,12 +87,12 @@ def main(objects: Annotated[int, typer.Option()] = 8, clicks: int = 4, threads: 
     viewer = napari.Viewer()
     image, truth, _ = sample_data.load(SAMPLE)
     layer = viewer.add_image(image, name=SAMPLE)
-    segment = viewer.window.add_plugin_dock_widget("napari-samstar", "Segment")[1].finish()
+    segment = open_page(viewer, "Segment").finish()
     segment.settings.rows["points_per_side"].value = 8
     segment.run_button.click()
     controller = segment.controller
     wait(lambda: controller.session.result is not None and not controller.jobs.busy)
-    panel = viewer.window.add_plugin_dock_widget("napari-samstar", "Correct")[1].finish()
+    panel = open_page(viewer, "Correct").finish()
     panel.start_button.setChecked(True)
     timer = ClickTimer(panel, controller.session.result.model.backend)
     sizes = np.bincount(truth.ravel())

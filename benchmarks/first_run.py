@@ -56,8 +56,10 @@ class Walkthrough:
 
     def open_panel(self, name: str) -> Any:
         """Open a panel from the menu, with two clicks."""
+        from napari_samstar.widgets.shell.docking import open_page
+
         self.clicks += 2
-        return self.wait_until_built(self.viewer.window.add_plugin_dock_widget(PLUGIN, name)[1])
+        return self.wait_until_built(open_page(self.viewer, name))
 
     def wait_until_built(self, shell: Any) -> Any:
         """Wait for the panel of a shell, and return it."""

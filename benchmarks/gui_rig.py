@@ -14,6 +14,8 @@ from qtpy.QtWidgets import QApplication
 from skimage.draw import disk
 from skimage.filters import gaussian
 
+from napari_samstar.widgets.shell.docking import open_page
+
 INTERVAL = 5  # ms between two ticks
 PLUGIN = "napari-samstar"
 
@@ -108,7 +110,7 @@ class GuiRig:
     def open(self, key: str, name: str) -> None:
         """Open a panel as the menu does and wait until it is built, as a phase."""
         self.heartbeat.begin_phase(f"open {name}")
-        _, shell = self.viewer.window.add_plugin_dock_widget(PLUGIN, name)
+        shell = open_page(self.viewer, name)
         wait(lambda: shell.panel is not None)
         settle(1)
         self.heartbeat.begin_phase("between")

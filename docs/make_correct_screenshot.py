@@ -18,6 +18,7 @@ import numpy as np
 from qtpy.QtWidgets import QApplication
 
 from napari_samstar import sample_data
+from napari_samstar.widgets.shell.docking import open_page
 
 OUT = Path(__file__).parent / "images" / "correct.png"
 SAMPLE, N_ACCEPTED, TIMEOUT = "phase_cells", 2, 900  # s
@@ -29,13 +30,13 @@ def main() -> None:
     window.resize(1280, 800)
     image, truth, _ = sample_data.load(SAMPLE)
     layer = viewer.add_image(image, name=SAMPLE)
-    segment = viewer.window.add_plugin_dock_widget("napari-samstar", "Segment")[1].finish()
+    segment = open_page(viewer, "Segment").finish()
     segment.settings.rows["points_per_side"].value = 12
     segment.run_button.click()
     controller = segment.controller
     wait(lambda: controller.session.result is not None and not controller.jobs.busy)
     segment_dock = segment.parent().parent()
-    panel = viewer.window.add_plugin_dock_widget("napari-samstar", "Correct")[1].finish()
+    panel = open_page(viewer, "Correct").finish()
     segment_dock.close()
     panel.start_button.setChecked(True)
     sizes = np.bincount(truth.ravel())

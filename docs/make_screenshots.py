@@ -26,6 +26,7 @@ from qtpy.QtWidgets import QApplication
 from superqt import QCollapsible
 
 from benchmarks.large import draw
+from napari_samstar.widgets.shell.docking import open_page
 from napari_samstar.widgets.viewer.controller import controller_of
 
 FOLDER = Path(__file__).parent / "images"
@@ -53,8 +54,7 @@ class Walk:
 
     def panel(self, name: str) -> Any:
         """Open a panel from the plugin's menu, or bring it to the front."""
-        dock, shell = self.viewer.window.add_plugin_dock_widget(PLUGIN, name)
-        dock.raise_()
+        shell = open_page(self.viewer, name)
         wait(lambda: shell.panel is not None)
         pause(0.2)
         return shell.panel

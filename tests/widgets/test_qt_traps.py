@@ -112,7 +112,7 @@ def test_a_stack_layer_removed_while_it_is_filled_is_not_added_again(
     viewer = make_napari_viewer()
     viewer.add_image(np.zeros((3, 8, 8)))
     writer, whole = LayerWriter(viewer, History()), Labels(np.zeros((3, 8, 8), np.int32))
-    filler, plane = StackFiller(writer, whole), np.ones((8, 8), np.int32)
+    filler, plane = StackFiller(writer, whole, [(0,), (1,)]), np.ones((8, 8), np.int32)
     filler.write_plane((0,), plane)
     assert whole in viewer.layers
     viewer.layers.remove(whole)

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
 from qtpy.QtWidgets import (
     QDockWidget,
     QFrame,
@@ -18,29 +18,58 @@ from qtpy.QtWidgets import (
 )
 
 from napari_samstar.widgets.shell.alive import call_if_alive
-from napari_samstar.widgets.shell.docking import (
-    PANEL_OBJECT_NAME,
-    PLUGIN,
-    parent_dock,
-    tabify_with_panels,
-)
+from napari_samstar.widgets.shell.docking import PANEL_OBJECT_NAME, open_page, parent_dock
 from napari_samstar.widgets.viewer.controller import controller_of
 
 if TYPE_CHECKING:
     import napari
 
 
-class Panel(QScrollArea):
-    """A scrolling column of rows, whose listeners are disconnected when it is destroyed.
+class _Column(QScrollArea):
+    """Rows that scroll vertically only."""
 
-    Closing a panel deletes its Qt objects while the session stays; a listener that remained
-    connected would then call into freed memory.
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        content = QWidget()
+        self.setWidget(content)
+        self.rows = QVBoxLayout(content)
+        self.rows.setContentsMargins(8, 8, 8, 4)
+        self.rows.setSpacing(6)
+
+    def sizeHint(self) -> QSize:
+        """Return the size of the content."""
+        size = self.widget().sizeHint()
+        return QSize(size.width() + 16, size.height())
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the width of the content, and room for some rows."""
+        return QSize(self.widget().minimumSizeHint().width() + 16, 60)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Request more width if the content does, for example when a section is expanded."""
+        done = bool(super().eventFilter(watched, event))
+        if event.type() == QEvent.Type.LayoutRequest and watched is self.widget():
+            self.updateGeometry()
+        return done
+
+
+class Panel(QWidget):
+    """A scrolling column of rows, and below it what is always in sight: messages and actions.
+
+    Its listeners are disconnected when it is destroyed. Closing a panel deletes its Qt objects
+    while the session stays; a listener that remained connected would then call into freed memory.
 
     Attributes
     ----------
     controller : ViewerController
     viewer : weak reference to Viewer
     column : QVBoxLayout
+        The rows that scroll.
+    actions : QVBoxLayout
+        The rows below, which do not.
     seen : bool
         Whether the user can see the panel. Qt's `isVisible` is also true behind another tab.
     """
@@ -57,33 +86,24 @@ class Panel(QScrollArea):
         self.viewer = weakref.ref(getattr(viewer, "__wrapped__", viewer))
         self.seen = False
         self._dock: QDockWidget | None = None
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        content = QWidget()
-        self.setWidget(content)
-        self.column = QVBoxLayout(content)
-        self.column.setContentsMargins(8, 8, 8, 8)
-        self.column.setSpacing(6)
+        self.scroll = _Column()
+        self.column = self.scroll.rows
+        self.actions = QVBoxLayout()
+        self.actions.setContentsMargins(8, 2, 8, 6)
+        self.actions.setSpacing(5)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(0)
+        whole.addWidget(self.scroll, 1)
+        whole.addLayout(self.actions)
         self._connections: list[tuple[Any, Callable[..., Any]]] = []
         connections = self._connections
         self.destroyed.connect(lambda: _disconnect(connections))
 
     def sizeHint(self) -> QSize:
         """Return the size of the content, at most `MAX_HEIGHT` px high."""
-        size = self.widget().sizeHint()
-        return QSize(size.width() + 16, min(size.height(), self.MAX_HEIGHT))
-
-    def minimumSizeHint(self) -> QSize:
-        """Return the width of the content, which scrolls vertically only."""
-        return QSize(self.widget().minimumSizeHint().width() + 16, 120)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Request more width if the content does, for example when a section is expanded."""
-        done = bool(super().eventFilter(watched, event))
-        if event.type() == QEvent.Type.LayoutRequest and watched is self.widget():
-            self.updateGeometry()
-        return done
+        size = super().sizeHint()
+        return QSize(size.width(), min(size.height(), self.MAX_HEIGHT))
 
     def listen(self, signal: Any, method: Callable[..., Any]) -> None:
         """Connect a method of this panel or of a child widget until the panel is destroyed."""
@@ -97,13 +117,11 @@ class Panel(QScrollArea):
         above = parent_dock(self)
         if above is not None and above is not self._dock:
             self._dock = above
-            above.visibilityChanged.connect(call_if_alive(self._set_seen))
-            QTimer.singleShot(0, call_if_alive(self._tabify))
+            above.visibilityChanged.connect(call_if_alive(self._on_dock_visible))
         self._set_seen(True)
 
-    def _tabify(self) -> None:
-        if self._dock is not None:
-            tabify_with_panels(self._dock)
+    def _on_dock_visible(self, visible: bool) -> None:
+        self._set_seen(visible and self.isVisible())
 
     def hideEvent(self, event: Any) -> None:
         """Note that the panel is not seen."""
@@ -121,20 +139,24 @@ class Panel(QScrollArea):
         label.linkActivated.connect(self.open_panel)
 
     def open_panel(self, name: str) -> None:
-        """Open another panel of the plugin, or bring it to the front."""
+        """Show another page of the plugin's dock, by the name of a `link`."""
         viewer = self.viewer()
         if viewer is not None:
-            dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, name)
-            dock.show()
-            dock.raise_()
+            open_page(viewer, name)
 
-    def add_row(self, *widgets: QWidget, stretch: int = 0) -> QHBoxLayout:
-        """Add a row of widgets; the one at position `stretch` takes the free width."""
+    def add_row(self, *widgets: QWidget, stretch: int = 0, below: bool = False) -> QHBoxLayout:
+        """Add a row of widgets; the one at position `stretch` takes the free width.
+
+        Parameters
+        ----------
+        below : bool
+            Whether it is one of the rows that do not scroll.
+        """
         line = QHBoxLayout()
         line.setSpacing(6)
         for k, widget in enumerate(widgets):
             line.addWidget(widget, 1 if k == stretch else 0)
-        self.column.addLayout(line)
+        (self.actions if below else self.column).addLayout(line)
         return line
 
 

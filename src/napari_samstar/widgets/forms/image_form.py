@@ -180,6 +180,16 @@ class ImageForm(QWidget):
         self.region_form.show_region(mapping.region, mapping.data_bar)
         self.thumbnail.refresh()
 
+    def forget_recipe(self) -> None:
+        """Go back to the default mapping: another image was chosen."""
+        self._recipe = None
+        index = self.stretch_box.findText(RECIPE_STRETCH)
+        if index >= 0:
+            self.stretch_box.removeItem(index)
+        for box in (self.stretch_box, self.plane_box, self.channel_box):
+            box.setCurrentIndex(0)
+        self.invert_box.setChecked(False)
+
     def _projection(self) -> Any:
         return PLANES[self.plane_box.currentText()]
 

@@ -33,6 +33,7 @@ class JobBar(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.text)
         column.addLayout(line)
+        panel.listen(self._jobs.changed, self.show_status)
         self.show_status(self._jobs.status)
 
     def show_status(self, status: Status) -> None:

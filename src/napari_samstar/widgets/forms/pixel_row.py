@@ -108,7 +108,7 @@ class PixelRow(QWidget):
         viewer = self._panel.viewer()
         if layer is None or viewer is None:
             return
-        controller, name = self._panel.controller, layer.name
+        name = layer.name
         layers = [layer]
         for x in viewer.layers:
             on_image = isinstance(x, Labels) and labels_fit_image(x, layer)
@@ -117,11 +117,8 @@ class PixelRow(QWidget):
         before = [_geometry(x) for x in layers]
         after = [_scaled(x, size, unit) for x in layers]
         references = [weakref.ref(x) for x in layers]
-        if controller.image_layer is layer:
-            controller.session.clear()  # its candidates were measured in px
-            controller.layers.remove_temporary_layers()
         text = f"Set the pixel size of {name}"
-        controller.history.do(
+        self._panel.controller.history.do(
             Action(text, partial(_apply, references, after), partial(_apply, references, before))
         )
         viewer.reset_view()

@@ -91,7 +91,7 @@ class Jobs:
         self._running: tuple[Job, GeneratorWorker] | None = None
         self._stopping = threading.Event()
         self._next: Job | None = None
-        self._pace: tuple[str, int, float] | None = None
+        self._pace: tuple[int, int, float] | None = None
         self._when_idle: Callable[[], None] | None = None
 
     @property
@@ -184,10 +184,10 @@ class Jobs:
         self.changed.emit(status)
 
     def _seconds_left(self, step: Progress) -> float | None:
-        """Return the time left, s, from the pace since the first step with the same text."""
+        """Return the time left, s, from the pace since the first step with the same total."""
         now = time.monotonic()
-        if self._pace is None or self._pace[0] != step.text or step.done < self._pace[1]:
-            self._pace = (step.text, step.done, now)
+        if self._pace is None or self._pace[0] != step.total or step.done < self._pace[1]:
+            self._pace = (step.total, step.done, now)
         _, first, since = self._pace
         done = step.done - first
         if done <= 0 or now - since < 0.5:

@@ -1,11 +1,18 @@
-"""Position of the panels in napari's window: one dock area, as tabs."""
+"""The plugin's one dock widget in napari's window, and its pages."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QDockWidget, QWidget
+
+if TYPE_CHECKING:
+    import napari
 
 PLUGIN = "napari-samstar"
+
+WIDGET = "Segment and tune"
+"""Name of the plugin's widget in napari's menu."""
 
 PANEL_OBJECT_NAME = "samstar panel"
 """Qt object name of the plugin's panels and of their shells."""
@@ -19,25 +26,15 @@ def parent_dock(widget: QWidget) -> QDockWidget | None:
     return above
 
 
-def tabify_with_panels(dock: QDockWidget) -> None:
-    """Make `dock` a tab beside the open panels in its area; stacked, each would be too low."""
-    window = dock.parent()
-    if dock.isFloating() or not isinstance(window, QMainWindow):
-        return
-    # Short titles: six tabs share 430 px.
-    dock.setWindowTitle(dock.windowTitle().removesuffix(f" ({PLUGIN})"))
-    if any(_contains_panel(other) for other in window.tabifiedDockWidgets(dock)):
-        return
-    area = window.dockWidgetArea(dock)
-    for other in window.findChildren(QDockWidget):
-        docked = other is not dock and other.isVisible() and not other.isFloating()
-        if docked and _contains_panel(other) and window.dockWidgetArea(other) == area:
-            # The area does not change, but on the signal napari would write its settings twice.
-            with QSignalBlocker(dock):
-                window.tabifyDockWidget(other, dock)
-            dock.raise_()
-            return
+def open_page(viewer: napari.Viewer, name: str) -> Any:
+    """Open the plugin's dock, or raise it, and show one of its pages; returns the page's shell.
 
-
-def _contains_panel(dock: QDockWidget) -> bool:
-    return dock.findChild(QWidget, PANEL_OBJECT_NAME) is not None
+    Parameters
+    ----------
+    name : str
+        "Segment", "Tune", "Pareto front", "Correct", "Why is it missing?" or "Results".
+    """
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+    dock.show()
+    dock.raise_()
+    return widget.show_page(name)

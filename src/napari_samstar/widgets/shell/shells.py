@@ -1,4 +1,4 @@
-"""The widgets that napari opens: at once on screen, and the panel follows when it is built.
+"""The pages of the dock: at once on screen, and the panel of a page follows when it is built.
 
 This module must import quickly, and nothing in it may block the window.
 """
@@ -12,12 +12,12 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtCore import QSize, Qt, QTimer, Signal
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_samstar.widgets.shell.alive import call_if_alive
 from napari_samstar.widgets.shell.colours import ERROR_COLOUR
-from napari_samstar.widgets.shell.docking import PANEL_OBJECT_NAME, parent_dock, tabify_with_panels
+from napari_samstar.widgets.shell.docking import PANEL_OBJECT_NAME
 from napari_samstar.widgets.shell.importing import import_in_background, pause_imports
 
 if TYPE_CHECKING:
@@ -28,11 +28,14 @@ log = logging.getLogger("napari_samstar")
 PANELS_PACKAGE = "napari_samstar.widgets.panels"
 POLL_INTERVAL = 15  # ms between two checks whether the import is done
 IMPORT_PAUSE = 0.2  # s during which imports leave the interpreter to the window
-INITIAL_SIZE = QSize(370, 420)  # px, about that of a panel, so that the canvas resizes only once
+INITIAL_SIZE = QSize(340, 420)  # px, about that of a panel, so that the canvas resizes only once
 
 
 class Shell(QWidget):
-    """A dock widget that builds its panel in steps, each in a turn of the event loop of its own.
+    """A page that builds its panel in steps, each in a turn of the event loop of its own.
+
+    `MODULE` and `PANEL` say where the panel is, `NAME` what links call it; `TAB` and `TIP` are its
+    short name and what it is for.
 
     Attributes
     ----------
@@ -42,6 +45,12 @@ class Shell(QWidget):
 
     MODULE: ClassVar[str]
     PANEL: ClassVar[str]
+    NAME: ClassVar[str] = ""
+    TAB: ClassVar[str] = ""
+    TIP: ClassVar[str] = ""
+
+    built = Signal()
+    """Emitted once the panel is on screen."""
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
@@ -50,7 +59,6 @@ class Shell(QWidget):
         self._viewer = weakref.ref(getattr(napari_viewer, "__wrapped__", napari_viewer))
         self._built: QWidget | None = None
         self._steps: tuple[Callable[[], None], ...] = ()
-        self._tabified = False
         self._message = QLabel("Opening…")
         self._message.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._message.setWordWrap(True)
@@ -77,18 +85,6 @@ class Shell(QWidget):
     def sizeHint(self) -> QSize:
         """Return the size that the panel needs, an estimate before it is there."""
         return INITIAL_SIZE if self.panel is None else self.panel.sizeHint()
-
-    def showEvent(self, event: Any) -> None:
-        """Tabify with the other panels before there is much to lay out."""
-        super().showEvent(event)
-        if not self._tabified:
-            self._tabified = True
-            QTimer.singleShot(0, call_if_alive(self._tabify))
-
-    def _tabify(self) -> None:
-        dock = parent_dock(self)
-        if dock is not None:
-            tabify_with_panels(dock)
 
     def _poll_import(self) -> None:
         if self._imported.is_set():
@@ -134,42 +130,55 @@ class Shell(QWidget):
             self.panel = self._built
             self._message.hide()
             self.panel.show()
+            self.built.emit()
 
 
 class SegmentShell(Shell):
-    """The dock widget of the Segment panel."""
+    """The page of the Segment panel."""
 
     MODULE, PANEL = "segment.panel", "SegmentPanel"
+    NAME, TAB = "Segment", "Segment"
+    TIP = "Choose image, model and settings, and segment."
 
 
 class TuneShell(Shell):
-    """The dock widget of the Tune panel."""
+    """The page of the Tune panel."""
 
     MODULE, PANEL = "tune.panel", "TunePanel"
+    NAME, TAB = "Tune", "Tune"
+    TIP = "Say what matters; a search finds the settings."
 
 
 class FrontShell(Shell):
-    """The dock widget of the Pareto front panel."""
+    """The page of the Pareto front panel."""
 
     MODULE, PANEL = "front.panel", "FrontPanel"
+    NAME, TAB = "Pareto front", "Front"
+    TIP = "Pareto front: click a point to see its objects."
 
 
 class CorrectShell(Shell):
-    """The dock widget of the Correct panel."""
+    """The page of the Correct panel."""
 
     MODULE, PANEL = "correct.panel", "CorrectPanel"
+    NAME, TAB = "Correct", "Correct"
+    TIP = "Correct, add, delete, merge and split objects by clicks."
 
 
 class WhyShell(Shell):
-    """The dock widget of the panel "Why is it missing?"."""
+    """The page of the panel "Why is it missing?"."""
 
     MODULE, PANEL = "why.panel", "WhyPanel"
+    NAME, TAB = "Why is it missing?", "Why?"
+    TIP = "Why is it missing? Which settings reject an object, and how to get it."
 
 
 class ResultsShell(Shell):
-    """The dock widget of the Results panel."""
+    """The page of the Results panel."""
 
     MODULE, PANEL = "results.panel", "ResultsPanel"
+    NAME, TAB = "Results", "Results"
+    TIP = "Measurements of the objects, histograms and export."
 
 
 SHELLS = (SegmentShell, TuneShell, FrontShell, CorrectShell, WhyShell, ResultsShell)

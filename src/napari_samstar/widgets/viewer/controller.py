@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -21,7 +22,13 @@ from napari_samstar.widgets.viewer import work
 from napari_samstar.widgets.viewer.autosave_controller import AutosaveController
 from napari_samstar.widgets.viewer.history import Action, History
 from napari_samstar.widgets.viewer.layer_writer import PREVIEW_NAME, RECIPE_KEY, LayerWriter
-from napari_samstar.widgets.viewer.layers import pixel_size, visible_box
+from napari_samstar.widgets.viewer.layers import (
+    Placement,
+    pixel_size,
+    show_plane,
+    shown_index,
+    visible_box,
+)
 from napari_samstar.widgets.viewer.search import SearchController
 from napari_samstar.widgets.viewer.stack_filler import LINK_KEY, StackFiller
 from napari_samstar.widgets.viewer.tiles import TileController
@@ -40,10 +47,10 @@ if TYPE_CHECKING:
     from napari_samstar.core.results.recipe import Recipe
     from napari_samstar.core.results.result import Result
     from napari_samstar.core.tuning.record import StudyRecord
-    from napari_samstar.widgets.viewer.layers import Placement
 
 
 SEGMENT = "Segment"
+STACK = "Apply to all planes"
 REMOVE_HIDDEN_AFTER = 4000  # ms after which hidden helper layers leave napari's list
 
 
@@ -51,6 +58,7 @@ class ViewerController:
     """One viewer's session and jobs. Panels come and go; the desk stays with the viewer."""
 
     def __init__(self, viewer: napari.Viewer) -> None:
+        self._viewer = weakref.ref(viewer)
         self.session = Session()
         self.jobs = Jobs()
         self.history = History()
@@ -65,6 +73,7 @@ class ViewerController:
         self._painted: tuple[Selection, Edits, Painting, Any] | None = None
         self.session.select_elsewhere = self._select_elsewhere
         self.session.decode_elsewhere = self._decode_elsewhere
+        self.stack: StackFiller | None = None
         self.search = SearchController(self.session, self.jobs, self.cache)
         self._activity = Activity(self.jobs)
         self._cache: Any = None
@@ -95,7 +104,7 @@ class ViewerController:
         def finish(found: tuple[Result, StudyRecord | None]) -> None:
             result, earlier = found
             self.layers.placement = placement
-            self._image_layer = weakref.ref(layer) if layer is not None else None
+            self._watch_image(layer)
             self.tiles.finish()
             self.session.set_result(result)
             if not self.session.trials:
@@ -112,6 +121,30 @@ class ViewerController:
         self.tiles.begin(choice, finish_partial)
         self.jobs.start(Job(SEGMENT, work.segment, arguments, on_step=step, on_result=finish))
 
+    def _watch_image(self, layer: Image | None) -> None:
+        """Follow the pixel size of the segmented image."""
+        before = self.image_layer
+        self._image_layer = weakref.ref(layer) if layer is not None else None
+        if before is layer:
+            return
+        for each, on in ((before, False), (layer, True)):
+            for event in () if each is None else (each.events.scale, each.events.units):
+                if on:
+                    event.connect(self._on_image_scaled)
+                else:
+                    event.disconnect(self._on_image_scaled)
+
+    def _on_image_scaled(self, *_: Any) -> None:
+        """Take over another pixel size: sizes are in its unit at once, and the objects stay."""
+        layer, result, placement = self.image_layer, self.session.result, self.layers.placement
+        if layer is None or result is None or placement is None:
+            return
+        size, unit = pixel_size(layer)
+        image = result.bank.image
+        result.bank.image = replace(image, pixel_size=size, unit=unit if size else "px")
+        self.layers.move_to(Placement.of(layer, placement.plane))
+        self.session.events.result.emit(result)
+
     def segment_stack(
         self,
         image: LoadedImage,
@@ -120,6 +153,8 @@ class ViewerController:
         link: str = "none",
     ) -> None:
         """Start applying the settings on show to `planes`; fills the empty stack layer `whole`.
+
+        A layer that a stopped run has begun to fill is filled instead, see `unfinished_stack`.
 
         Parameters
         ----------
@@ -130,14 +165,30 @@ class ViewerController:
         recipe = self.session.recipe()
         if result is None or selection is None or recipe is None:
             return
-        whole.metadata = {RECIPE_KEY: recipe.to_dict() | {"pinned": [], "dropped": []}}
-        if link != "none":
-            whole.metadata = whole.metadata | {LINK_KEY: link}
-        filler = StackFiller(self.layers, whole)
-        arguments = (image, planes, result.model, selection.config, self.cache, link)
-        self.jobs.start(
-            Job("Apply to all planes", work.apply_to_planes, arguments, on_step=filler.write)
-        )
+        about = recipe.to_dict() | {"pinned": [], "dropped": []}
+        filler, highest = self.unfinished_stack(link), 0
+        if filler is not None and filler.planes == tuple(planes):
+            planes, highest = filler.waiting, int(filler.layer.data.max())
+        else:
+            whole.metadata = {RECIPE_KEY: about}
+            if link != "none":
+                whole.metadata = whole.metadata | {LINK_KEY: link}
+            filler = StackFiller(self.layers, whole, planes)
+        self.stack = filler
+        arguments = (image, planes, result.model, selection.config, self.cache, link, highest)
+        self.jobs.start(Job(STACK, work.apply_to_planes, arguments, on_step=filler.write))
+
+    def unfinished_stack(self, link: str = "none") -> StackFiller | None:
+        """Return what a stopped run has begun with the settings on show, if it can go on.
+
+        Linked planes have to be done from the first one on: there a new run begins anew.
+        """
+        filler, selection = self.stack, self.session.selection
+        if filler is None or link != "none" or selection is None or not filler.waiting:
+            return None
+        recipe = filler.layer.metadata.get(RECIPE_KEY, {})
+        same = recipe.get("config") == selection.config.to_dict()
+        return filler if same and self.layers.contains(filler.layer) else None
 
     @property
     def image_layer(self) -> Image | None:
@@ -178,7 +229,16 @@ class ViewerController:
         layer = self.layers.apply(labels, recipe.to_dict(), into, painting.keys)
         if layer is not None:
             self.measure(layer)
+            self.go_to_plane()
         return layer
+
+    def go_to_plane(self) -> None:
+        """Show the segmented plane of a stack, where another one is on show."""
+        viewer, layer, placement = self._viewer(), self.image_layer, self.layers.placement
+        if viewer is None or layer is None or placement is None or not placement.plane:
+            return
+        if shown_index(layer, viewer) != placement.plane:
+            show_plane(layer, viewer, placement.plane)
 
     def pin(self, mask_id: int) -> None:
         """Keep a candidate whatever the settings say: in the preview, and in the applied layer."""

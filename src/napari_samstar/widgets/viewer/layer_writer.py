@@ -95,6 +95,15 @@ class LayerWriter:
         if reveal:
             self._reveal_preview()
 
+    def move_to(self, placement: Placement) -> None:
+        """Move the temporary layers to where the plane lies now."""
+        self.placement = placement
+        for layer in map(self._find, (PREVIEW_NAME, COMPARISON_NAME)):
+            if layer is not None and layer.ndim == len(placement.plane) + 2:
+                for name, value in placement.transform.items():
+                    setattr(layer, name, value)
+        self.hide(OUTLINE_NAME)
+
     def _reveal_preview(self) -> None:
         """Show the preview above the applied layer, which is reduced to its outlines."""
         self._set_visible(PREVIEW_NAME, True)

@@ -9,10 +9,17 @@ import numpy as np
 from napari.layers import Image
 from napari.utils.transforms import Affine
 
+from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.loaded import LoadedImage
 from napari_samstar.core.image.units import in_one_unit, length_in
 from napari_samstar.widgets.viewer.source_file import about_layer, layer_axes
-from napari_samstar.widgets.viewer.world import check_clickable, check_shown, converted, from_viewer
+from napari_samstar.widgets.viewer.world import (
+    check_clickable,
+    check_shown,
+    converted,
+    from_viewer,
+    to_viewer,
+)
 
 if TYPE_CHECKING:
     import napari
@@ -147,6 +154,22 @@ def shown_plane(layer: Image | Labels, viewer: napari.Viewer) -> tuple[int, ...]
     if not leading_shape(layer):
         return ()
     return _plane_at(layer, from_viewer(viewer, viewer.dims.point, layer.units))
+
+
+def shown_index(layer: Image | Labels, viewer: napari.Viewer) -> tuple[int, ...] | None:
+    """Return the plane of `layer` that the viewer displays, as `shown_plane`, None for none."""
+    try:
+        return shown_plane(layer, viewer)
+    except UserError:
+        return None
+
+
+def show_plane(layer: Image | Labels, viewer: napari.Viewer, plane: tuple[int, ...]) -> None:
+    """Move the viewer's sliders to a plane of `layer`."""
+    world = to_viewer(viewer, layer.data_to_world((*plane, 0, 0)), layer.units)
+    first = viewer.dims.ndim - layer.ndim
+    for axis, value in enumerate(np.asarray(world)[-layer.ndim : -2]):
+        viewer.dims.set_point(first + axis, float(value))
 
 
 def labels_plane(labels: Labels, image: Image) -> tuple[int, ...] | None:

@@ -10,7 +10,7 @@ from napari.utils.notifications import show_error, show_info
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.results.recipe import SUFFIX, Recipe
-from napari_samstar.widgets.shell.docking import PLUGIN
+from napari_samstar.widgets.shell.docking import open_page
 from napari_samstar.widgets.viewer.controller import controller_of
 
 if TYPE_CHECKING:
@@ -35,9 +35,7 @@ def _load(path: str | list[str]) -> LayerData:
         except UserError as error:
             show_error(str(error))
             return [(None,)]
-        dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, "Segment")
-        dock.show()
-        dock.raise_()
+        open_page(viewer, "Segment")
         controller_of(viewer).load(recipe)
         show_info(f"Recipe {Path(str(path)).name} loaded: press Segment.")
     return [(None,)]

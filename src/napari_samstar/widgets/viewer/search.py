@@ -37,6 +37,7 @@ class SearchController:
         self._cache_of = cache_of
         self._found: tuple[Trial, ...] = ()
         self._show_again = 0.0
+        self._chooses = False  # whether the end of the search chooses the knee
         jobs.changed.connect(self._on_jobs_changed)
 
     def start(
@@ -47,6 +48,7 @@ class SearchController:
         if session.result is None:
             return
         self._found, self._show_again = (), 0.0
+        self._chooses = True
         session.start_search(goal, study_config)
         arguments = (
             session.result, goal, study_config, inputs, self._cache_of, session.evaluators, resume,
@@ -102,3 +104,11 @@ class SearchController:
     def _on_jobs_changed(self, status: Status) -> None:
         if not status.title:
             self.hand_over()
+            self._choose_knee()
+
+    def _choose_knee(self) -> None:
+        """Show the best balance when a search has ended, unless the user has chosen a trial."""
+        session, wanted = self._session, self._chooses
+        self._chooses = False
+        if wanted and session.front is not None and session.chosen is None:
+            session.choose(session.front.knee, "knee")

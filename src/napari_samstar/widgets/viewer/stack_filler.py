@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,16 +22,35 @@ EVENTS_KEY = "samstar_link_events"
 
 
 class StackFiller:
-    """Writes planes into a stack layer as they come; the first one adds the layer."""
+    """Writes planes into a stack layer as they come; the first one adds the layer.
 
-    def __init__(self, writer: LayerWriter, layer: Labels) -> None:
+    Attributes
+    ----------
+    layer : Labels
+    planes : tuple of tuple of int
+        All planes that are to be written.
+    done : set of tuple of int
+        Those that are written.
+    """
+
+    def __init__(
+        self, writer: LayerWriter, layer: Labels, planes: Sequence[tuple[int, ...]]
+    ) -> None:
         self._writer = writer
-        self._layer = layer
+        self.layer = self._layer = layer
+        self.planes = tuple(planes)
+        self.done: set[tuple[int, ...]] = set()
         self._added = False
+
+    @property
+    def waiting(self) -> tuple[tuple[int, ...], ...]:
+        """The planes that are not written yet."""
+        return tuple(plane for plane in self.planes if plane not in self.done)
 
     def write(self, done: StackPlane) -> None:
         """Write one plane, and remember the events of its ids."""
         self.write_plane(done.plane, done.labels)
+        self.done.add(tuple(done.plane))
         if done.events:
             known = self._layer.metadata.get(EVENTS_KEY, [])
             new = [dataclasses.asdict(event) for event in done.events]

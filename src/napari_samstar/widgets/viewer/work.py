@@ -157,6 +157,7 @@ def apply_to_planes(
     config: AmgConfig,
     cache_of: CacheOf,
     link: Literal["depth", "time", "none"],
+    highest: int = 0,
 ) -> Work:
     """Segment planes of a stack with one configuration; yields each as it is done.
 
@@ -164,6 +165,8 @@ def apply_to_planes(
     ----------
     link : {"depth", "time", "none"}
         How objects get one id through the last axis along which planes differ; else ids run on.
+    highest : int
+        The highest id that is in use already.
     """
     from napari_samstar.api.pipeline import Applied, iter_apply
     from napari_samstar.core.linking.linker import Linker
@@ -171,7 +174,7 @@ def apply_to_planes(
 
     varying = [k for k, along in enumerate(zip(*planes, strict=True)) if len(set(along)) > 1]
     linked_axis = varying[-1] if varying else 0
-    linker, before, highest, offset = None, None, 0, 0
+    linker, before, offset = None, None, 0
     for step in iter_apply(config, [image.at(plane) for plane in planes], model, cache_of()):
         if not isinstance(step, Applied):
             yield step

@@ -44,6 +44,7 @@ class LearnForm(QWidget):
         self._controller = panel.controller
         self._correction = correction
         self._click_queue, self._training_queue = click_queue, training_queue
+        self._agreed = 0  # number of trials that the user agreed to replace
         self._build()
         panel.listen(correction.changed, self.refresh)
         panel.listen(training_queue.changed, self.refresh)
@@ -90,6 +91,14 @@ class LearnForm(QWidget):
     def find_all(self) -> None:
         """Segment the whole image again with the adapted decoder and the settings on show."""
         session = self._controller.session
+        n = len(session.trials)
+        if n and self._agreed != n:
+            self._agreed = n
+            self.state.setText(
+                f"<b>This replaces the front of {n} tried settings.</b> Press the button again to "
+                "do it."
+            )
+            return
         work = self._correction.find_all_again
         arguments = (self._controller.cache(), session.settings)
         on_result = session.set_result

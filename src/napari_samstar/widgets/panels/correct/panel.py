@@ -109,9 +109,9 @@ class CorrectPanel(Panel):
         self.column.addWidget(heading("Learning"))
         self.learn_form = LearnForm(self, self.correction, self.click_queue, self.training_queue)
         self.column.addWidget(self.learn_form)
-        self.job_bar = JobBar(self)
-        self.column.addWidget(self.job_bar)
         self.column.addStretch(1)
+        self.job_bar = JobBar(self)
+        self.actions.addWidget(self.job_bar)
         self.listen(self.controller.session.events.result, self._on_session_result)
         self.listen(self.controller.jobs.changed, self._on_jobs_changed)
         self.listen(self.correction.changed, self._refresh)
@@ -162,16 +162,16 @@ class CorrectPanel(Panel):
         )
         self.column.addWidget(self.restore_row)
         self.add_row(self.start_button, self.keys_button)
-        self.column.addWidget(self.message)
-        self.column.addWidget(self.unfinished_row)
-        for pair in ((self.accept_button, self.skip_button), (self.undo_button, self.redo_button)):
-            self.add_row(*pair).setStretch(1, 1)
-        tools = (self.delete_button, self.merge_button, self.split_button, self.lock_button)
-        self.add_row(*tools).setStretch(0, 1)
-        for k in range(len(tools)):
-            self.column.itemAt(self.column.count() - 1).setStretch(k, 1)
-        self.add_row(self.previous_button, self.next_button, self.zoom_button, stretch=1)
         self.add_row(note("Work on"), self.layer_box, stretch=1)
+        self.column.addWidget(self.unfinished_row)
+        tools = (self.delete_button, self.merge_button, self.split_button, self.lock_button)
+        line = self.add_row(*tools)
+        for k in range(len(tools)):
+            line.setStretch(k, 1)
+        self.add_row(self.previous_button, self.next_button, self.zoom_button, stretch=1)
+        self.actions.addWidget(self.message)
+        for pair in ((self.accept_button, self.skip_button), (self.undo_button, self.redo_button)):
+            self.add_row(*pair, below=True).setStretch(1, 1)
 
     # --- user actions -------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from napari_samstar.core.tuning.front import Front
 
+DETAILS_HEIGHT = 74  # px, of the text about the chosen trial
 EXPORTS = {"csv": "Table", "png": "Picture"}
 HINT = "Click a point to see its objects; ← → walk along the front; Shift+click compares."
 
@@ -49,13 +50,18 @@ class FrontPanel(Panel):
         self._compared: int | None = None
         self._build_plot()
         self._build_buttons(napari_viewer)
-        self.job_bar = JobBar(self)
-        self.column.addWidget(self.job_bar)
+        self._build_curve()
         self.details = note()
         self.connect_links(self.details)
+        self.details.setMinimumHeight(DETAILS_HEIGHT)  # the plot does not jump when text comes
+        self.details.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.column.addWidget(self.details)
-        self._build_curve()
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.column.addStretch(1)
+        self.actions.addWidget(self.apply_row)
+        self.job_bar = JobBar(self)
+        self.actions.addWidget(self.job_bar)
+        self.plot.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.plot.stepped.connect(self._step)
         events = self.controller.session.events
         self.listen(events.front, self._on_session_front)
         self.listen(events.chosen, self._on_session_chosen)
@@ -106,7 +112,6 @@ class FrontPanel(Panel):
         self.add_row(*buttons, stretch=-1)
         self.apply_row = ApplyRow(self, viewer)
         self.apply_button = self.apply_row.apply
-        self.column.addWidget(self.apply_row)
 
     def _build_curve(self) -> None:
         self.curve = CurvePlot()
@@ -134,12 +139,10 @@ class FrontPanel(Panel):
             self._on_session_chosen()
             self.details.setText(comparison_html(counts, session.front, position))
 
-    def keyPressEvent(self, event: Any) -> None:
-        """Choose the next member of the front with the left and right arrow keys."""
-        step = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}.get(event.key())
+    def _step(self, step: int) -> None:
+        """Choose the next member of the front, or the one before."""
         front = self.controller.session.front
-        if step is None or front is None:
-            super().keyPressEvent(event)
+        if front is None:
             return
         members = front.members.tolist()
         chosen = self.controller.session.chosen
@@ -161,7 +164,7 @@ class FrontPanel(Panel):
             self.export(path)
 
     def _on_picked(self, position: int, shift: bool) -> None:
-        self.setFocus()
+        self.plot.setFocus()  # the arrow keys now walk along the front
         if shift:
             self.compare(position)
         else:

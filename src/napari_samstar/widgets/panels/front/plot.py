@@ -41,10 +41,13 @@ class FrontPlot(pg.PlotWidget):
         Position of the clicked trial, and whether Shift was held.
     hovered : int
         Position of the trial under the mouse, -1 where there is none.
+    stepped : int
+        1 or -1, for an arrow key: the next member of the front, or the one before.
     """
 
     picked = Signal(int, bool)
     hovered = Signal(int)
+    stepped = Signal(int)
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,6 +180,17 @@ class FrontPlot(pg.PlotWidget):
         self.hover_ring.setPen(pg.mkPen(text, width=1))
         for _, label in self.plotItem.legend.items:
             label.setText(label.text, color=text)
+
+    def keyPressEvent(self, event: Any) -> None:
+        """Step along the front with the arrow keys."""
+        keys = Qt.Key
+        step = {keys.Key_Left: -1, keys.Key_Down: -1, keys.Key_Right: 1, keys.Key_Up: 1}.get(
+            event.key()
+        )
+        if step is None:
+            super().keyPressEvent(event)
+        else:
+            self.stepped.emit(step)
 
     def leaveEvent(self, event: Any) -> None:
         """Hover over no point."""

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QAbstractItemView, QMenu, QPushButton, QTableView
 
 from napari_samstar.widgets.forms.dialogs import ask_save_path
 from napari_samstar.widgets.forms.examples import ExampleRow, holds_examples
+from napari_samstar.widgets.forms.job_bar import JobBar
 from napari_samstar.widgets.forms.restore_row import RestoreRow
 from napari_samstar.widgets.forms.shared import combo, link, note
 from napari_samstar.widgets.jobs.workers import make_worker
@@ -101,8 +102,9 @@ class ResultsPanel(Panel):
         self.column.addWidget(self.view, 1)
         self.examples = ExampleRow(self)
         self.column.addWidget(self.examples)
-        self.add_row(self.export_button, self.recipe_button, stretch=-1)
-        self.column.addWidget(self.message)
+        self.actions.addWidget(self.message)
+        self.add_row(self.export_button, self.recipe_button, stretch=-1, below=True)
+        self.actions.addWidget(JobBar(self))
 
     # --- user actions -------------------------------------------------------------------------
 
@@ -217,6 +219,8 @@ class ResultsPanel(Panel):
             (events.features, self._show_features),
             (events.data, self._on_changed),
             (events.paint, self._on_changed),
+            (events.scale, self._on_changed),
+            (events.units, self._on_changed),
         ):
             if on:
                 event.connect(method)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Labels
@@ -21,6 +23,10 @@ from napari_samstar.widgets.panel import Panel
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Image
+
+    from napari_samstar.core.amg.config import AmgConfig
+    from napari_samstar.core.image.loaded import LoadedImage
 
 
 LINKS = {"Link in depth": "depth", "Link in time": "time", "Do not link": "none"}
@@ -36,14 +42,18 @@ class SegmentPanel(Panel):
             self.column.addWidget(heading(title))
             self.column.addWidget(part)
         self.column.insertWidget(2, RestoreRow(self))
-        self._build_settings()
-        self._build_buttons(napari_viewer)
-        self.job_bar = JobBar(self)
-        self.column.addWidget(self.job_bar)
+        self._drafts: WeakKeyDictionary[Image, AmgConfig] = WeakKeyDictionary()
+        self._shown_for: weakref.ref[Image] | None = None
+        self._recipe_waits = False
+        self._agreed = 0  # number of trials that the user agreed to replace
         self.message = note()
         self.connect_links(self.message)
-        self.column.addWidget(self.message)
+        self._build_settings()
+        self.actions.addWidget(self.message)
+        self._build_buttons(napari_viewer)
         self.column.addStretch(1)
+        self.job_bar = JobBar(self)
+        self.actions.addWidget(self.job_bar)
         self._connect()
         self._refresh_buttons()
         self._on_session_selection()
@@ -75,14 +85,14 @@ class SegmentPanel(Panel):
         )
         self.apply_row = ApplyRow(self, viewer)
         self.apply_button = self.apply_row.apply
-        self.column.addWidget(self.run_button)
-        self.column.addWidget(self.apply_row)
+        self.actions.addWidget(self.run_button)
         self.stack_row = QWidget()
         line = QHBoxLayout(self.stack_row)
         line.setContentsMargins(0, 0, 0, 0)
         line.addWidget(self.stack_button, 1)
         line.addWidget(self.link_box, 1)
-        self.column.addWidget(self.stack_row)
+        self.actions.addWidget(self.stack_row)
+        self.actions.addWidget(self.apply_row)
 
     def _connect(self) -> None:
         self.seen_changed.connect(self._on_seen_changed)
@@ -97,10 +107,13 @@ class SegmentPanel(Panel):
         self.model_form.model_box.currentIndexChanged.connect(self._offer_centres)
         self.model_form.model_box.activated.connect(self._on_model_chosen)
         self.image_form.layer_box.currentIndexChanged.connect(self._refresh_buttons)
+        self.image_form.layer_box.currentIndexChanged.connect(self._show_own_settings)
         self.image_form.plane_box.currentIndexChanged.connect(self._refresh_buttons)
         layers = self.image_form.layer_box.model()
         layers.rowsInserted.connect(self._refresh_buttons)
         layers.rowsRemoved.connect(self._refresh_buttons)
+        for change in (layers.rowsInserted, layers.rowsRemoved):
+            change.connect(self._show_own_settings)
 
     # --- what the user does ---------------------------------------------------------------------
 
@@ -114,10 +127,32 @@ class SegmentPanel(Panel):
             return
         if chosen is None:
             return
-        self.message.clear()
         image, placement = chosen
         layer = self.image_form.layer()
+        if not self._may_replace_front(image, layer):
+            return
+        self.message.clear()
+        self._recipe_waits = False
         self.controller.segment(image, self.model_form.choice(), config, placement, layer)
+
+    def _may_replace_front(self, image: LoadedImage, layer: Any) -> bool:
+        """Return whether a new run keeps the search's front, or the user agreed to lose it."""
+        session = self.controller.session
+        n, result = len(session.trials), session.result
+        same = (
+            result is not None
+            and layer is self.controller.image_layer
+            and image.mapping == result.image.mapping
+            and self.model_form.choice() == result.choice
+        )
+        if not n or same or self._agreed == n:
+            return True
+        self._agreed = n
+        self.message.setText(
+            f"<b>This replaces the front of {n} tried settings.</b> Press <i>Segment</i> again to "
+            "do it; <i>Continue</i> in Tune brings it back for the same image."
+        )
+        return False
 
     def run_stack(self) -> None:
         """Apply the settings on show to every plane of the chosen layer, of one channel."""
@@ -139,7 +174,15 @@ class SegmentPanel(Panel):
         data = np.zeros((*leading, *result.image.shape), dtype=np.int32)
         whole = Labels(data, name=f"{layer.name} objects", **placement.stack_transform)
         link = LINKS[self.link_box.currentText()]
-        self.controller.segment_stack(image, list(planes_to_do(image, None)), whole, link)
+        planes = list(planes_to_do(image, None))
+        shown = placement.plane
+        if link == "none" and shown in planes:  # the plane on show comes first
+            at = planes.index(shown)
+            planes = planes[at:] + planes[:at]
+        waiting = self.controller.unfinished_stack(link)
+        if waiting is not None and set(waiting.planes) == set(planes):
+            planes = list(waiting.planes)
+        self.controller.segment_stack(image, planes, whole, link)
 
     def _offer_centres(self, *_: Any) -> None:
         fresh = self.controller.session.result is None
@@ -150,10 +193,42 @@ class SegmentPanel(Panel):
         if self.controller.session.result is None:
             self._on_setting_changed()
 
+    # --- settings of each image -----------------------------------------------------------------
+
+    def _segmented_layer_is_chosen(self) -> bool:
+        """Return whether the settings on show are those of the objects on show."""
+        segmented = self.controller.image_layer
+        return segmented is None or self.image_form.layer() is segmented
+
+    def _show_own_settings(self, *_: Any) -> None:
+        """Show the settings of the chosen image: its own of before, or the defaults.
+
+        A recipe that was opened waits for the image that it is for.
+        """
+        layer = self.image_form.layer()
+        before = self._shown_for() if self._shown_for is not None else None
+        if layer is None or layer is before:
+            return
+        self._shown_for = weakref.ref(layer)
+        if before is None or self._recipe_waits:
+            return
+        if self._segmented_layer_is_chosen() and self.controller.session.result is not None:
+            self.settings.show(self.controller.session.config)
+        elif layer in self._drafts:
+            self.settings.show(self._drafts[layer])
+        else:
+            self.settings.show_defaults()
+        self.image_form.forget_recipe()
+
     def _on_setting_changed(self) -> None:
         try:
             config = self.settings.config()
         except UserError:
+            return
+        layer = self.image_form.layer()
+        if layer is not None:
+            self._drafts[layer] = config
+        if not self._segmented_layer_is_chosen():
             return
         if self.controller.session.result is None:
             self.controller.session.config = config
@@ -203,12 +278,17 @@ class SegmentPanel(Panel):
         self.settings.show_pixel(image.pixel_size if image else None, image.unit if image else "px")
 
     def _on_session_config(self, *_: Any) -> None:
-        self.settings.show(self.controller.session.config)
+        config, segmented = self.controller.session.config, self.controller.image_layer
+        if segmented is not None:
+            self._drafts[segmented] = config
+        if self._segmented_layer_is_chosen():
+            self.settings.show(config)
 
     def _on_session_loaded(self, *_: Any) -> None:
         recipe = self.controller.session.loaded
         if recipe is None:
             return
+        self._recipe_waits = True
         self.image_form.show_mapping(recipe.mapping)
         self.model_form.show_model(recipe.model)
         self.settings.show_recipe(recipe.config, recipe.model)
@@ -221,7 +301,19 @@ class SegmentPanel(Panel):
         if not status.title and result is not None:
             self.model_form.show_loaded(result)
             self._offer_centres()
+            self._show_stack()
         self._refresh_buttons()
+
+    def _show_stack(self) -> None:
+        """Say how much of a stack is done, where its run was stopped."""
+        filler = self.controller.stack
+        if filler is None or not filler.waiting or not filler.done:
+            return
+        done, goes_on = len(filler.done), self.controller.unfinished_stack() is filler
+        then = "Press the button again to do the others." if goes_on else "A new run begins anew."
+        self.message.setText(
+            f"<b>Stopped: {done} of {len(filler.planes)} planes are done</b> and kept. {then}"
+        )
 
     def _on_jobs_failed(self, text: str) -> None:
         self.message.setText(error_html(text))

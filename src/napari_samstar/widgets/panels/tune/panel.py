@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QPushButton, QSpinBox
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.rewards.expectations import Expectations
 from napari_samstar.core.tuning.inputs import SearchInputs
+from napari_samstar.widgets.forms.apply_row import ApplyRow
 from napari_samstar.widgets.forms.buttons import CollapsibleSection
 from napari_samstar.widgets.forms.expectation_form import ExpectationForm
 from napari_samstar.widgets.forms.extra_images_form import ExtraImagesForm
@@ -56,15 +57,16 @@ class TunePanel(Panel):
             )
         )
         self._build_search_rows()
-        self._build_buttons()
-        self.job_bar = JobBar(self)
-        self.column.addWidget(self.job_bar)
-        self.message = note()
-        self.connect_links(self.message)
-        self.column.addWidget(self.message)
         self.held_out = HeldOutNote(self)
         self.column.addWidget(self.held_out)
         self.column.addStretch(1)
+        self.message = note()
+        self.connect_links(self.message)
+        self.actions.addWidget(self.message)
+        self._build_buttons()
+        self.actions.addWidget(ApplyRow(self, napari_viewer))
+        self.job_bar = JobBar(self)
+        self.actions.addWidget(self.job_bar)
         events = self.controller.session.events
         for event in (events.result, events.front, events.earlier):
             self.listen(event, self._on_session_changed)
@@ -117,7 +119,7 @@ class TunePanel(Panel):
             "It survives a Stop, a closed window and a crash."
         )
         self.continue_button.clicked.connect(self.go_on)
-        self.add_row(self.run_button, self.continue_button)
+        self.add_row(self.run_button, self.continue_button, below=True)
 
     # --- what the user does ---------------------------------------------------------------------
 

@@ -13,10 +13,12 @@ from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.interactive.placed_mask import PlacedMask, part_around
 from napari_samstar.widgets.forms.buttons import button
+from napari_samstar.widgets.forms.job_bar import JobBar
 from napari_samstar.widgets.forms.shared import link, note
 from napari_samstar.widgets.jobs.workers import make_worker
 from napari_samstar.widgets.panel import Panel
 from napari_samstar.widgets.panels.why.words import (
+    MORE_PROMPTS,
     NO_CANDIDATES,
     NOT_DECODED,
     SOME_NOT_DECODED,
@@ -83,8 +85,13 @@ class WhyPanel(Panel):
         self.column.addWidget(self.message)
         self.column.addWidget(self.list)
         self.column.addWidget(self.details)
-        self.add_row(self.keep_button, self.loosen_button)
         self.column.addStretch(1)
+        self.correct_button = button(
+            "Draw it by clicks", "Go to Correct: a click there adds the object.", self.correct
+        )
+        self.add_row(self.keep_button, self.loosen_button, below=True).setStretch(1, 1)
+        self.actions.addWidget(self.correct_button)
+        self.actions.addWidget(JobBar(self))
 
     # --- user actions -------------------------------------------------------------------------
 
@@ -110,6 +117,10 @@ class WhyPanel(Panel):
         """Apply the settings that keep the chosen candidate."""
         if self._remedy is not None:
             self.controller.session.show(self._remedy.config)
+
+    def correct(self) -> None:
+        """Go to the Correct page, where clicks add what no setting finds."""
+        self.open_panel("Correct")
 
     def _on_pick_toggled(self, on: bool) -> None:
         self._clicks.set_enabled(on)
@@ -181,8 +192,14 @@ class WhyPanel(Panel):
             text += SOME_NOT_DECODED if found.n_waiting else ""
         else:
             text = NOT_DECODED if found.n_waiting else NO_CANDIDATES
-        self.message.setText(text.format(segment=link("Segment")))
+        self.message.setText(self._advice(text))
         self._show_findings(findings)
+
+    def _advice(self, text: str) -> str:
+        """Fill in the settings that can be changed, and the pages that help."""
+        config = self.controller.session.config
+        more = MORE_PROMPTS[config.prompts if config.prompts in MORE_PROMPTS else "boxes"]
+        return text.format(segment=link("Segment"), correct=link("Correct"), more=more)
 
     def _show_findings(self, findings: tuple[Finding, ...]) -> None:
         before = self._chosen()

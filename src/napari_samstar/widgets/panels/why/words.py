@@ -11,10 +11,16 @@ if TYPE_CHECKING:
     from napari_samstar.core.image.micrograph import Micrograph
 
 NO_CANDIDATES = (
-    "<b>SAM has no candidate here.</b> Raise <i>Points per side</i> or <i>Zoom levels</i> in the "
-    "{segment} panel and press <i>Segment</i>: that gives SAM more prompts. Or try <i>Invert</i>, "
-    "other <i>Intensities</i>, or a larger model."
+    "<b>SAM has no candidate here.</b> {more} in the {segment} page and press <i>Segment</i>: that "
+    "gives SAM more prompts. Or draw it by a click in {correct}."
 )
+
+MORE_PROMPTS = {
+    "grid": "Raise <i>Points per side</i> or <i>Zoom levels</i>",
+    "centres": "Choose <i>Prompts</i>: a grid of points, or a larger <i>Tile scale</i>,",
+    "boxes": "Choose other <i>Prompts</i>",
+}
+"""What gives SAM more prompts, by the prompt source: settings that have an effect with it."""
 
 NOT_DECODED = (
     "<b>This tile is not decoded yet.</b> Press <i>Continue</i> in the {segment} panel to go on."

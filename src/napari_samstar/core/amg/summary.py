@@ -1,0 +1,38 @@
+"""Settings in one line, for people."""
+
+from __future__ import annotations
+
+from napari_samstar.core.amg.config import AmgConfig
+
+_SHORT = {
+    "pred_iou_thresh": "quality ≥ {:g}",
+    "stability_score_thresh": "stability ≥ {:g}",
+    "stability_score_offset": "shift {:g}",
+    "box_nms_thresh": "overlap ≤ {:g}",
+    "crop_n_layers": "zoom {:g}",
+    "crop_nms_thresh": "overlap of zooms ≤ {:g}",
+    "crop_overlap_ratio": "crops overlap {:.2g}",
+    "min_mask_region_area": "regions ≥ {:g} px",
+    "min_likeness": "likeness ≥ {:g}",
+}
+"""How a setting that is not the default is written."""
+
+_OF_CROPS = ("crop_nms_thresh", "crop_overlap_ratio")
+
+
+def summary(config: AmgConfig) -> str:
+    """Return the prompts, the scale of tiles, and each setting that is not SAM's default."""
+    default = AmgConfig()
+    prompts = {"centres": "at centres", "boxes": f"{len(config.boxes)} boxes"}
+    side = config.points_per_side
+    grid = f"{side} × {side} points" if side else "given points"
+    parts = [prompts.get(config.prompts, grid if config.prompts == "grid" else config.prompts)]
+    if config.tile_scale:
+        parts.append(f"tiles × {config.tile_scale:g}")
+    changed = [
+        text.format(getattr(config, name))
+        for name, text in _SHORT.items()
+        if getattr(config, name) != getattr(default, name)
+        and (name not in _OF_CROPS or config.crop_n_layers)
+    ]
+    return " · ".join([*parts, *(changed or ["SAM's defaults"])])
