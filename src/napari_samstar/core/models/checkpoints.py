@@ -94,6 +94,7 @@ def build(architecture: Architecture, weights: Weights, file: str = "The file") 
     """Return a frozen SAM in eval mode that holds exactly `weights`, on the CPU."""
     if architecture == "pocket":
         sam = build_pocket()
+        weights = {**sam.added_weights(), **weights}
     elif architecture == "mobile_sam":
         sam, weights = build_mobile_sam(), to_timm(weights)
     else:

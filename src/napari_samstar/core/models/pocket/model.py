@@ -12,8 +12,15 @@ from napari_samstar.core.models.pocket.layout import LOG_SIZES, SIZE_UNIT, Dense
 from napari_samstar.core.models.pocket.prompts import PocketPromptEncoder
 
 
+_ADDED = ("image_encoder.deeper.", "mask_decoder.refine.")
+
+
 class Pocket(Sam):  # type: ignore[misc]
     """SAM with the small encoder; everything else as in `segment_anything`."""
+
+    def added_weights(self) -> dict[str, Tensor]:
+        """Return the weights of the blocks that older files lack; as built they change nothing."""
+        return {n: w for n, w in self.state_dict().items() if n.startswith(_ADDED)}
 
     def dense_maps(self, features: Tensor) -> DenseMaps:
         """Prompt-free maps from an image embedding (as `SamPredictor.features`).
