@@ -74,7 +74,7 @@ class Batches(IterableDataset):  # type: ignore[type-arg]
 def batch(
     sources: list[real.Micrograph], config: BatchConfig, rng: np.random.Generator
 ) -> dict[str, torch.Tensor]:
-    """One batch: image (B, 3, S, S) float16, dense (B, 7, S/4, S/4), and prompts over all its crops.
+    """One batch: image (B, 3, S, S) float16, dense (B, 7, S/4, S/4), prompts over all its crops.
 
     Prompt tensors (see `prompts.Prompt`): owner (P,), point (P, 2), box (P, 4), kind (P,),
     target (P, S/2, S/2) uint8, 0 to 4. Coordinates are (x, y) px of the crop.

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.synth import brightfield, fluo, organelles, phase, precipitates, sem, stem, tem, tessellation
+from training.synth import (
+    brightfield,
+    fluo,
+    organelles,
+    phase,
+    precipitates,
+    sem,
+    stem,
+    tem,
+    tessellation,
+)
 from training.synth.camera import bar, record, texture
 from training.synth.sample import Sample, without
 
@@ -36,8 +46,8 @@ FAMILIES: dict[str, Callable[[tuple[int, int], np.random.Generator], Sample]] = 
     "empty": empty,
 }
 WEIGHTS = {
-    "tem": 4, "stem": 3, "sem": 4, "fluo": 3, "phase": 3, "brightfield": 4, "tissue": 2, "alloy": 2, "tiles": 1,
-    "empty": 0.3,
+    "tem": 4, "stem": 3, "sem": 4, "fluo": 3, "phase": 3, "brightfield": 4, "tissue": 2, "alloy": 2,
+    "tiles": 1, "empty": 0.3,
 }  # fmt: skip
 
 

@@ -80,7 +80,7 @@ class _AddedBlock(nn.Module):
 
 
 def _added_attention(width: int) -> _AttentionBlock:
-    """An attention block that is the identity at first."""
+    """Return an attention block that is the identity at first."""
     block = _AttentionBlock(width)
     last = block.mlp[2]
     assert isinstance(last, nn.Linear)
