@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from segment_anything.utils.amg import coco_encode_rle
 from torchvision.ops.boxes import batched_nms, box_area
 
-from napari_samstar.core.amg.config import OFFSET_STEP
+from napari_samstar.core.amg.ladder import OFFSET_STEP
 from napari_samstar.core.amg.selection import Selection
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.masks.stitch import TileMasks, stitch, union

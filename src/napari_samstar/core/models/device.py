@@ -61,6 +61,14 @@ def choose_device(requested: str = "auto") -> DeviceChoice:
     return _cuda(index)
 
 
+def free_memory(device: torch.device) -> None:
+    """Give the device what PyTorch keeps of its memory without using it."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
 def _best() -> DeviceChoice:
     no_cuda = _no_cuda()
     if not no_cuda:

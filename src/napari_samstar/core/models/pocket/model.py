@@ -11,7 +11,6 @@ from napari_samstar.core.models.pocket.encoder import PocketEncoder
 from napari_samstar.core.models.pocket.layout import LOG_SIZES, SIZE_UNIT, DenseMaps, unpack
 from napari_samstar.core.models.pocket.prompts import PocketPromptEncoder
 
-
 _ADDED = ("image_encoder.deeper.", "mask_decoder.refine.")
 
 
