@@ -13,8 +13,14 @@ from segment_anything.utils.amg import is_box_near_crop_edge
 from napari_samstar.core import interrupt
 from napari_samstar.core.amg.batch import Batch
 from napari_samstar.core.amg.candidates import Candidates, CropBox
+from napari_samstar.core.amg.device_decode import (
+    Tell,
+    decode_on_device,
+    halved,
+    nobody,
+    stays_on_device,
+)
 from napari_samstar.core.amg.draw import Resizer
-from napari_samstar.core.amg.fast_decode import Tell, decode_fast, halved, is_fast, nobody
 from napari_samstar.core.amg.ladder import N_OFFSETS, rungs_around, stability_of
 from napari_samstar.core.masks.store import PackedMask
 
@@ -46,7 +52,7 @@ def decode_prompts(
     image_shape : (int, int)
         Rows and columns of the image.
     per_batch : int
-        Prompts decoded at once, as upstream's `points_per_batch`; a `FastForm` takes more. On a
+        Prompts decoded at once, as upstream's `points_per_batch`; a fast model takes more. On a
         GPU that runs out of memory the batch is halved and decoding goes on; the last bits of the
         scores may then differ.
     tile : bool
@@ -64,8 +70,8 @@ def decode_prompts(
     torch.OutOfMemoryError
         Where not even one prompt fits in the memory of the GPU.
     """
-    if is_fast(backend):
-        steps = decode_fast(backend, embedding, prompts, crop_box, per_batch, tile, tell)
+    if stays_on_device(backend):
+        steps = decode_on_device(backend, embedding, prompts, crop_box, per_batch, tile, tell)
     else:
         steps = _batches(backend, embedding, prompts, crop_box, per_batch, tile, tell)
     batches = yield from steps

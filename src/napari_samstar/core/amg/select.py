@@ -177,7 +177,7 @@ def _select_crop(bank: ProposalBank, table: Table, config: AmgConfig) -> Kept:
 def _nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch.Tensor:
     """Call torchvision's NMS as upstream does: its tie-breaking is part of the outcome."""
     keep: torch.Tensor = batched_nms(
-        boxes, scores, torch.zeros(len(boxes)), iou_threshold=threshold
+        boxes, scores, torch.zeros_like(boxes[:, 0]), iou_threshold=threshold
     )
     return keep
 

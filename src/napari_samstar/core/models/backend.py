@@ -226,8 +226,8 @@ class Backend(Protocol):
         """Return the same model in float32 on the CPU, for when a GPU has too little memory."""
 
 
-class FastForm(Backend, Protocol):
-    """A model that is made for a GPU."""
+class DeviceBackend(Backend, Protocol):
+    """A model on a GPU whose masks need not come to the CPU to be measured."""
 
     @property
     def measures_on_device(self) -> bool:

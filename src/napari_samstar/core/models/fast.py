@@ -86,8 +86,8 @@ class FastBackend(SamBackend):
     ) -> None:
         super().__init__(sam)
         # Pocket's numbers are small enough for float16, whose errors are an eighth of bfloat16's.
-        usual = torch.float16 if isinstance(sam, Pocket) else half_type(self.device)
-        self.half = half or usual
+        small = isinstance(sam, Pocket) and self.device.type in GPUS
+        self.half = half or (torch.float16 if small else half_type(self.device))
         self.options: dict[str, Any] = {"half": self.half, "compiled": compiled, "folded": folded}
         self._runs = fast_copy(sam)
         self._heads: tuple[int, ...] = HEADS_AT_ONCE
@@ -102,13 +102,8 @@ class FastBackend(SamBackend):
         return f"fast {self.half}" + (" folded" if self.options["folded"] else "")
 
     @property
-    def measures_on_device(self) -> bool:
-        """See `FastForm.measures_on_device`."""
-        return self.device.type == "cuda"
-
-    @property
     def prompts_at_once(self) -> int:
-        """See `FastForm.prompts_at_once`: what fits in the free memory."""
+        """See `DeviceBackend.prompts_at_once`: what fits in the free memory."""
         if self.device.type != "cuda":
             return 0
         each = PROMPT_BYTES * self.low_res_shape[0] // 256

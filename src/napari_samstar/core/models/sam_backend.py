@@ -83,6 +83,16 @@ class SamBackend:
         """What an embedding depends on besides the weights."""
         return "fp32"
 
+    @property
+    def measures_on_device(self) -> bool:
+        """See `DeviceBackend.measures_on_device`."""
+        return self.device.type == "cuda"
+
+    @property
+    def prompts_at_once(self) -> int:
+        """See `DeviceBackend.prompts_at_once`: upstream's number, as another changes bits."""
+        return 0
+
     # --- image --------------------------------------------------------------------------------
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Decode with a fast model: many prompts at once, and masks measured where the model runs."""
+"""Decode on a GPU: as many prompts at once as fit, and masks measured where the model runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from napari_samstar.core.models.device import free_memory
 
 if TYPE_CHECKING:
     from napari_samstar.core.amg.candidates import CropBox
-    from napari_samstar.core.models.backend import Backend, Embedding, FastForm
+    from napari_samstar.core.models.backend import Backend, DeviceBackend, Embedding
     from napari_samstar.core.prompts.base import Prompts
 
 Tell = Callable[[str], None]
@@ -29,8 +29,8 @@ def nobody(sentence: str) -> None:
     """Take a sentence that nobody hears."""
 
 
-def is_fast(backend: Backend) -> TypeGuard[FastForm]:
-    """Return whether a model decodes as `decode_fast` does."""
+def stays_on_device(backend: Backend) -> TypeGuard[DeviceBackend]:
+    """Return whether a model decodes as `decode_on_device` does."""
     return bool(getattr(backend, "measures_on_device", False))
 
 
@@ -49,8 +49,8 @@ def halved(count: int, device: torch.device, tell: Tell) -> int:
     return count // 2
 
 
-def decode_fast(
-    backend: FastForm,
+def decode_on_device(
+    backend: DeviceBackend,
     embedding: Embedding,
     prompts: Prompts,
     crop_box: CropBox,
@@ -98,7 +98,7 @@ class _Decoded:
 
 
 def _tried(
-    backend: FastForm, embedding: Embedding, prompts: Prompts, crop_box: CropBox, tile: bool
+    backend: DeviceBackend, embedding: Embedding, prompts: Prompts, crop_box: CropBox, tile: bool
 ) -> _Decoded | None:
     """Decode and measure one batch; None where the memory does not suffice."""
     try:
@@ -110,7 +110,7 @@ def _tried(
 
 @torch.no_grad()
 def _measured(
-    backend: FastForm, embedding: Embedding, low_res: Tensor, crop_box: CropBox
+    backend: DeviceBackend, embedding: Embedding, low_res: Tensor, crop_box: CropBox
 ) -> DeviceMasks:
     """Draw low-resolution logits (B, M, h, w) at full size, some at a time, and measure them."""
     cut = backend.mask_threshold
@@ -125,7 +125,7 @@ def _measured(
 
 
 def _logits(
-    backend: FastForm, embedding: Embedding, prompts: Prompts, tile: bool
+    backend: DeviceBackend, embedding: Embedding, prompts: Prompts, tile: bool
 ) -> tuple[Tensor, Tensor]:
     """Return logits (B, M, h, w) of the whole frame and predicted IoU (B, M)."""
     if not (tile and backend.window_side and prompts.boxes is None):
