@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from segment_anything.utils.amg import generate_crop_boxes
 
@@ -21,6 +20,7 @@ from napari_samstar.core.masks.cleanup import Cleaner
 from napari_samstar.core.masks.shape import ShapeTable
 from napari_samstar.core.masks.store import MaskStore
 from napari_samstar.core.memory import check_memory
+from napari_samstar.core.models.device import is_out_of_memory
 from napari_samstar.core.models.encoder import EmbeddingCache
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.prompts.base import Crop, ImpossibleConfig
@@ -321,8 +321,9 @@ class ProposalBank:
             try:
                 candidates = yield from self._decode(part)
                 return candidates.to(self.model.device)
-            except torch.OutOfMemoryError:
-                pass
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
             self._used = on_cpu(self._used)
             self._tell(ON_CPU)
 

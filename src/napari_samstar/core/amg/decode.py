@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from segment_anything.utils.amg import is_box_near_crop_edge
 
 from napari_samstar.core import interrupt
-from napari_samstar.core.amg.batch import Batch
+from napari_samstar.core.amg.batch import Batch, rungs_around, stability_of
 from napari_samstar.core.amg.candidates import Candidates, CropBox
 from napari_samstar.core.amg.device_decode import (
     Tell,
@@ -21,8 +21,9 @@ from napari_samstar.core.amg.device_decode import (
     stays_on_device,
 )
 from napari_samstar.core.amg.draw import Resizer
-from napari_samstar.core.amg.ladder import N_OFFSETS, rungs_around, stability_of
+from napari_samstar.core.amg.ladder import N_OFFSETS
 from napari_samstar.core.masks.store import PackedMask
+from napari_samstar.core.models.device import is_out_of_memory
 
 if TYPE_CHECKING:
     from napari_samstar.core.models.backend import Backend, Embedding
@@ -136,8 +137,10 @@ def _low_res(
         return backend.decode(
             embedding, prompts.points, prompts.labels, prompts.boxes, multimask=prompts.multimask
         )
-    except torch.OutOfMemoryError:
-        pass  # go on outside, where the error no longer holds the tensors of the failed try
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    # Outside of `except`, where the error no longer holds the tensors of the failed try.
     half = halved(len(prompts), backend.device, tell)
     halves = prompts.part(slice(half)), prompts.part(slice(half, None))
     parts = [_low_res(backend, embedding, part, tell) for part in halves]

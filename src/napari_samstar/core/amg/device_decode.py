@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from napari_samstar.core import interrupt
-from napari_samstar.core.amg.batch import Batch
+from napari_samstar.core.amg.batch import Batch, rungs_around, stability_of
 from napari_samstar.core.amg.device_masks import DeviceMasks, Transfer, measure
-from napari_samstar.core.amg.ladder import rungs_around, stability_of
-from napari_samstar.core.models.device import free_memory
+from napari_samstar.core.models.device import free_memory, is_out_of_memory
 
 if TYPE_CHECKING:
     from napari_samstar.core.amg.candidates import CropBox
@@ -104,7 +103,9 @@ def _tried(
     try:
         logits, quality = _logits(backend, embedding, prompts, tile)
         return _Decoded(quality, _measured(backend, embedding, logits, crop_box), crop_box)
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         return None
 
 

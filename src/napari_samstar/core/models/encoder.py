@@ -147,7 +147,8 @@ def default_cache() -> EmbeddingCache:
 
 def encode(model: LoadedModel, crop: NDArray[np.uint8]) -> Embedding:
     """Run a model's image encoder on one RGB uint8 crop of shape (H, W, 3)."""
-    with interrupt.checked():
+    can_stop = getattr(model.backend, "can_stop", True)
+    with interrupt.checked() if can_stop else contextlib.nullcontext():
         return model.backend.encode(np.ascontiguousarray(crop))
 
 

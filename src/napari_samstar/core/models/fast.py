@@ -13,7 +13,7 @@ import torch
 from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
-from napari_samstar.core.models.device import free_memory
+from napari_samstar.core.models.device import free_memory, is_out_of_memory
 from napari_samstar.core.models.fast_attention import FUSED, FusedImageAttention
 from napari_samstar.core.models.pocket.model import Pocket
 from napari_samstar.core.models.sam_backend import SamBackend
@@ -102,6 +102,11 @@ class FastBackend(SamBackend):
         return f"fast {self.half}" + (" folded" if self.options["folded"] else "")
 
     @property
+    def can_stop(self) -> bool:
+        """Whether encoding can stop half-way; `interrupt.checked` would compile it each time."""
+        return not self.options["compiled"]
+
+    @property
     def prompts_at_once(self) -> int:
         """See `DeviceBackend.prompts_at_once`: what fits in the free memory."""
         if self.device.type != "cuda":
@@ -116,10 +121,10 @@ class FastBackend(SamBackend):
             for layer in self._attention():
                 layer.heads_at_once = self._heads[0]
             try:
-                with self._watched():
-                    return super().encode(rgb)
-            except torch.OutOfMemoryError:
-                if len(self._heads) == 1 or not self._attention():
+                return super().encode(rgb)
+            except RuntimeError as error:
+                last = len(self._heads) == 1 or not self._attention()
+                if last or not is_out_of_memory(error):
                     raise
             # Outside of `except`, where the error no longer holds the tensors of the failed try.
             self._heads = self._heads[1:]
@@ -127,14 +132,6 @@ class FastBackend(SamBackend):
 
     def _arithmetic(self) -> contextlib.AbstractContextManager[Any]:
         return torch.autocast(self.device.type, dtype=self.half)
-
-    def _watched(self) -> contextlib.AbstractContextManager[Any]:
-        """Return a context without `interrupt.checked`, which what is compiled cannot run in."""
-        return (
-            torch._C.DisableTorchFunction()
-            if self.options["compiled"]
-            else contextlib.nullcontext()
-        )
 
     def _like(self, sam: Sam) -> FastBackend:
         return FastBackend(sam, **self.options)
