@@ -6,6 +6,7 @@ It imports little, so that it runs where only PyTorch, segment_anything and Open
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,6 +145,7 @@ def test_nothing_is_left_behind_after_twenty_images():
             pass
         select(again, CONFIG)
         del again
+        gc.collect()
         torch.cuda.synchronize()
         used.append(torch.cuda.memory_allocated(DEVICE))
     assert isinstance(backend, FastBackend)
