@@ -38,8 +38,9 @@ from scipy import ndimage
 
 import napari_samstar as ss
 from benchmarks.seam_fields import KINDS, Labels, Rng, picture
-from napari_samstar.core.amg.bank import CORE_MARGIN, ProposalBank
+from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.config import AmgConfig
+from napari_samstar.core.amg.part_prompts import CORE_MARGIN
 from napari_samstar.core.amg.select import EDGE_MARGIN, select
 from napari_samstar.core.image.micrograph import Micrograph
 from napari_samstar.core.image.tiles import Tile, tiles_of

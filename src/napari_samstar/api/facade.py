@@ -20,7 +20,7 @@ from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.channels import with_channels
 from napari_samstar.core.image.loaded import LoadedImage
 from napari_samstar.core.image.readers.registry import read_image
-from napari_samstar.core.models.backend import LoadedModel
+from napari_samstar.core.models.backend import LoadedModel, Precision
 from napari_samstar.core.models.encoder import EmbeddingCache, default_cache
 from napari_samstar.core.models.registry import ModelChoice
 from napari_samstar.core.progress import Progress, run
@@ -61,7 +61,11 @@ def read(path: str | Path, *, channel: int | str | None = None, **mapping: Any) 
 
 
 def load_model(
-    name: str | Path = "pocket", device: str = "auto", *, progress: Report | None = None
+    name: str | Path = "pocket",
+    device: str = "auto",
+    precision: Precision = "reference",
+    *,
+    progress: Report | None = None,
 ) -> LoadedModel:
     """Load a model by its name, downloading it if need be, or from a checkpoint file.
 
@@ -69,8 +73,11 @@ def load_model(
     ----------
     device : str
         "auto", "cpu", "cuda", "cuda:1" or "mps".
+    precision : {"reference", "fast"}
+        "fast" is half precision on a GPU, where masks differ in a few pixels; on the CPU it changes
+        nothing.
     """
-    return run(iter_load_model(_choice(name, device)), progress)
+    return run(iter_load_model(_choice(name, device, precision)), progress)
 
 
 def segment(
@@ -256,7 +263,7 @@ def iter_apply(
     if isinstance(name, LoadedModel):
         loaded = name
     else:
-        loaded = yield from iter_load_model(_choice(name))
+        loaded = yield from iter_load_model(_choice(name, precision=known.precision))
     known.check_model(loaded)
     mapped = [_image(image).replace(mapping=known.mapping) for image in images]
     yield from _iter_apply(known, mapped, loaded, cache or default_cache())
@@ -284,8 +291,10 @@ def _image(image: LoadedImage | str | Path) -> LoadedImage:
     return image if isinstance(image, LoadedImage) else read_image(image)
 
 
-def _choice(name: str | Path, device: str = "auto") -> ModelChoice:
-    return ModelChoice(str(name), device)
+def _choice(
+    name: str | Path, device: str = "auto", precision: Precision = "reference"
+) -> ModelChoice:
+    return ModelChoice(str(name), device, precision)
 
 
 def _goal(goal: Goal | Mapping[str, float] | str | None) -> Goal:

@@ -74,7 +74,8 @@ def iter_load_model(choice: ModelChoice) -> Generator[Progress, None, LoadedMode
 
     def work() -> None:
         try:
-            outcome.append(load(choice.name, choice.device, progress=report, cancelled=stop.is_set))
+            how = choice.name, choice.device, choice.precision
+            outcome.append(load(*how, progress=report, cancelled=stop.is_set))
         except BaseException as error:
             outcome.append(error)
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari_samstar.api.batch_summary import ImageEntry
     from napari_samstar.core.image.loaded import LoadedImage
     from napari_samstar.core.models.backend import LoadedModel
+    from napari_samstar.core.models.registry import ModelChoice
     from napari_samstar.core.results.recipe import Recipe
 
 Report = dict[str, Any]
@@ -112,6 +113,10 @@ def apply(
         ),
     ] = None,
     device: options.OnDevice = options.Device.auto,
+    precision: Annotated[
+        options.Precision | None,
+        typer.Option("--precision", help="Of the model. (default: as the recipe says)"),
+    ] = None,
     as_json: options.AsJson = False,
     verbose: options.Verbose = False,
     pixel_size: options.PixelSize = None,
@@ -140,7 +145,9 @@ def apply(
     wanted = Recipe.load(recipe)
     paths = expand(images)
     _set_threads(threads, scheduler)
-    loaded = _loaded(wanted, model, device.value, adapter)
+    precise = precision.value if precision else wanted.precision
+    choice = model_choice(model or wanted.model, device.value, precise)
+    loaded = _loaded(wanted, choice, adapter)
     opener = _Opener(wanted, Calibration(pixel_size, unit), plane_distance)
     single = len(images) == 1 and paths == [images[0].expanduser()]
     outs = [out] if single else folders(paths, out)
@@ -196,12 +203,12 @@ class _Opener:
 # --- the model and where it runs ----------------------------------------------------------------
 
 
-def _loaded(recipe: Recipe, model: str | None, device: str, adapter: Path | None) -> LoadedModel:
+def _loaded(recipe: Recipe, choice: ModelChoice, adapter: Path | None) -> LoadedModel:
     """Return the recipe's model; UserError where its weights are others."""
     from napari_samstar.api.pipeline import iter_load_model
 
     with tracked() as tracker:
-        loaded = tracker.run(iter_load_model(model_choice(model or recipe.model, device)))
+        loaded = tracker.run(iter_load_model(choice))
     say_model(loaded)
     loaded = _with_adapter(loaded, adapter)
     recipe.check_model(loaded)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.image.mapping import ImageMapping, Projection
     from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.core.image.region import Region
-    from napari_samstar.core.models.backend import LoadedModel
+    from napari_samstar.core.models.backend import LoadedModel, Precision
 
 
 @dataclass(frozen=True)
@@ -144,12 +144,12 @@ def at_plane(image: LoadedImage, text: str | None) -> LoadedImage:
     return image.at(planes[0])
 
 
-def model_choice(name_or_path: str, device: str) -> ModelChoice:
+def model_choice(name_or_path: str, device: str, precision: Precision = "reference") -> ModelChoice:
     """Return which model is meant; a path is made absolute, so that a recipe works anywhere."""
     other_families()
     if name_or_path not in REGISTRY:
         name_or_path = str(Path(name_or_path).expanduser().absolute())
-    return ModelChoice(name_or_path, device)
+    return ModelChoice(name_or_path, device, precision)
 
 
 def say_notes(image: Micrograph) -> None:

@@ -33,6 +33,13 @@ class Device(StrEnum):
     mps = "mps"
 
 
+class Precision(StrEnum):
+    """How exactly the model computes."""
+
+    reference = "reference"
+    fast = "fast"
+
+
 class Prompts(StrEnum):
     """Where SAM is prompted."""
 
@@ -104,6 +111,10 @@ Model = Annotated[
     ),
 ]
 OnDevice = Annotated[Device, typer.Option("--device", help="Where the model runs.")]
+HowPrecise = Annotated[
+    Precision,
+    typer.Option("--precision", help="fast: half precision on a GPU; a few pixels may differ."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 Verbose = Annotated[
     bool,

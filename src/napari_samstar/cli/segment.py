@@ -36,6 +36,7 @@ def segment(
     calibration: Calibration,
     model: options.Model = "pocket",
     device: options.OnDevice = options.Device.auto,
+    precision: options.HowPrecise = options.Precision.reference,
     as_json: options.AsJson = False,
     verbose: options.Verbose = False,
     plane: options.OnePlane = None,
@@ -54,7 +55,7 @@ def segment(
     start = time.perf_counter()
     with staged(out) as folder:
         loaded = at_plane(open_image(image, view, calibration), plane)
-        choice = model_choice(model, device.value)
+        choice = model_choice(model, device.value, precision.value)
         with tracked() as tracker:
             work = iter_segment(loaded, choice, settings, default_cache(), keep_tiles=True)
             result = tracker.run(work)

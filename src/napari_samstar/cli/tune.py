@@ -102,6 +102,7 @@ def tune(
     calibration: Calibration,
     model: options.Model = "pocket",
     device: options.OnDevice = options.Device.auto,
+    precision: options.HowPrecise = options.Precision.reference,
     as_json: options.AsJson = False,
     verbose: options.Verbose = False,
     scope: Annotated[
@@ -201,8 +202,9 @@ def tune(
         if len(opened) > 1:
             check_images_folder(out)
         inputs = search_inputs(opened, expectations=expectations, minutes=minutes)
+        choice = model_choice(model, device.value, precision.value)
         study, results, files = run_study(
-            opened[0].image, model_choice(model, device.value), goal, study_config, inputs, folder,
+            opened[0].image, choice, goal, study_config, inputs, folder,
             rule=pick.value, resume=resume, against_random=against_random, report=report,
         )  # fmt: skip
         if save_view:

@@ -12,8 +12,8 @@ from benchmarks.bank import discs
 from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.candidates import Candidates
 from napari_samstar.core.amg.config import AmgConfig
-from napari_samstar.core.amg.decode import N_OFFSETS
 from napari_samstar.core.amg.explain import explain, rejections_of, remedy, waiting_tiles
+from napari_samstar.core.amg.ladder import N_OFFSETS
 from napari_samstar.core.amg.rejection import Cause, Rejection
 from napari_samstar.core.amg.select import kept_of_part, select
 from napari_samstar.core.masks.stitch import MIN_IOU

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from benchmarks.bank import discs
-from napari_samstar.core.amg.bank import CORE_MARGIN, PartDone, ProposalBank
+from napari_samstar.core.amg.bank import PartDone, ProposalBank
 from napari_samstar.core.amg.config import AmgConfig
+from napari_samstar.core.amg.part_prompts import CORE_MARGIN
 from napari_samstar.core.amg.select import records, select
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.micrograph import Micrograph

@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from segment_anything.utils.amg import generate_crop_boxes
 
 from napari_samstar.core.amg.decode import decode_prompts
+from napari_samstar.core.amg.fallback import ON_CPU, on_cpu
+from napari_samstar.core.amg.part_prompts import in_region, near_core
 from napari_samstar.core.amg.within_region import within
 from napari_samstar.core.image.tiles import Tile, tiles_of
 from napari_samstar.core.masks.cleanup import Cleaner
 from napari_samstar.core.masks.shape import ShapeTable
 from napari_samstar.core.masks.store import MaskStore
 from napari_samstar.core.memory import check_memory
+from napari_samstar.core.models.device import is_out_of_memory
 from napari_samstar.core.models.encoder import EmbeddingCache
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.prompts.base import Crop, ImpossibleConfig
@@ -27,17 +30,11 @@ if TYPE_CHECKING:
     from napari_samstar.core.amg.candidates import Candidates, CropBox
     from napari_samstar.core.amg.config import AmgConfig
     from napari_samstar.core.image.micrograph import Micrograph
-    from napari_samstar.core.image.region import Region
     from napari_samstar.core.masks.shape import Shapes
     from napari_samstar.core.models.backend import LoadedModel
-    from napari_samstar.core.prompts.base import Prompts
 
 MASK_SHARE = 0.12
 """Mean share of the image that a candidate's box covers, for the memory estimate."""
-
-CORE_MARGIN = 16
-"""Prompts of a tile lie in its core, or at most this far outside it, px of the frame; the objects
-further out are found by its neighbours."""
 
 TILES_BETWEEN_RELEASES = 32
 """Else freed blocks between the small masks that are kept would add up to a megabyte for a tile."""
@@ -137,6 +134,7 @@ class ProposalBank:
     ) -> None:
         self.image = image
         self.model = model
+        self._used = model
         self.masks = MaskStore(self.shape)
         self.cleaner = Cleaner(self.masks)
         self.shapes = ShapeTable(self.masks)
@@ -315,23 +313,40 @@ class ProposalBank:
         return self.shapes.missing(np.concatenate([t.ids for t in tables]))
 
     def decode(self, part: Part) -> Generator[int, None, Candidates]:
-        """Encode and decode one part, without adding it to the bank; yields prompts done."""
+        """Encode and decode one part, without adding it to the bank; yields prompts done.
+
+        Where the GPU has too little memory, the CPU does this part and all later ones.
+        """
+        while True:
+            try:
+                candidates = yield from self._decode(part)
+                return candidates.to(self.model.device)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._used = on_cpu(self._used)
+            self._tell(ON_CPU)
+
+    def _tell(self, sentence: str) -> None:
+        self.image = self.image.with_note(sentence)
+
+    def _decode(self, part: Part) -> Generator[int, None, Candidates]:
         start = time.perf_counter()
         crop = self.image.crop(part.crop_box)
         tile = part.core is not None
-        embedding = self._cache.encode(self.model, crop, one_of_many=tile)
+        embedding = self._cache.encode(self._used, crop, one_of_many=tile)
         if part.crop_box not in self._encoded:
             self._encoded.add(part.crop_box)
             self._note("crops", 1, start)
         start = time.perf_counter()
-        backend = self.model.backend
+        backend = self._used.backend
         seen = Crop(crop, part.crop_box, self.shape, backend, embedding)
         prompts = prompt_source(part.source).prompts(part.key, seen)
-        if tile:
-            prompts = _near_core(prompts, part, backend.frame_side)
+        if part.core is not None:
+            prompts = near_core(prompts, part.crop_box, part.core, backend.frame_side)
         region = self.image.region
         if not region.is_whole:
-            prompts = _in_region(prompts, part.crop_box, region)
+            prompts = in_region(prompts, part.crop_box, region)
         candidates = yield from decode_prompts(
             backend,
             embedding,
@@ -340,6 +355,7 @@ class ProposalBank:
             prompts,
             part.per_batch,
             tile=tile,
+            tell=self._tell,
         )
         self._note("prompts", len(prompts), start)
         return within(candidates, region, self.shape) if region else candidates
@@ -371,23 +387,3 @@ class ProposalBank:
 def _overlap(one: CropBox, other: CropBox) -> bool:
     x0, y0, x1, y1 = other
     return one[0] < x1 and x0 < one[2] and one[1] < y1 and y0 < one[3]
-
-
-def _in_region(prompts: Prompts, crop_box: CropBox, region: Region) -> Prompts:
-    """Return the prompts of a crop that lie in a region."""
-    x0, y0, x1, y1 = crop_box
-    inside = region.window(y0, x0, y1, x1)
-    cols, rows = np.floor(prompts.places).astype(int).T
-    rows, cols = np.clip(rows, 0, y1 - y0 - 1), np.clip(cols, 0, x1 - x0 - 1)
-    return prompts.take(np.flatnonzero(inside[rows, cols]))
-
-
-def _near_core(prompts: Prompts, part: Part, frame_side: int) -> Prompts:
-    """Return the prompts of a tile that lie in its core or near it."""
-    assert part.core is not None
-    x0, y0, x1, y1 = part.crop_box
-    margin = CORE_MARGIN * max(x1 - x0, y1 - y0) / frame_side
-    low = np.array(part.core[:2]) - (x0, y0) - margin
-    high = np.array(part.core[2:]) - (x0, y0) + margin
-    places = prompts.places
-    return prompts.take(np.flatnonzero(((places >= low) & (places <= high)).all(axis=1)))

@@ -58,6 +58,11 @@ class Candidates:
     n_prompts: int
     prompt_boxes: NDArray[np.float64] | None = None
 
+    def to(self, device: torch.device) -> Candidates:
+        """Return the candidates on another device; points stay on the CPU."""
+        moved = ("predicted_iou", "stability", "boxes", "near_edge", "batch")
+        return replace(self, **{name: getattr(self, name).to(device) for name in moved})
+
     def take(self, rows: torch.Tensor) -> Candidates:
         """Return the candidates at `rows`, int64."""
         here, host = rows.to(self.boxes.device), rows.cpu()

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from napari_samstar.core.amg.ladder import OFFSET_STEP
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.models.registry import model_defaults
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
 Reruns = Literal["nothing", "decoder", "encoder"]
 Scope = Literal["filters", "zoom", "scale", "grids", "everything"]
-
-OFFSET_STEP = 0.05
-"""Step of the ladder on which stability is stored; see `AmgConfig.stability_score_offset`."""
 
 OF_GRIDS = ("points_per_side", "crop_n_points_downscale_factor")
 """Settings without effect where SAM is prompted at centres."""

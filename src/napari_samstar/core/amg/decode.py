@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,38 +11,26 @@ from numpy.typing import NDArray
 from segment_anything.utils.amg import is_box_near_crop_edge
 
 from napari_samstar.core import interrupt
+from napari_samstar.core.amg.batch import Batch, rungs_around, stability_of
 from napari_samstar.core.amg.candidates import Candidates, CropBox
-from napari_samstar.core.amg.config import OFFSET_STEP, SETTINGS
+from napari_samstar.core.amg.device_decode import (
+    Tell,
+    decode_on_device,
+    halved,
+    nobody,
+    stays_on_device,
+)
 from napari_samstar.core.amg.draw import Resizer
-from napari_samstar.core.errors import UserError
+from napari_samstar.core.amg.ladder import N_OFFSETS
 from napari_samstar.core.masks.store import PackedMask
+from napari_samstar.core.models.device import is_out_of_memory
 
 if TYPE_CHECKING:
     from napari_samstar.core.models.backend import Backend, Embedding
     from napari_samstar.core.prompts.base import Prompts
 
-N_OFFSETS = round(SETTINGS["stability_score_offset"].high / OFFSET_STEP)
-"""Rungs of the stability ladder: OFFSET_STEP, 2 OFFSET_STEP, ..."""
-
 CHUNK_PIXELS = 2**24
 """Full-size logits held at once: 64 MB of float32, whatever the image's size."""
-
-
-@dataclass
-class _Batch:
-    masks: list[PackedMask]
-    predicted_iou: torch.Tensor
-    stability: torch.Tensor
-    boxes: torch.Tensor
-
-    def put(self, rows: NDArray[np.int64], other: _Batch) -> None:
-        """Replace some rows by those of another batch."""
-        for row, mask in zip(rows.tolist(), other.masks, strict=True):
-            self.masks[row] = mask
-        at = torch.from_numpy(rows).to(self.boxes.device)
-        self.predicted_iou[at] = other.predicted_iou
-        self.stability[:, at] = other.stability
-        self.boxes[at] = other.boxes
 
 
 def decode_prompts(
@@ -55,6 +42,7 @@ def decode_prompts(
     per_batch: int,
     *,
     tile: bool = False,
+    tell: Tell = nobody,
 ) -> Generator[int, None, Candidates]:
     """Decode all prompts for one crop; yields the number of prompts done after each batch.
 
@@ -65,23 +53,29 @@ def decode_prompts(
     image_shape : (int, int)
         Rows and columns of the image.
     per_batch : int
-        Prompts decoded at once, as upstream's `points_per_batch`. On a GPU that runs out of memory
-        the batch is halved and decoding goes on; the last bits of the scores may then differ.
+        Prompts decoded at once, as upstream's `points_per_batch`; a fast model takes more. On a
+        GPU that runs out of memory the batch is halved and decoding goes on; the last bits of the
+        scores may then differ.
     tile : bool
         Whether the crop is a tile: prompts are then decoded in windows where the model can do that,
         masks are drawn where they lie only, and none counts as near an edge.
+    tell : callable
+        Takes sentences for the user.
 
     Returns
     -------
     Candidates
+
+    Raises
+    ------
+    torch.OutOfMemoryError
+        Where not even one prompt fits in the memory of the GPU.
     """
-    batches: list[_Batch] = []
-    decode = _decode_tile_batch if tile else _decode_batch
-    for start in range(0, len(prompts), per_batch):
-        some = prompts.part(slice(start, start + per_batch))
-        with interrupt.checked():
-            batches.append(decode(backend, embedding, some, crop_box))
-        yield start + len(some)
+    if stays_on_device(backend):
+        steps = decode_on_device(backend, embedding, prompts, crop_box, per_batch, tile, tell)
+    else:
+        steps = _batches(backend, embedding, prompts, crop_box, per_batch, tile, tell)
+    batches = yield from steps
     masks_each = 3 if prompts.multimask else 1
     # Empty where no prompt lies in the crop.
     boxes = torch.cat([torch.zeros((0, 4), dtype=torch.int64, device=backend.device),
@@ -106,13 +100,28 @@ def decode_prompts(
     )
 
 
+def _batches(
+    backend: Backend, embedding: Embedding, prompts: Prompts, crop_box: CropBox, per_batch: int,
+    tile: bool, tell: Tell,
+) -> Generator[int, None, list[Batch]]:  # fmt: skip
+    """Decode in batches of `per_batch`; yields the number of prompts done after each."""
+    batches: list[Batch] = []
+    decode = _decode_tile_batch if tile else _decode_batch
+    for start in range(0, len(prompts), per_batch):
+        some = prompts.part(slice(start, start + per_batch))
+        with interrupt.checked():
+            batches.append(decode(backend, embedding, some, crop_box, tell))
+        yield start + len(some)
+    return batches
+
+
 def _decode_batch(
-    backend: Backend, embedding: Embedding, prompts: Prompts, crop_box: CropBox
-) -> _Batch:
-    low_res, predicted_iou = _low_res(backend, embedding, prompts)
+    backend: Backend, embedding: Embedding, prompts: Prompts, crop_box: CropBox, tell: Tell
+) -> Batch:
+    low_res, predicted_iou = _low_res(backend, embedding, prompts, tell)
     chunks = _chunks(backend, embedding, low_res)
     parts = [_measure(backend, embedding, part, crop_box) for part in chunks]
-    return _Batch(
+    return Batch(
         masks=[mask for part in parts for mask in part.masks],
         predicted_iou=predicted_iou.flatten(0, 1),
         stability=torch.cat([part.stability for part in parts], dim=1),
@@ -121,23 +130,21 @@ def _decode_batch(
 
 
 def _low_res(
-    backend: Backend, embedding: Embedding, prompts: Prompts
+    backend: Backend, embedding: Embedding, prompts: Prompts, tell: Tell
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return low-resolution logits (B, M, h, w) and predicted IoU (B, M) of B prompts."""
     try:
         return backend.decode(
             embedding, prompts.points, prompts.labels, prompts.boxes, multimask=prompts.multimask
         )
-    except torch.OutOfMemoryError as error:
-        if len(prompts) == 1:
-            raise UserError(
-                "The GPU has too little memory for even one prompt: "
-                "choose a smaller model, or the CPU as device."
-            ) from error
-        half = len(prompts) // 2
-        halves = prompts.part(slice(half)), prompts.part(slice(half, None))
-        parts = [_low_res(backend, embedding, part) for part in halves]
-        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    # Outside of `except`, where the error no longer holds the tensors of the failed try.
+    half = halved(len(prompts), backend.device, tell)
+    halves = prompts.part(slice(half)), prompts.part(slice(half, None))
+    parts = [_low_res(backend, embedding, part, tell) for part in halves]
+    return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
 
 
 def _chunks(backend: Backend, embedding: Embedding, low_res: torch.Tensor) -> list[torch.Tensor]:
@@ -150,11 +157,11 @@ def _chunks(backend: Backend, embedding: Embedding, low_res: torch.Tensor) -> li
 @torch.no_grad()
 def _measure(
     backend: Backend, embedding: Embedding, low_res: torch.Tensor, crop_box: CropBox
-) -> _Batch:
+) -> Batch:
     """Draw masks at full size, and measure and pack each within its box."""
     cut = backend.mask_threshold
     logits = backend.upscale(low_res, embedding).flatten(0, 1)
-    rungs = _rungs(cut)
+    rungs = rungs_around(cut)
     counts = np.empty((len(logits), len(rungs)), dtype=np.int32)
     masks = []
     for k, (x0, y0, x1, y1) in enumerate(_reach(logits, float(rungs[0])).tolist()):
@@ -163,25 +170,25 @@ def _measure(
         window = logits[k, y0 : y1 + 1, x0 : x1 + 1].cpu().numpy()
         counts[k] = _clearing(window, rungs)
         masks.append(PackedMask.tight(window > cut, crop_box[1] + y0, crop_box[0] + x0))
-    return _Batch(
+    return Batch(
         masks=masks,
         predicted_iou=low_res.new_empty(0),
-        stability=_stability(counts).to(logits.device),
+        stability=stability_of(torch.from_numpy(counts)).to(logits.device),
         boxes=_boxes(masks, crop_box).to(logits.device),
     )
 
 
 @torch.no_grad()
 def _decode_tile_batch(
-    backend: Backend, embedding: Embedding, prompts: Prompts, crop_box: CropBox
-) -> _Batch:
+    backend: Backend, embedding: Embedding, prompts: Prompts, crop_box: CropBox, tell: Tell
+) -> Batch:
     """Decode prompts in windows where possible, and in the whole frame where a window is too small.
 
     A window is too small for a prompt when one of its masks reaches an edge of the window that is
     not one of the frame.
     """
     if not backend.window_side or prompts.boxes is not None:
-        low_res, quality = _low_res(backend, embedding, prompts)
+        low_res, quality = _low_res(backend, embedding, prompts, tell)
         origins = np.zeros((len(prompts), 2), dtype=np.int64)
         return _draw(backend, embedding, low_res, quality, origins, crop_box)
     assert prompts.points is not None
@@ -191,7 +198,7 @@ def _decode_tile_batch(
     found = _draw(backend, embedding, windows, quality, origins, crop_box, skip=cut)
     if cut.any():
         again = prompts.take(np.flatnonzero(cut))
-        low_res, whole_quality = _low_res(backend, embedding, again)
+        low_res, whole_quality = _low_res(backend, embedding, again, tell)
         whole = _draw(
             backend, embedding, low_res, whole_quality, np.zeros((len(again), 2), int), crop_box
         )
@@ -219,10 +226,10 @@ def _draw(
     origins: NDArray[np.int64],
     crop_box: CropBox,
     skip: NDArray[np.bool_] | None = None,
-) -> _Batch:
+) -> Batch:
     """Draw, measure and pack masks (B, M, h, w), each where it lies; `skip` leaves prompts out."""
     cut = backend.mask_threshold
-    rungs = _rungs(cut)
+    rungs = rungs_around(cut)
     resizer = Resizer.of(backend, embedding)
     n_prompts, each = low_res.shape[:2]
     logits = low_res.cpu().numpy()
@@ -237,13 +244,9 @@ def _draw(
         masks[k] = PackedMask.tight(drawn > cut, crop_box[1] + top, crop_box[0] + left)
     device = low_res.device
     boxes = _boxes(masks, crop_box).to(device)
-    return _Batch(masks, quality.flatten(0, 1), _stability(counts).to(device), boxes)
-
-
-def _rungs(cut: float) -> NDArray[np.float32]:
-    """Return the cut-offs of the stability ladder below and above `cut`, ascending."""
-    steps = np.arange(1, N_OFFSETS + 1) * OFFSET_STEP
-    return np.concatenate([cut - steps[::-1], cut + steps]).astype(np.float32)
+    return Batch(
+        masks, quality.flatten(0, 1), stability_of(torch.from_numpy(counts)).to(device), boxes
+    )
 
 
 def _reach(logits: torch.Tensor, lowest: float) -> torch.Tensor:
@@ -265,16 +268,6 @@ def _clearing(logits: NDArray[np.float32], rungs: NDArray[np.float32]) -> NDArra
     above = np.count_nonzero(logits > rungs[-1])
     band = np.sort(logits[(logits > rungs[0]) & (logits <= rungs[-1])])
     return np.asarray(above + len(band) - np.searchsorted(band, rungs, side="right"))
-
-
-def _stability(counts: NDArray[np.int32]) -> torch.Tensor:
-    """Return the stability scores (N_OFFSETS, n) from counts (n, 2 N_OFFSETS) above each rung.
-
-    Upstream's score at offset t is #(logits > cut + t) / #(logits > cut - t), in its own types.
-    """
-    above = torch.from_numpy(counts)
-    high, low = above[:, N_OFFSETS:], above[:, :N_OFFSETS].flip(1)
-    return (high / low).T.contiguous()
 
 
 def _boxes(masks: list[PackedMask], crop_box: CropBox) -> torch.Tensor:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from segment_anything.utils.amg import coco_encode_rle
 from torchvision.ops.boxes import batched_nms, box_area
 
-from napari_samstar.core.amg.config import OFFSET_STEP
+from napari_samstar.core.amg.ladder import OFFSET_STEP
 from napari_samstar.core.amg.selection import Selection
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.masks.stitch import TileMasks, stitch, union
@@ -177,7 +177,7 @@ def _select_crop(bank: ProposalBank, table: Table, config: AmgConfig) -> Kept:
 def _nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch.Tensor:
     """Call torchvision's NMS as upstream does: its tie-breaking is part of the outcome."""
     keep: torch.Tensor = batched_nms(
-        boxes, scores, torch.zeros(len(boxes)), iou_threshold=threshold
+        boxes, scores, torch.zeros_like(boxes[:, 0]), iou_threshold=threshold
     )
     return keep
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from collections.abc import Iterator
@@ -97,6 +98,13 @@ class Micrograph:
     def shape(self) -> tuple[int, int]:
         """(rows, columns)."""
         return self.rgb.shape[0], self.rgb.shape[1]
+
+    def with_note(self, note: str) -> Micrograph:
+        """Return the image with a further note, unless it is there; what is known of it is kept."""
+        twin = copy.copy(self)
+        notes = self.notes if note in self.notes else (*self.notes, note)
+        object.__setattr__(twin, "notes", notes)
+        return twin
 
     @cached_property
     def key(self) -> str:

@@ -132,6 +132,10 @@ class Backend(Protocol):
     def sees_centres(self) -> bool:
         """Whether `centre_map` returns one."""
 
+    @property
+    def arithmetic(self) -> str:
+        """What an embedding depends on besides the weights, such as "fp32"."""
+
     def encode(self, rgb: NDArray[np.uint8]) -> Embedding:
         """Encode one RGB image, uint8 of shape (H, W, 3)."""
 
@@ -218,6 +222,21 @@ class Backend(Protocol):
         Everything else is shared.
         """
 
+    def on_cpu(self) -> Backend:
+        """Return the same model in float32 on the CPU, for when a GPU has too little memory."""
+
+
+class DeviceBackend(Backend, Protocol):
+    """A model on a GPU whose masks need not come to the CPU to be measured."""
+
+    @property
+    def measures_on_device(self) -> bool:
+        """Whether masks are drawn and measured where the model runs."""
+
+    @property
+    def prompts_at_once(self) -> int:
+        """How many prompts to decode at once; 0 leaves it to the settings."""
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
@@ -240,7 +259,7 @@ class LoadedModel:
     device_reason : str
         Why there, one sentence.
     precision : {"reference", "fast"}
-        "reference" is float32; "fast" allows what runs the model to use lower precision.
+        "reference" is float32; "fast" is half precision on a GPU, see `models.fast`.
     adapter : str
         Digest of what its mask decoder learned from corrections (`WeightDelta.digest`); empty
         where it is the file's.

@@ -89,7 +89,10 @@ def infer_architecture(
 def build(architecture: Architecture, weights: Weights, file: str = "The file") -> Sam:
     """Return a frozen SAM in eval mode that holds exactly `weights`, on the CPU."""
     if architecture == "pocket":
-        sam = build_pocket()
+        # Blocks that older files lack hold random numbers without effect: always the same ones.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            sam = build_pocket()
         weights = grown(sam, weights)
     elif architecture == "mobile_sam":
         sam, weights = build_mobile_sam(), to_timm(weights)

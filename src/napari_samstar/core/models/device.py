@@ -61,6 +61,25 @@ def choose_device(requested: str = "auto") -> DeviceChoice:
     return _cuda(index)
 
 
+NO_MEMORY = ("unable to find an engine", "STATUS_ALLOC_FAILED", "out of memory")
+"""What libraries below PyTorch say where their workspace does not fit."""
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether an error of a computation means that the device's memory did not suffice."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return any(text in str(error) for text in NO_MEMORY)
+
+
+def free_memory(device: torch.device) -> None:
+    """Give the device what PyTorch keeps of its memory without using it."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
 def _best() -> DeviceChoice:
     no_cuda = _no_cuda()
     if not no_cuda:

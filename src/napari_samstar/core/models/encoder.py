@@ -10,7 +10,6 @@ from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 import safetensors
 import torch
 from numpy.typing import NDArray
@@ -140,13 +139,16 @@ class EmbeddingCache:
 
 def default_cache() -> EmbeddingCache:
     """Return a cache in the user's cache folder (`SAMSTAR_CACHE` overrides it)."""
+    import platformdirs
+
     root = os.environ.get("SAMSTAR_CACHE") or platformdirs.user_cache_dir("napari-samstar")
     return EmbeddingCache(Path(root) / "embeddings")
 
 
 def encode(model: LoadedModel, crop: NDArray[np.uint8]) -> Embedding:
     """Run a model's image encoder on one RGB uint8 crop of shape (H, W, 3)."""
-    with interrupt.checked():
+    can_stop = getattr(model.backend, "can_stop", True)
+    with interrupt.checked() if can_stop else contextlib.nullcontext():
         return model.backend.encode(np.ascontiguousarray(crop))
 
 
@@ -154,6 +156,7 @@ def embedding_key(model: LoadedModel, crop: NDArray[np.uint8]) -> str:
     """Return the hex digest under which the embedding of `crop` is kept."""
     digest = hashlib.sha256(np.ascontiguousarray(crop).tobytes())
     threads = torch.get_num_threads() if model.device.type == "cpu" else 0
-    facts = (crop.shape, model.sha256, str(model.device), torch.__version__, threads, "fp32")
+    arithmetic = getattr(model.backend, "arithmetic", "fp32")
+    facts = (crop.shape, model.sha256, str(model.device), torch.__version__, threads, arithmetic)
     digest.update(repr(facts).encode())
     return digest.hexdigest()

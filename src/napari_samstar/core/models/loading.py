@@ -20,6 +20,7 @@ from napari_samstar.core.models.downloads import (
     models_folder,
 )
 from napari_samstar.core.models.families import ModelFamily, other_families
+from napari_samstar.core.models.fast import faster
 from napari_samstar.core.models.registry import REGISTRY, ModelInfo
 from napari_samstar.core.models.sam_family import SamFamily
 from napari_samstar.core.models.transformers_family import CONFIG, WEIGHTS
@@ -54,7 +55,9 @@ def load(
     device : str
         See `napari_samstar.core.models.device.choose_device`.
     precision : {"reference", "fast"}
-        Kept in the result.
+        "reference" computes in float32, as `segment_anything` does. "fast" computes in half
+        precision with fused attention on a GPU, where masks differ in a few pixels; on the CPU it
+        changes nothing.
     progress, cancelled : callable, optional
         For the download; see `fetch`.
 
@@ -77,6 +80,10 @@ def load(
             f"format ({CONFIG} and {WEIGHTS})."
         )
     backend, architecture = family.load(path, chosen.device)
+    reason = chosen.reason
+    if precision == "fast":
+        backend, note = faster(backend)
+        reason = f"{reason} {note}".rstrip()
     return LoadedModel(
         backend=backend,
         name=info.name if info else path.name if path.is_dir() else path.stem,
@@ -84,7 +91,7 @@ def load(
         sha256=(info.sha256 if info else None) or file_sha256(_weights_of(path)),
         device=chosen.device,
         path=path,
-        device_reason=chosen.reason,
+        device_reason=reason,
         precision=precision,
     )
 

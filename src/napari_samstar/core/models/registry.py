@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from napari_samstar.core.models.backend import Precision
 
 Architecture = Literal["pocket", "vit_b", "vit_l", "vit_h", "mobile_sam"]
 
@@ -73,10 +76,11 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """Which model, as `loading.load` takes it, and on which device."""
+    """Which model, as `loading.load` takes it, on which device and how exact."""
 
     name: str = "pocket"
     device: str = "auto"
+    precision: Precision = "reference"
 
 
 def _micro_sam(

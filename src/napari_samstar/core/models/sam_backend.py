@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from typing import Any
 
@@ -21,6 +22,7 @@ from napari_samstar.core.models.backend import (
 from napari_samstar.core.models.pocket.layout import FINE_STRIDE, STRIDE
 from napari_samstar.core.models.pocket.model import Pocket
 from napari_samstar.core.models.pocket.windows import decode_windows
+from napari_samstar.core.models.shadow import on_device
 
 
 class SamBackend:
@@ -34,6 +36,7 @@ class SamBackend:
 
     def __init__(self, sam: Sam) -> None:
         self.sam = sam
+        self._runs: Any = sam  # what encodes images and decodes batches of prompts
 
     # --- what it is ---------------------------------------------------------------------------
 
@@ -75,17 +78,33 @@ class SamBackend:
         """Whether the model has pocket's dense head."""
         return isinstance(self.sam, Pocket)
 
+    @property
+    def arithmetic(self) -> str:
+        """What an embedding depends on besides the weights."""
+        return "fp32"
+
+    @property
+    def measures_on_device(self) -> bool:
+        """See `DeviceBackend.measures_on_device`."""
+        return self.device.type == "cuda"
+
+    @property
+    def prompts_at_once(self) -> int:
+        """See `DeviceBackend.prompts_at_once`: upstream's number, as another changes bits."""
+        return 0
+
     # --- image --------------------------------------------------------------------------------
 
     @torch.no_grad()
     def encode(self, rgb: NDArray[np.uint8]) -> Embedding:
         """See `Backend.encode`."""
-        predictor = SamPredictor(self.sam)
-        predictor.set_image(np.ascontiguousarray(rgb))
+        predictor = SamPredictor(self._runs)
+        with self._arithmetic():
+            predictor.set_image(np.ascontiguousarray(rgb))
         rows, cols = predictor.original_size
         in_rows, in_cols = predictor.input_size
         sizes = (int(rows), int(cols)), (int(in_rows), int(in_cols))
-        return Embedding(predictor.features, *sizes)
+        return Embedding(predictor.features.float(), *sizes)
 
     def centre_map(self, embedding: Embedding) -> CentreMap | None:
         """See `Backend.centre_map`."""
@@ -113,7 +132,7 @@ class SamBackend:
         Points alone go in as float64, as upstream's mask generator hands them on; with boxes as
         float32, as its predictor does. The last bits of the answers depend on it.
         """
-        sam, transform = self.sam, SamPredictor(self.sam).transform
+        sam, transform = self._runs, SamPredictor(self.sam).transform
         size, given = embedding.original_size, None
         if points is not None:
             # MPS has no float64; upstream fails there, the prompt is rounded instead.
@@ -127,14 +146,16 @@ class SamBackend:
             corners = torch.as_tensor(transform.apply_boxes(boxes, size), dtype=torch.float32)
             corners = corners.to(self.device)
         sparse, dense = sam.prompt_encoder(points=given, boxes=corners, masks=None)
-        logits, quality = sam.mask_decoder(
-            image_embeddings=embedding.features,
-            image_pe=sam.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=multimask,
-        )
-        return logits, quality
+        position = sam.prompt_encoder.get_dense_pe()
+        with self._arithmetic():
+            logits, quality = sam.mask_decoder(
+                image_embeddings=embedding.features,
+                image_pe=position,
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=multimask,
+            )
+        return logits.float(), quality.float()
 
     @property
     def window_side(self) -> int:
@@ -154,8 +175,9 @@ class SamBackend:
         cells = np.clip(np.rint((xy[:, 0, ::-1] - self.window_side / 2) / STRIDE), 0, last)
         cells = cells.astype(np.int64)
         logits, quality = decode_windows(
-            self.sam, embedding.features, given, of, cells, self.window_side // STRIDE
-        )
+            self._runs, embedding.features, given, of, cells, self.window_side // STRIDE,
+            self._arithmetic,
+        )  # fmt: skip
         low_res_px = self.frame_side // self.low_res_shape[0]
         return logits, quality, cells * (STRIDE // low_res_px)
 
@@ -227,7 +249,18 @@ class SamBackend:
                     parameter.copy_(weights[name])
         sam = copy.copy(self.sam)
         sam._modules = {**self.sam._modules, "mask_decoder": decoder.requires_grad_(False).eval()}
+        return self._like(sam)
+
+    def on_cpu(self) -> SamBackend:
+        """See `Backend.on_cpu`."""
+        return SamBackend(on_device(self.sam, torch.device("cpu")))
+
+    def _like(self, sam: Sam) -> SamBackend:
         return SamBackend(sam)
+
+    def _arithmetic(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which networks run."""
+        return contextlib.nullcontext()
 
     # --- upstream's own predictor -------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from typing import Any, NoReturn
 
@@ -38,9 +39,14 @@ class TransformersBackend(ABC):
     logit_scale = 1.0
     sees_centres = False
     window_side = 0
+    arithmetic = "fp32"
 
     def __init__(self, network: Any) -> None:
         self.network = network
+
+    def on_cpu(self) -> TransformersBackend:
+        """See `Backend.on_cpu`."""
+        return type(self)(copy.deepcopy(self.network).to("cpu"))
 
     # --- what differs -------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from napari_samstar.core.results.migrations import VERSION, migrated
 
 if TYPE_CHECKING:
     from napari_samstar.core.image.micrograph import Micrograph
-    from napari_samstar.core.models.backend import LoadedModel
+    from napari_samstar.core.models.backend import LoadedModel, Precision
 
 FORMAT = "samstar-recipe"
 SUFFIX = ".samstar.json"
@@ -132,6 +132,11 @@ class Recipe(BaseModel):
     @field_serializer("config", "mapping")
     def _plain(self, value: AmgConfig | ImageMapping) -> dict[str, Any]:
         return value.to_dict()
+
+    @property
+    def precision(self) -> Precision:
+        """How exactly the model computed: "reference" or "fast"."""
+        return "fast" if self.software.get("precision") == "fast" else "reference"
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready values."""

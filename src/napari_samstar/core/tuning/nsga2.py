@@ -22,7 +22,8 @@ from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.problems.static import StaticProblem
 from pymoo.termination.max_eval import MaximumFunctionCallTermination
 
-from napari_samstar.core.amg.config import OFFSET_STEP, AmgConfig, Setting
+from napari_samstar.core.amg.config import AmgConfig, Setting
+from napari_samstar.core.amg.ladder import OFFSET_STEP
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.tuning.config import (
     WARM_STARTS,

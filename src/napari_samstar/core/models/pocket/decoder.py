@@ -17,7 +17,6 @@ _HYPER = 32
 _SUB = 4  # stride-2 pixels in one stride-4 cell
 _TOKENS = 4
 _MASK_STATS = 5
-_CHUNK = 8  # prompts decoded at once: temporaries stay small enough for the allocator to reuse
 
 
 def _start_sub_pixels_alike(last: nn.Linear) -> None:
@@ -33,9 +32,8 @@ class _Refinement(nn.Module):
         super().__init__()
         self.around = nn.Conv2d(width, width, 5, padding=2, groups=width)
         self.mix = nn.Conv2d(width, width, 1)
-        nn.init.zeros_(self.mix.weight)
-        if self.mix.bias is not None:
-            nn.init.zeros_(self.mix.bias)
+        for parameter in self.mix.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = x + self.mix(F.relu(self.around(F.relu(x))))
@@ -46,7 +44,15 @@ class PocketMaskDecoder(MaskDecoder):  # type: ignore[misc]
     """SAM's mask decoder, with relation maps between the prompt and every pixel.
 
     `predict_masks` takes one embedding for all prompts (as SAM), or one per prompt (training).
+
+    Attributes
+    ----------
+    at_once : int
+        Prompts decoded at once; by default so few that the allocator can reuse temporaries on a
+        CPU.
     """
+
+    at_once: int = 8
 
     def __init__(self) -> None:
         transformer = TwoWayTransformer(2, EMBED_DIM, num_heads=4, mlp_dim=256)
@@ -85,8 +91,8 @@ class PocketMaskDecoder(MaskDecoder):  # type: ignore[misc]
                 image_embeddings, image_pe, sparse_prompt_embeddings, dense_prompt_embeddings
             )
         chunks = zip(
-            torch.split(sparse_prompt_embeddings, _CHUNK),
-            torch.split(dense_prompt_embeddings, _CHUNK),
+            torch.split(sparse_prompt_embeddings, self.at_once),
+            torch.split(dense_prompt_embeddings, self.at_once),
             strict=True,
         )
         decoded = [self._decode(image_embeddings, image_pe, *chunk) for chunk in chunks]
@@ -146,9 +152,15 @@ def _mask_stats(masks: Tensor, related: Tensor) -> Tensor:
     """Describe each mask in five numbers (B, 4 * 5), so that its quality is judged on itself.
 
     Per mask: log area, sharpness (soft over hard overlap), mean foreground, mean and recall of
-    the cells that vote for the prompt's centre.
+    the cells that vote for the prompt's centre. Always in float32, as areas have more digits than
+    bfloat16.
     """
-    soft = torch.sigmoid(masks[:, :, ::2, ::2].float()).flatten(2)  # B x 4 x HW
+    with torch.autocast(masks.device.type, enabled=False):
+        return _stats(masks.float(), related.float())
+
+
+def _stats(masks: Tensor, related: Tensor) -> Tensor:
+    soft = torch.sigmoid(masks[:, :, ::2, ::2]).flatten(2)  # B x 4 x HW
     hard = (soft > 0.5).to(soft)
     area = soft.sum(2) + 1e-3
     same = related[:, 0].flatten(1)[..., None]

@@ -6,7 +6,9 @@ much smaller than the frame it is enough.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,12 +23,12 @@ from napari_samstar.core.models.pocket.prompts import prompt_maps
 if TYPE_CHECKING:
     from napari_samstar.core.models.pocket.model import Pocket
 
-_CHUNK = 16  # prompts decoded at once: temporaries stay small enough for the allocator to reuse
+_CHUNKS = 2  # prompts decoded at once, in numbers of the decoder's own: a window is smaller
 
 
 def decode_windows(
     model: Pocket, features: Tensor, points: Tensor, labels: Tensor, cells: NDArray[np.int64],
-    side: int,
+    side: int, arithmetic: Callable[[], Any] = contextlib.nullcontext,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Decode B prompts, each in a window of its own.
 
@@ -41,6 +43,8 @@ def decode_windows(
         (row, col) of each window's first cell in the embedding.
     side : int
         Rows and columns of a window, in cells.
+    arithmetic : callable
+        Returns the context in which the decoder runs.
 
     Returns
     -------
@@ -49,17 +53,19 @@ def decode_windows(
     """
     position = model.prompt_encoder.get_dense_pe()
     logits, quality = [], []
-    for start in range(0, len(points), _CHUNK):
+    step = _CHUNKS * model.mask_decoder.at_once
+    for start in range(0, len(points), step):
         interrupt.check()
-        some = slice(start, start + _CHUNK)
+        some = slice(start, start + step)
         corners = cells[some].tolist()
         seen = _windows(features, corners, side)
         shift = torch.as_tensor(cells[some, None, ::-1].copy() * STRIDE, device=points.device)
         sparse, dense = _embed(model, points[some], shift, labels[some], side)
-        decoder = model.mask_decoder
-        masks, iou = decoder.decode_each(seen, _windows(position, corners, side), sparse, dense)
-        logits.append(masks[:, 1:])
-        quality.append(iou[:, 1:])
+        places = _windows(position, corners, side)
+        with arithmetic():
+            masks, iou = model.mask_decoder.decode_each(seen, places, sparse, dense)
+        logits.append(masks[:, 1:].float())
+        quality.append(iou[:, 1:].float())
     return torch.cat(logits), torch.cat(quality)
 
 
