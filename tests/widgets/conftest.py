@@ -146,6 +146,7 @@ def decode_once(
     per_batch: int,
     *,
     tile: bool,
+    tell: Any,
 ) -> Iterator[int]:
     """Decode prompts, which takes seconds, or return the result for equal arguments before."""
     digest = hashlib.sha256(repr((type(backend), crop_box, shape, per_batch, tile)).encode())
@@ -155,7 +156,7 @@ def decode_once(
     key = digest.digest()
     if key not in _decoded:
         _decoded[key] = yield from decode_prompts(
-            backend, embedding, crop_box, shape, prompts, per_batch, tile=tile
+            backend, embedding, crop_box, shape, prompts, per_batch, tile=tile, tell=tell
         )
     return _decoded[key]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from napari_samstar.core.amg.config import AmgConfig
 
 _SHORT = {
-    "pred_iou_thresh": "quality ≥ {:g}",
-    "stability_score_thresh": "stability ≥ {:g}",
-    "stability_score_offset": "shift {:g}",
-    "box_nms_thresh": "overlap ≤ {:g}",
+    "pred_iou_thresh": "quality ≥ {:.3g}",
+    "stability_score_thresh": "stability ≥ {:.3g}",
+    "stability_score_offset": "shift {:.3g}",
+    "box_nms_thresh": "overlap ≤ {:.3g}",
     "crop_n_layers": "zoom {:g}",
-    "crop_nms_thresh": "overlap of zooms ≤ {:g}",
+    "crop_nms_thresh": "overlap of zooms ≤ {:.3g}",
     "crop_overlap_ratio": "crops overlap {:.2g}",
     "min_mask_region_area": "regions ≥ {:g} px",
-    "min_likeness": "likeness ≥ {:g}",
+    "min_likeness": "likeness ≥ {:.3g}",
 }
 """How a setting that is not the default is written."""
 

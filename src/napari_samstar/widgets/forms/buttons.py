@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtWidgets import QPushButton, QWidget
+from qtpy.QtWidgets import QPushButton, QSizePolicy, QWidget
 from superqt import QCollapsible
+
+LEAST_WIDTH = 44  # px, of a button that shares a row
 
 
 def button(text: str, tip: str, on_clicked: Callable[[], Any]) -> QPushButton:
@@ -15,6 +17,15 @@ def button(text: str, tip: str, on_clicked: Callable[[], Any]) -> QPushButton:
     made.setToolTip(tip)
     made.clicked.connect(lambda: on_clicked())
     return made
+
+
+def share_width(*buttons: QPushButton) -> None:
+    """Let buttons of one row share its width, whatever their texts ask for."""
+    for each in buttons:
+        policy = each.sizePolicy()
+        policy.setHorizontalPolicy(QSizePolicy.Policy.Ignored)
+        each.setSizePolicy(policy)
+        each.setMinimumWidth(LEAST_WIDTH)
 
 
 class CollapsibleSection(QCollapsible):

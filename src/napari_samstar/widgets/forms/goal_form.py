@@ -18,7 +18,8 @@ from napari_samstar.widgets.forms.shared import combo
 
 MAX_WEIGHT = 3.0
 CUSTOM = "Custom weights"
-COMBO_MARGIN = 54  # px, width of a combo box besides its text
+COMBO_WIDTH = 66  # px; the dock has room for no more
+SHORT = [name.partition(" ")[0] for name in OBJECTIVES]
 
 
 class GoalForm(QWidget):
@@ -74,13 +75,13 @@ class GoalForm(QWidget):
         slider.setRange(0, MAX_WEIGHT)
         slider.setSingleStep(0.1)
         slider.setDecimals(1)
-        slider.setMinimumWidth(90)
+        slider.setMinimumWidth(72)
         accept_decimal_comma(slider)
-        box = combo("The axis of the Pareto front that this reward counts towards.", OBJECTIVES)
-        # By default Qt reserves the width of capital letters, too much beside an image.
-        longest = max(box.fontMetrics().horizontalAdvance(text) for text in OBJECTIVES)
+        box = combo("The axis of the Pareto front that this reward counts towards.", SHORT)
         box.setMinimumContentsLength(0)
-        box.setMinimumWidth(longest + COMBO_MARGIN)
+        box.setMinimumWidth(COMBO_WIDTH)
+        for k, text in enumerate(OBJECTIVES):
+            box.setItemData(k, text, Qt.ItemDataRole.ToolTipRole)
         label = QLabel(reward.label)
         for widget in (label, slider):
             needs = f"\nNeeds {reward.needs}." if reward.needs else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSizePolicy
 
@@ -64,3 +65,12 @@ def shorten(name: str, most: int = 36) -> str:
 def counted(n: int, noun: str) -> str:
     """Return a number and its noun, such as "1 object" or "3 objects"."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def readable(value: float) -> str:
+    """Return a number with four digits, without an exponent where people would write none."""
+    if not np.isfinite(value) or (value and not 1e-3 <= abs(value) < 1e7):
+        return f"{value:.4g}"
+    digits = 0 if value == 0 else max(0, 3 - int(np.floor(np.log10(abs(value)))))
+    text = f"{value:,.{min(digits, 6)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

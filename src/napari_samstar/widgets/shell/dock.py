@@ -27,7 +27,7 @@ from napari_samstar.widgets.shell.shells import SHELLS, Shell
 if TYPE_CHECKING:
     import napari
 
-WIDTH, HEIGHT = 340, 460  # px; at 1280 x 720 the image keeps most of the window
+WIDTH, HEIGHT = 350, 460  # px; at 1280 x 720 the image keeps most of the window
 
 TABS_STYLE = "QTabBar::tab { padding: 4px 5px; margin: 0px; }"
 
@@ -58,7 +58,7 @@ class SamstarDock(QWidget):
             index = self.tabs.addTab(kind.TAB)
             self.tabs.setTabToolTip(index, kind.TIP)
         self.tear_button = QToolButton()
-        self.tear_button.setText("⧉")
+        self.tear_button.setText("↗")
         self.tear_button.setAutoRaise(True)
         self.tear_button.setToolTip("Move this page into a dock of its own; closing it returns it.")
         self.tear_button.clicked.connect(self.tear_out)
@@ -159,7 +159,7 @@ class SamstarDock(QWidget):
         self._torn[name] = dock
         dock.installEventFilter(self)
         left = [k for k, kind in enumerate(SHELLS) if kind.NAME not in self._torn]
-        self.tabs.setTabText(self.tabs.currentIndex(), f"{SHELLS[self.tabs.currentIndex()].TAB} ⧉")
+        self.tabs.setTabText(self.tabs.currentIndex(), f"{SHELLS[self.tabs.currentIndex()].TAB} ↗")
         if left:
             self.tabs.setCurrentIndex(left[0])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.widgets.forms.buttons import button
+from napari_samstar.widgets.forms.buttons import button, share_width
 from napari_samstar.widgets.forms.dialogs import ask_save_path
 from napari_samstar.widgets.forms.shared import error_html, note
 from napari_samstar.widgets.jobs.jobs import Job
@@ -72,11 +72,13 @@ class LearnForm(QWidget):
         )
         self.save_button = button("Save…", "Save what was learned to a file.", self._on_save)
         self.load_button = button("Load…", "Load what was learned earlier.", self._on_load)
+        share_width(self.reset_button, self.save_button, self.load_button)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
         for row in (
-            (self.learn_box, self.adapted_box),
+            (self.learn_box,),
+            (self.adapted_box,),
             (self.state,),
             (self.again_button,),
             (self.reset_button, self.save_button, self.load_button),

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QPushButton, QToolTip
 from napari_samstar.app.correcting import CorrectionController
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.interactive.placed_mask import PlacedMask, part_around, union
-from napari_samstar.widgets.forms.buttons import button
+from napari_samstar.widgets.forms.buttons import button, share_width
 from napari_samstar.widgets.forms.job_bar import JobBar
 from napari_samstar.widgets.forms.restore_row import RestoreRow
 from napari_samstar.widgets.forms.shared import combo, counted, error_html, heading, link, note
@@ -168,7 +168,10 @@ class CorrectPanel(Panel):
         line = self.add_row(*tools)
         for k in range(len(tools)):
             line.setStretch(k, 1)
-        self.add_row(self.previous_button, self.next_button, self.zoom_button, stretch=1)
+        share_width(*tools, self.previous_button, self.next_button, self.zoom_button)
+        line = self.add_row(self.previous_button, self.next_button, self.zoom_button)
+        for k, share in enumerate((2, 5, 3)):
+            line.setStretch(k, share)
         self.actions.addWidget(self.message)
         for pair in ((self.accept_button, self.skip_button), (self.undo_button, self.redo_button)):
             self.add_row(*pair, below=True).setStretch(1, 1)

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QMenu, QPushButton
 from napari_samstar.core.rewards.goal import OBJECTIVES
 from napari_samstar.core.rewards.registry import REWARDS
 from napari_samstar.widgets.forms.apply_row import ApplyRow
-from napari_samstar.widgets.forms.buttons import CollapsibleSection
+from napari_samstar.widgets.forms.buttons import CollapsibleSection, share_width
 from napari_samstar.widgets.forms.dialogs import ask_save_path
 from napari_samstar.widgets.forms.job_bar import JobBar
 from napari_samstar.widgets.forms.shared import combo, link, note
@@ -56,7 +56,6 @@ class FrontPanel(Panel):
         self.details.setMinimumHeight(DETAILS_HEIGHT)  # the plot does not jump when text comes
         self.details.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.column.addWidget(self.details)
-        self.column.addStretch(1)
         self.actions.addWidget(self.apply_row)
         self.job_bar = JobBar(self)
         self.actions.addWidget(self.job_bar)
@@ -86,6 +85,7 @@ class FrontPanel(Panel):
             for name, reward in REWARDS.items():
                 box.addItem(reward.label, name)
                 box.setItemData(box.count() - 1, reward.help, Qt.ItemDataRole.ToolTipRole)
+            box.setMinimumContentsLength(4)
             box.setCurrentIndex(start)
             box.currentIndexChanged.connect(self._on_axis_chosen)
         self.add_row(note("Across"), self.x_box, stretch=1).addWidget(note("Up"))
@@ -109,7 +109,10 @@ class FrontPanel(Panel):
             menu.addAction(f"{kind} ({suffix.upper()})…", partial(self._on_export, suffix))
         self.export_button.setMenu(menu)
         buttons = (self.knee_button, self.best_button, self.defaults_button, self.export_button)
-        self.add_row(*buttons, stretch=-1)
+        share_width(*buttons)
+        line = self.add_row(*buttons)
+        for k in range(len(buttons)):
+            line.setStretch(k, 1)
         self.apply_row = ApplyRow(self, viewer)
         self.apply_button = self.apply_row.apply
 

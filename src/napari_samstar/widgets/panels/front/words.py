@@ -67,14 +67,27 @@ def trial_html(front: Front, position: int) -> str:
     trial = front.trials[position]
     objectives = zip(front.goal.names, front.points[position], strict=True)
     scores = ", ".join(f"{name} {value:.2f}" for name, value in objectives)
-    cells = [
-        f"<td>{s.label}</td><td align='right'>&nbsp;{getattr(trial.config, name):.4g}</td>"
-        for name, s in SETTINGS.items()
+    values = [
+        (SHORT.get(name, setting.label), getattr(trial.config, name))
+        for name, setting in SETTINGS.items()
         if _has_effect(trial.config, name)
     ]
-    gap = "<td>&nbsp;&nbsp;&nbsp;</td>"
+    cells = [f"<td>{name}</td><td align='right'>&nbsp;{v:.3g}</td>" for name, v in values]
+    gap = "<td>&nbsp;&nbsp;</td>"
     rows = "".join(f"<tr>{gap.join(cells[k : k + 2])}</tr>" for k in range(0, len(cells), 2))
     return f"<b>{trial.n_masks} objects</b>: {scores}<table>{rows}</table>"
+
+
+SHORT = {
+    "pred_iou_thresh": "Quality",
+    "stability_score_offset": "Shift",
+    "box_nms_thresh": "Overlap",
+    "crop_nms_thresh": "Zoom overlap",
+    "crop_n_points_downscale_factor": "Fewer points",
+    "min_mask_region_area": "Smallest",
+    "min_likeness": "Likeness",
+}
+"""Names of settings that are too long for two columns of the dock."""
 
 
 def _has_effect(config: AmgConfig, name: str) -> bool:

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 
+from napari_samstar.widgets.forms.shared import readable
+
 
 class TableModel(QAbstractTableModel):
     """Shows a DataFrame whose column "index" holds the label of each object.
@@ -78,7 +80,7 @@ class TableModel(QAbstractTableModel):
             return None
         if role == Qt.ItemDataRole.DisplayRole:
             value = self._columns[index.column()][self._order[index.row()]]
-            return f"{value:.4g}" if isinstance(value, np.floating) else str(value)
+            return readable(float(value)) if isinstance(value, np.floating) else str(value)
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         return None
@@ -90,4 +92,12 @@ class TableModel(QAbstractTableModel):
         if role != Qt.ItemDataRole.DisplayRole or orientation != Qt.Orientation.Horizontal:
             return None
         name = str(self.table.columns[section])
-        return "label" if name == "index" else name.replace("_", " ").replace("m2", "m²")
+        return "label" if name == "index" else _title(name)
+
+
+def _title(name: str) -> str:
+    """Return the title of a column, such as "area (nm²)"."""
+    *words, last = name.split("_")
+    if last in ("px", "px2") or last.removesuffix("2") in ("nm", "µm", "mm"):
+        return f"{' '.join(words)} ({last.replace('2', '²')})"
+    return " ".join([*words, last])
