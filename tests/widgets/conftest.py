@@ -111,7 +111,7 @@ def panels(make_napari_viewer: Callable[..., Any]) -> Panels:
     viewer.add_image(discs(), name="discs", scale=(0.5, 0.5), units=("nm", "nm"))
     made = Panels(viewer, SegmentPanel(viewer), TunePanel(viewer), FrontPanel(viewer))
     for panel in made[1:]:
-        viewer.window.add_dock_widget(panel)
+        viewer.window.add_dock_widget(panel, tabify=panel is not made.segment)
     made.segment.settings.prompts.value = "grid"
     for name, value in {
         "points_per_side": GRID,

@@ -59,13 +59,17 @@ def _hover_until(condition: Any, panel: Any, at: QPoint, qtbot: Any) -> None:
 def test_front_axes_comparison_and_export(tuned: Any, qtbot: Any, tmp_path: Any) -> None:
     panel, session = tuned.front, tuned.front.controller.session
     front = session.front
-    panel.x_box.setCurrentIndex(panel.x_box.findData("coverage"))
+    # The reward that tells the trials apart best
+    values = {name: [e.rewards.get(name, 0.0) for e in front.trials] for name in REWARDS}
+    name = max(values, key=lambda name: float(np.std(values[name])))
+    panel.x_box.setCurrentIndex(panel.x_box.findData(name))
     x, _ = panel.plot.tried.getData()
-    np.testing.assert_allclose(x, [e.rewards["coverage"] for e in front.trials])
-    assert panel.plot.getAxis("bottom").labelText == REWARDS["coverage"].label
+    np.testing.assert_allclose(x, values[name])
+    assert panel.plot.getAxis("bottom").labelText == REWARDS[name].label
     assert len(panel.plot.line.getData()[0] or []) == 0
 
     wait_until_laid_out(tuned.viewer, qtbot)
+    panel.plot.getViewBox().autoRange()  # all trials, also the few that lie far off
     click = partial(_click, panel.plot.viewport())
     counts = [e.n_masks for e in front.trials]
     at = partial(_position, panel)

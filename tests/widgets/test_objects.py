@@ -216,3 +216,25 @@ def test_objects_keep_their_colours_when_settings_change(correct):
     after = colours()
     assert 0 < len(after) < len(before)
     assert all(before[key] == colour for key, colour in after.items())
+
+
+def test_edits_survive_a_crash_before_they_are_applied(correct, hand, qtbot, monkeypatch, tmp_path):
+    from napari_samstar.core.results import autosave
+
+    monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path))
+    controller = correct.controller
+    hand.click(inside(shown(correct), 1))
+    hand.press(Qt.Key.Key_Delete)
+    controller.autosave.save()
+    image = correct.viewer().layers["discs"]
+    key = controller.autosave._images[image]
+
+    def saved() -> list[Any]:
+        return [x for s in autosave.find(key) for x in s.layers if "edited" in x.name]
+
+    qtbot.waitUntil(lambda: bool(saved()))
+    loaded = autosave.load(saved()[0])
+    np.testing.assert_array_equal(loaded.labels, shown(correct))
+    assert len(loaded.recipe["dropped"]) == 1
+    controller.apply()
+    qtbot.waitUntil(lambda: not saved())

@@ -119,7 +119,7 @@ def test_the_scale_is_chosen_by_size_and_shown(panel: SegmentPanel, qtbot: Any) 
 def test_a_recipe_brings_its_scale_and_zoom_levels_go_without_tiles(panel: SegmentPanel) -> None:
     form, config = panel.settings, panel.settings.config()
     form.tiles.value = BY_SIZE
-    form.show_recipe(config.replace(tile_scale=0.37))
+    form.show_recipe(config.replace(tile_scale=0.37), "pocket")
     assert form.tiles.value == 0.37
     assert form.config_to_run().tile_scale == 0.37
     form.rows["crop_n_layers"].value = 1

@@ -74,6 +74,7 @@ class Panel(QWidget):
         Whether the user can see the panel. Qt's `isVisible` is also true behind another tab.
     """
 
+    WIDTH = 340  # px
     MAX_HEIGHT = 420  # px, of the size hint: a small screen keeps room for the image
 
     seen_changed = Signal(bool)
@@ -101,9 +102,9 @@ class Panel(QWidget):
         self.destroyed.connect(lambda: _disconnect(connections))
 
     def sizeHint(self) -> QSize:
-        """Return the size of the content, at most `MAX_HEIGHT` px high."""
-        size = super().sizeHint()
-        return QSize(size.width(), min(size.height(), self.MAX_HEIGHT))
+        """Return the same width whatever the texts, and at most `MAX_HEIGHT` px of height."""
+        width = max(self.WIDTH, self.minimumSizeHint().width())
+        return QSize(width, min(super().sizeHint().height(), self.MAX_HEIGHT))
 
     def listen(self, signal: Any, method: Callable[..., Any]) -> None:
         """Connect a method of this panel or of a child widget until the panel is destroyed."""

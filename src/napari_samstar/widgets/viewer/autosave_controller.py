@@ -71,6 +71,7 @@ class AutosaveController:
         self._digest_pending: WeakSet[Labels] = WeakSet()  # copies of files
         self._planes: WeakKeyDictionary[Labels, ImagePlane] = WeakKeyDictionary()
         self._names: WeakKeyDictionary[Labels, str] = WeakKeyDictionary()  # as saved last
+        self._edited: WeakKeyDictionary[Labels, tuple[str, dict[str, Any]]] = WeakKeyDictionary()
         self._changed_layers: dict[Labels, None] = {}  # in order
         self._first_change = self._next_save = 0.0  # time.monotonic()
         self._last_problem = ""
@@ -105,18 +106,42 @@ class AutosaveController:
             else:
                 self._discard_removed(layer)
 
+    def keep_edited(self, preview: Labels, name: str, recipe: dict[str, Any]) -> None:
+        """Save the objects on show as well: the user has edited them, and not applied them yet.
+
+        Parameters
+        ----------
+        name : str
+            Under which they are offered in a later session.
+        """
+        self._edited[preview] = name, recipe
+        self._schedule_save(preview)
+
+    def drop_edited(self, preview: Labels) -> None:
+        """Do not offer the objects on show any more: they are in a layer of the user."""
+        if preview not in self._edited:
+            return
+        name = self._edited[preview][0]
+        del self._edited[preview]
+        if preview in self._planes:
+            EXECUTOR.submit(autosave.mark_removed, self._planes[preview][0], self.run, name)
+        self._digests.pop(preview, None)
+
+    def _is_saved(self, layer: Labels) -> bool:
+        return layer.name not in TEMPORARY or layer in self._edited
+
     def _save_layer(self, layer: Labels) -> None:
         image_plane = self._image_plane(layer)
         if image_plane is None or not isinstance(layer.data, np.ndarray):
             return
         image, plane = image_plane
-        before = self._names.get(layer, layer.name)
-        if before != layer.name:
+        own = layer.name, layer.metadata.get(RECIPE_KEY, {})
+        name, recipe = self._edited.get(layer, own)
+        before = self._names.get(layer, name)
+        if before != name:
             EXECUTOR.submit(autosave.mark_removed, image, self.run, before)
-        self._names[layer] = layer.name
-        labels = autosave.SavedLabels(
-            layer.name, layer.data, plane, layer.metadata.get(RECIPE_KEY, {})
-        )
+        self._names[layer] = name
+        labels = autosave.SavedLabels(name, layer.data, plane, recipe)
         work = partial(save_labels, image, self.run, labels, self._digests.get(layer, ""))
         self._background.submit(work, partial(self._on_saved, weakref.ref(layer)))
 
@@ -242,7 +267,7 @@ class AutosaveController:
         self._schedule_save(event.source)
 
     def _schedule_save(self, layer: Labels) -> None:
-        if layer.name in TEMPORARY:
+        if not self._is_saved(layer):
             return
         now = time.monotonic()
         if not self._changed_layers:
@@ -253,7 +278,7 @@ class AutosaveController:
 
     def _on_layer_removed(self, event: Any) -> None:
         layer = event.value
-        if not isinstance(layer, Labels) or layer.name in TEMPORARY:
+        if not isinstance(layer, Labels) or not self._is_saved(layer):
             return
         if layer in self._changed_layers:
             self._save_layer(layer)  # at once, because the viewer may be closing

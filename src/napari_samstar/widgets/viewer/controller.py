@@ -230,6 +230,8 @@ class ViewerController:
         if layer is not None:
             self.measure(layer)
             self.go_to_plane()
+            if self.layers.preview_layer is not None:
+                self.autosave.drop_edited(self.layers.preview_layer)
         return layer
 
     def go_to_plane(self) -> None:
@@ -371,6 +373,14 @@ class ViewerController:
             self._select_elsewhere(self.session.config)
             return
         self._on_session_selection(reveal=self.layers.applied is None)
+        self._save_edits()
+
+    def _save_edits(self) -> None:
+        """Save the objects on show once they were edited: an edit must not be lost in a crash."""
+        preview, recipe = self.layers.preview_layer, self.session.recipe()
+        if self.session.edits and preview is not None and recipe is not None:
+            name = f"{recipe.image['name']} objects, edited"
+            self.autosave.keep_edited(preview, name, recipe.to_dict())
 
     def _on_layer_removed(self, event: Any) -> None:
         """Let go of everything that was made from an image that is gone."""

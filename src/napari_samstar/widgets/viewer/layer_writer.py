@@ -213,6 +213,11 @@ class LayerWriter:
         if layer.ndim == len(translate):
             layer.translate = translate
 
+    @property
+    def preview_layer(self) -> Labels | None:
+        """The layer of the objects on show, None where there is none."""
+        return self._find(PREVIEW_NAME)
+
     def toggle_overlay(self) -> None:
         """Hide the objects, or show them again: the preview, or else the applied layer."""
         layer = self._on_show()
