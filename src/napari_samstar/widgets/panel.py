@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
@@ -118,11 +119,13 @@ class Panel(QWidget):
         above = parent_dock(self)
         if above is not None and above is not self._dock:
             self._dock = above
-            above.visibilityChanged.connect(call_if_alive(self._on_dock_visible))
+            forward = call_if_alive(self._on_dock_visible)
+            above.visibilityChanged.connect(partial(forward, above))
         self._set_seen(True)
 
-    def _on_dock_visible(self, visible: bool) -> None:
-        self._set_seen(visible and self.isVisible())
+    def _on_dock_visible(self, dock: QDockWidget, visible: bool) -> None:
+        if dock is self._dock:  # the page may have moved to another one since
+            self._set_seen(visible and self.isVisible())
 
     def hideEvent(self, event: Any) -> None:
         """Note that the panel is not seen."""

@@ -6,6 +6,7 @@ This module must import quickly, and nothing in it may block the window.
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
@@ -158,10 +159,18 @@ class SamstarDock(QWidget):
         dock = viewer.window.add_dock_widget(holder, name=name, area="right")
         self._torn[name] = dock
         dock.installEventFilter(self)
+        # napari's own close button deletes what the dock holds without closing it.
+        dock.destroyOnClose = partial(self._close_torn, name)
         left = [k for k, kind in enumerate(SHELLS) if kind.NAME not in self._torn]
         self.tabs.setTabText(self.tabs.currentIndex(), f"{SHELLS[self.tabs.currentIndex()].TAB} ↗")
         if left:
             self.tabs.setCurrentIndex(left[0])
+
+    def _close_torn(self, name: str) -> None:
+        dock, viewer = self._torn.get(name), self._viewer()
+        self.put_back(name)
+        if dock is not None and viewer is not None:
+            viewer.window.remove_dock_widget(dock)
 
     def put_back(self, name: str) -> None:
         """Return a torn-out page to the tabs."""

@@ -31,13 +31,21 @@ def refit_later(viewer: napari.Viewer) -> None:
     QTimer.singleShot(LAID_OUT, refit)
 
 
+def canvas_size(viewer: napari.Viewer) -> tuple[int, int] | None:
+    """Return rows and columns of the canvas in px of the screen; None where napari hides them."""
+    size = getattr(getattr(viewer, "canvas", None), "size", None)
+    if size is None:  # before napari 0.9
+        size = getattr(viewer, "_canvas_size", None)
+    return None if size is None else (int(size[0]), int(size[1]))
+
+
 def _shows_whole_image(viewer: napari.Viewer) -> bool:
     if not len(viewer.layers) or viewer.dims.ndisplay != 2:
         return False
     camera = getattr(viewer, "scene", viewer).camera  # `scene` is new in napari 0.9
     low, high = viewer.layers.extent.world
     sides = (high - low)[list(viewer.dims.displayed)]
-    canvas = getattr(viewer, "_canvas_size", None)
+    canvas = canvas_size(viewer)
     if canvas is None or min(sides) <= 0:
         return False
     whole = min(c / s for c, s in zip(canvas, sides, strict=True))

@@ -135,9 +135,9 @@ class AutosaveController:
         if image_plane is None or not isinstance(layer.data, np.ndarray):
             return
         image, plane = image_plane
-        own = layer.name, layer.metadata.get(RECIPE_KEY, {})
+        own = str(layer.name), layer.metadata.get(RECIPE_KEY, {})
         name, recipe = self._edited.get(layer, own)
-        before = self._names.get(layer, name)
+        before = self._names.get(layer) or name
         if before != name:
             EXECUTOR.submit(autosave.mark_removed, image, self.run, before)
         self._names[layer] = name

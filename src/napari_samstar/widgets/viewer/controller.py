@@ -289,9 +289,12 @@ class ViewerController:
         result = self.session.result
         recipe = layer.metadata.get(RECIPE_KEY, {})
         ours = result is not None and recipe.get("image", {}).get("key") == result.image.key
-        image = result.image if result is not None and ours else None
+        size, unit = pixel_size(layer)
+        image = None
+        if result is not None and ours:  # its intensities are measured too, in the layer's unit
+            image = replace(result.image, pixel_size=size, unit=unit if size else "px")
         # Not one of `jobs`: measuring must not stop a running search.
-        self._measure_later(layer, work.measure, planes, image, *pixel_size(layer))
+        self._measure_later(layer, work.measure, planes, image, size, unit)
 
     def _measure_later(self, layer: Labels, measure: Any, *arguments: Any) -> None:
         worker = make_worker(measure, *arguments)

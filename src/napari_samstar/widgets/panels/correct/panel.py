@@ -29,6 +29,7 @@ from napari_samstar.widgets.panels.correct.tools import (
 )
 from napari_samstar.widgets.panels.correct.unfinished_row import UnfinishedRow
 from napari_samstar.widgets.shell.alive import call_if_alive
+from napari_samstar.widgets.shell.refit import canvas_size
 from napari_samstar.widgets.viewer.keys import KeyBindings
 from napari_samstar.widgets.viewer.layer_writer import OUTLINE_NAME
 from napari_samstar.widgets.viewer.objects import (
@@ -573,7 +574,7 @@ class CorrectPanel(Panel):
         )
         side = float(np.abs(far - world)[-2:].max())
         if closer or side * camera.zoom < SMALL:
-            canvas = min(getattr(viewer, "_canvas_size", (600, 600)))
+            canvas = min(canvas_size(viewer) or (600, 600))
             camera.zoom = canvas / (3 * max(side, 1e-9))
 
     def hideEvent(self, event: Any) -> None:
