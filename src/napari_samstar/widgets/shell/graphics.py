@@ -22,7 +22,7 @@ def make_context_current_on_removal(viewer: napari.Viewer) -> None:
 
     def on_removing(_: Any) -> None:
         alive = reference()
-        window = None if alive is None else getattr(alive.window, "_qt_window", None)
+        window = getattr(getattr(alive, "window", None), "_qt_window", None)
         for widget in window.findChildren(QWidget) if window is not None else ():
             if widget.inherits("QOpenGLWidget"):
                 widget.makeCurrent()
