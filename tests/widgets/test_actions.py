@@ -160,10 +160,9 @@ class Window:
             assert self.session.edits == before[0]
             np.testing.assert_array_equal(self.shown(), before[1])
             there()
-            # What is undone is not accepted any more, what is redone may not be known here.
-            plane = self.shown()
-            self.accepted = [m for m in self.accepted if len(set(plane[m].tolist())) == 1
-                             and plane[m].all()]  # fmt: skip
+            # What is undone is not accepted any more.
+            kept = [self.bank.masks.dense(i) for i in self.session.edits.pinned]
+            self.accepted = [m for m in self.accepted if any(k[m].all() for k in kept)]
 
     def apply(self, a: int, b: int) -> None:
         shown = self.shown()
