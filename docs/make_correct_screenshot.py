@@ -35,9 +35,7 @@ def main() -> None:
     segment.run_button.click()
     controller = segment.controller
     wait(lambda: controller.session.result is not None and not controller.jobs.busy)
-    segment_dock = segment.parent().parent()
     panel = open_page(viewer, "Correct").finish()
-    segment_dock.close()
     panel.start_button.setChecked(True)
     sizes = np.bincount(truth.ravel())
     whole = [v for v in np.argsort(-sizes[1:]) + 1 if sizes[v] < 4000][: N_ACCEPTED + 1]

@@ -194,7 +194,7 @@ def several_planes(walk: Walk) -> None:
     walk.click(tune.run_button)
     walk.idle()
     wait(lambda: "→" in tune.held_out.text.text())
-    tune.ensureWidgetVisible(tune.held_out)
+    tune.scroll.ensureWidgetVisible(tune.held_out)
     walk.shoot("several")
 
 

@@ -18,7 +18,7 @@ from napari_samstar.widgets.forms.shared import combo
 
 MAX_WEIGHT = 3.0
 CUSTOM = "Custom weights"
-COMBO_WIDTH = 66  # px; the dock has room for no more
+COMBO_WIDTH = 78  # px; the dock has room for no more
 SHORT = [name.partition(" ")[0] for name in OBJECTIVES]
 
 

@@ -51,7 +51,7 @@ class SettingsLine(QWidget):
 
         settings, edits = self._session.settings, self._session.edits
         text = summary(settings)
-        by_hand = len(edits.pinned) + len(edits.dropped)
+        by_hand = max(len(edits.pinned), len(edits.dropped))
         if by_hand:
             text += f" · {by_hand} by hand"
         self._whole = text

@@ -56,6 +56,7 @@ class FrontPanel(Panel):
         self.details.setMinimumHeight(DETAILS_HEIGHT)  # the plot does not jump when text comes
         self.details.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.column.addWidget(self.details)
+        self.column.addStretch(0)
         self.actions.addWidget(self.apply_row)
         self.job_bar = JobBar(self)
         self.actions.addWidget(self.job_bar)

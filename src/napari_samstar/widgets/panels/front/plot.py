@@ -24,6 +24,7 @@ DEFAULTS_COLOUR = "#4fb0c6"
 KNEE_COLOUR = "#8ac926"
 BEST_COLOUR = "#d36ba6"
 
+MAX_HEIGHT = 420  # px; a higher plot would be a narrow strip
 AXIS_HEIGHT = 42  # px; pyqtgraph's default is too small for numbers and label
 BOTTOM_MARGIN = 7  # px; pyqtgraph draws the label partly below the axis
 LEGEND_MARGIN = 8  # px
@@ -52,6 +53,7 @@ class FrontPlot(pg.PlotWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setMinimumSize(260, 170)
+        self.setMaximumHeight(MAX_HEIGHT)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMenuEnabled(False)
         self.hideButtons()
