@@ -28,6 +28,7 @@ from napari_samstar.core.rewards.expectations import Expectations
 from napari_samstar.core.rewards.features import Features
 from napari_samstar.core.rewards.goal import OBJECTIVES
 from napari_samstar.core.rewards.view import View
+from napari_samstar.widgets.shell.shells import SHELLS
 from tests.core.painted import add, disc, gray_of, selection
 
 ROOT = Path(__file__).parents[1]
@@ -171,9 +172,11 @@ def test_the_guide_names_every_command_and_option():
 
 def test_menus_are_those_of_the_manifest():
     menu = MANIFEST["display_name"].replace("*", r"\*")
-    for widget in MANIFEST["contributions"]["widgets"]:
-        assert f"Plugins > {menu} > {widget['display_name']}" in README
-        assert f"**{widget['display_name']}**" in GUIDE
+    (widget,) = MANIFEST["contributions"]["widgets"]  # napari then writes it into one line
+    for page in (README, GUIDE):
+        assert f"Plugins > {widget['display_name']} ({menu})" in page
+    for shell in SHELLS:
+        assert f"**{shell.TAB}**" in GUIDE
     titles = [s["display_name"] for s in MANIFEST["contributions"]["sample_data"]]
     assert any(f"File > Open Sample > {menu} > {title}" in README for title in titles)
 

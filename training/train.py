@@ -253,7 +253,7 @@ def _half(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
-def _on(device: str, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+def on_device(device: str, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """The batch on `device`; images and targets travel in small types."""
     moved = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
     return moved | {"image": moved["image"].float(), "target": moved["target"].float() / 4}
@@ -284,7 +284,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _: stop.append(received))
     while run.progress < 1 and not stop:
-        batch = _on(args.device, next(loader))
+        batch = on_device(args.device, next(loader))
         prompted = run.progress > args.dense_share
         parts = losses_of(run.model, batch, prompted, run.step % (MAX_CORRECTIONS + 1))
         loss = sum(parts.values())

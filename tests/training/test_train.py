@@ -12,7 +12,7 @@ from training.calibrate import Candidates, select, set_calibration
 from training.data import BatchConfig, batch, flip
 from training.synth import generate
 from training.targets import dense_targets
-from training.train import TrainingRun, export, losses_of
+from training.train import TrainingRun, export, losses_of, on_device
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ CONFIG = BatchConfig(size=64, crops=2, prompts=4, real_share=0.0)
 
 def test_the_loss_of_one_repeated_batch_decreases() -> None:
     torch.manual_seed(0)
-    made = batch([], CONFIG, np.random.default_rng(3))
+    made = on_device("cpu", batch([], CONFIG, np.random.default_rng(3)))
     model = build_pocket().train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     totals = []
@@ -58,7 +58,7 @@ def test_each_correction_round_adds_a_click_and_passes_the_previous_logits(monke
 
     monkeypatch.setattr(train._WindowDecoder, "decode", recorded)
     config = BatchConfig(size=64, crops=3, prompts=6, real_share=0.0)
-    made = batch([], config, np.random.default_rng(3))
+    made = on_device("cpu", batch([], config, np.random.default_rng(3)))
     parts = losses_of(build_pocket().train(), made, with_prompts=True, corrections=2)
     assert {"mask", "mask2", "mask3", "iou2", "iou3"} <= parts.keys()
     assert all(torch.isfinite(value) and value > 0 for value in parts.values())
@@ -72,7 +72,7 @@ def test_each_correction_round_adds_a_click_and_passes_the_previous_logits(monke
 
 
 def test_without_corrections_there_is_one_mask_loss() -> None:
-    made = batch([], CONFIG, np.random.default_rng(3))
+    made = on_device("cpu", batch([], CONFIG, np.random.default_rng(3)))
     parts = losses_of(build_pocket().train(), made, with_prompts=True, corrections=0)
     assert "mask" in parts
     assert "mask2" not in parts

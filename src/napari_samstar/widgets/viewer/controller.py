@@ -183,11 +183,11 @@ class ViewerController:
 
         Linked planes have to be done from the first one on: there a new run begins anew.
         """
-        filler, selection = self.stack, self.session.selection
-        if filler is None or link != "none" or selection is None or not filler.waiting:
+        filler, now = self.stack, self.session.recipe()
+        if filler is None or link != "none" or now is None or not filler.waiting:
             return None
         recipe = filler.layer.metadata.get(RECIPE_KEY, {})
-        same = recipe.get("config") == selection.config.to_dict()
+        same = recipe.get("config") == now.to_dict()["config"]
         return filler if same and self.layers.contains(filler.layer) else None
 
     @property
