@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 
 from benchmarks.gui_rig import GuiRig, disc_image, settle
+from napari_samstar.widgets.shell.docking import PLUGIN, WIDGET
 
 
 def memory(rig: GuiRig, trials: int) -> dict[str, Any]:
@@ -49,12 +50,12 @@ def _close_image(rig: GuiRig) -> None:
 
 
 def _close_viewer(rig: GuiRig) -> None:
+    _, dock = rig.viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+    rig.viewer.window.remove_dock_widget(dock)
+    dock.deleteLater()
+    del dock
     for name in ("segment", "tune", "front", "results"):
-        shell = getattr(rig, name).parentWidget()
-        rig.viewer.window.remove_dock_widget(shell)
-        shell.deleteLater()
         delattr(rig, name)
-        del shell
     rig.heartbeat.stop()
     rig.viewer.close()
     for name in ("controller", "session", "jobs", "viewer", "layer"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 
 from napari_samstar.app.session import Session
@@ -368,7 +369,8 @@ class ViewerController:
         self.jobs.start(Job("Find the chosen objects", work.decode, (bank, config), on_result=take))
 
     def _on_hidden(self) -> None:
-        self._removal_timer.start()
+        if isalive(self._removal_timer):  # not any more while the program ends
+            self._removal_timer.start()
 
     def _on_session_edits(self, *_: Any) -> None:
         result = self.session.result
