@@ -275,10 +275,14 @@ class Adaptation:
         return [older[k] for k in sorted(picks)] + list(newest)
 
     def _gain_text(self) -> str:
-        comparison = "better than" if self.validated else "no better than"
         if abs(self.gain) < NEGLIGIBLE_GAIN:
-            comparison = "as good as"
-        return f"On first clicks {comparison} the original ({self.gain:+.2f} IoU)."
+            return "So far a first click gives as good a mask as before."
+        if self.validated:
+            return f"A first click gives better masks than before (IoU {self.gain:+.2f})."
+        return (
+            f"A first click gives no better masks than before (IoU {self.gain:+.2f}), so the "
+            "original SAM answers it."
+        )
 
 
 def _mean_iou(model: LoadedModel, example: Example) -> float:

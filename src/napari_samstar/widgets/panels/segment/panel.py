@@ -136,9 +136,11 @@ class SegmentPanel(Panel):
         self.controller.segment(image, self.model_form.choice(), config, placement, layer)
 
     def _may_replace_front(self, image: LoadedImage, layer: Any) -> bool:
-        """Return whether a new run keeps the search's front, or the user agreed to lose it."""
+        """Return whether a new run keeps front and edits, or the user agreed to lose them."""
         session = self.controller.session
-        n, result = len(session.trials), session.result
+        result, trials = session.result, len(session.trials)
+        by_hand = max(len(session.edits.pinned), len(session.edits.dropped))
+        n = trials + by_hand
         same = (
             result is not None
             and layer is self.controller.image_layer
@@ -148,9 +150,11 @@ class SegmentPanel(Panel):
         if not n or same or self._agreed == n:
             return True
         self._agreed = n
+        losses = [f"the front of {trials} tried settings"] if trials else []
+        losses += [f"{counted(by_hand, 'object')} edited by hand"] if by_hand else []
         self.message.setText(
-            f"<b>This replaces the front of {n} tried settings.</b> Press <i>Segment</i> again to "
-            "do it; <i>Continue</i> in Tune brings it back for the same image."
+            f"<b>This replaces {' and '.join(losses)}.</b> <i>Apply to a Labels layer</i> keeps "
+            "the objects. Press <i>Segment</i> again to go on."
         )
         return False
 
