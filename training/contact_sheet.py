@@ -33,7 +33,8 @@ TRUE, MATCHED, WRONG = (255, 209, 92), (90, 220, 130), (255, 95, 105)  # RGB
 INK, PAPER, MARGIN = (40, 44, 52), (255, 255, 255), 8
 TITLES = {
     "tem": "bright-field TEM", "stem": "HAADF-STEM", "sem": "SEM powder", "fluo": "fluorescence",
-    "phase": "phase contrast", "tissue": "EM tissue", "alloy": "etched alloy", "tiles": "grains",
+    "phase": "phase contrast", "brightfield": "bright field, cells", "tissue": "EM tissue",
+    "alloy": "etched alloy", "tiles": "grains",
 }  # fmt: skip
 
 
