@@ -334,6 +334,7 @@ class ViewerController:
         labels, painting = self.labels(), self.painting()
         if labels is not None and painting is not None:
             self.layers.preview(labels, painting.keys, reveal=reveal)
+            self._save_edits()
         elif self.session.result is not None:
             self.layers.hide(PREVIEW_NAME)
 
@@ -344,7 +345,8 @@ class ViewerController:
         edits = session.edits
 
         def take(found: tuple[Selection, Painting, Any]) -> None:
-            if session.result is result and session.config == config:
+            wanted = session.result is result and session.config == config
+            if wanted and session.edits == edits:
                 self._painted = (found[0], edits, *found[1:])
                 session.selection = found[0]
 
@@ -378,7 +380,6 @@ class ViewerController:
             self._select_elsewhere(self.session.config)
             return
         self._on_session_selection(reveal=self.layers.applied is None)
-        self._save_edits()
 
     def _save_edits(self) -> None:
         """Save the objects on show once they were edited: an edit must not be lost in a crash."""

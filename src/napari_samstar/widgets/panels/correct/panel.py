@@ -114,7 +114,6 @@ class CorrectPanel(Panel):
         self.job_bar = JobBar(self)
         self.actions.addWidget(self.job_bar)
         self.listen(self.controller.session.events.result, self._on_session_result)
-        self.listen(self.controller.jobs.changed, self._on_jobs_changed)
         self.listen(self.correction.changed, self._refresh)
         self.listen(self.controller.history.changed, self._refresh)
         self.listen(self.controller.session.events.selection, self._refresh_layers)
@@ -478,9 +477,6 @@ class CorrectPanel(Panel):
             self.start_button.setChecked(False)
         self._refresh_layers()
         self._refresh()
-
-    def _on_jobs_changed(self, status: Any) -> None:
-        self.job_bar.show_status(status)
 
     def _refresh_layers(self, *_: Any) -> None:
         before, applied = self.layer_box.currentText(), self.controller.layers.applied

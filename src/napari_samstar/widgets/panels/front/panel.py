@@ -66,7 +66,6 @@ class FrontPanel(Panel):
         self.listen(events.front, self._on_session_front)
         self.listen(events.chosen, self._on_session_chosen)
         self.listen(events.selection, self._on_session_chosen)
-        self.listen(self.controller.jobs.changed, self.job_bar.show_status)
         self.listen(napari_viewer.events.theme, self._apply_theme)
         self._apply_theme()
         self._on_session_front()

@@ -300,7 +300,6 @@ class SegmentPanel(Panel):
         self.message.setText(f"Recipe of <b>{made_on}</b> loaded: press <i>Segment</i>.")
 
     def _on_jobs_changed(self, status: Any) -> None:
-        self.job_bar.show_status(status)
         result = self.controller.session.result
         if not status.title and result is not None:
             self.model_form.show_loaded(result)

@@ -243,7 +243,6 @@ class TunePanel(Panel):
         return f"SAM itself will run for up to {span}; the rest takes seconds."
 
     def _on_jobs_changed(self, status: Any) -> None:
-        self.job_bar.show_status(status)
         if not status.title or not self.job_bar.isVisible():
             self._refresh()
 
