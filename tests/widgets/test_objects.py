@@ -238,3 +238,17 @@ def test_edits_survive_a_crash_before_they_are_applied(correct, hand, qtbot, mon
     assert len(loaded.recipe["dropped"]) == 1
     controller.apply()
     qtbot.waitUntil(lambda: not saved())
+
+
+def test_edits_in_a_large_image_are_shown_and_saved_too(correct, hand, qtbot, monkeypatch):
+    from napari_samstar.core.image.micrograph import Micrograph
+
+    before = shown(correct)
+    hand.click(inside(before, 1))
+    # From now on the objects are selected and painted on another thread
+    monkeypatch.setattr(Micrograph, "is_large", property(lambda _: True))
+    hand.press(Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: not (shown(correct)[before == 1]).any())
+    controller = correct.controller
+    preview = controller.layers.preview_layer
+    assert len(controller.autosave._edited[preview][1]["dropped"]) == 1
