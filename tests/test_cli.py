@@ -662,3 +662,41 @@ def test_an_unknown_sample_lists_the_known_ones(tmp_path):
     line = one_line(samstar("demo", "-o", tmp_path / "out", "--sample", "x", code=1))
     assert "nanocrystals" in line
     assert names(tmp_path) == []
+
+
+CTRL_C_IN_A_DESTRUCTOR = """
+import os, signal, time
+import typer
+from napari_samstar.cli.errors import OneLineErrors
+
+class Deleted:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0)
+
+app = typer.Typer(cls=OneLineErrors)
+
+@app.command()
+def wait():
+    thing = Deleted()
+    del thing
+    time.sleep(60)
+    print("never stopped")
+
+@app.command()
+def other():
+    pass
+
+app()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
+def test_ctrl_c_while_python_deletes_an_object_stops_with_one_line():
+    done = subprocess.run(
+        [sys.executable, "-c", CTRL_C_IN_A_DESTRUCTOR, "wait"],
+        capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == "Stopped: nothing unfinished was left behind.\n"
+    assert done.stdout == ""

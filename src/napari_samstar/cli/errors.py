@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -67,19 +69,46 @@ def check_interrupted() -> None:
 
 @contextlib.contextmanager
 def _noting_interrupts() -> Iterator[None]:
+    """Note Ctrl-C, and press it again where Python could not pass it on.
+
+    An exception cannot leave a `__del__` or a weak reference's callback: Python writes it to
+    stderr and goes on.
+    """
+    running = threading.Event()
+
     def note(signum: int, frame: FrameType | None) -> None:
         _interrupted.set()
         signal.default_int_handler(signum, frame)
+
+    def press_again() -> None:
+        if not running.is_set():
+            return
+        if sys.platform == "win32":
+            _thread.interrupt_main()
+        else:  # a real signal wakes a main thread that waits, too
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def unraisable(what: sys.UnraisableHookArgs) -> None:
+        if what.exc_type is KeyboardInterrupt and running.is_set():
+            again = threading.Timer(0.02, press_again)  # after the callback has returned
+            again.daemon = True
+            again.start()
+        else:
+            hook_before(what)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     _interrupted.clear()
+    running.set()
+    hook_before, sys.unraisablehook = sys.unraisablehook, unraisable
     before = signal.signal(signal.SIGINT, note)
     try:
         yield
     finally:
+        running.clear()
         signal.signal(signal.SIGINT, before)
+        sys.unraisablehook = hook_before
 
 
 def complain(sentence: str, kind: str = "Error: ") -> None:
