@@ -31,9 +31,11 @@ from napari_samstar.core.models.loading import load
 from napari_samstar.core.progress import Progress
 from napari_samstar.core.results.result import Result, restore_edits, segment_bank
 from napari_samstar.core.tuning.config import StudyConfig, Trial
+from napari_samstar.core.tuning.diagnosis import diagnose
 from napari_samstar.core.tuning.evaluator import Evaluator, EvaluatorSet, check_images, fingerprint
 from napari_samstar.core.tuning.front import front
 from napari_samstar.core.tuning.ground_truth import Truth, TruthScorer, agreements
+from napari_samstar.core.tuning.mask_evidence import mask_evidence
 from napari_samstar.core.tuning.regions import part_image, parts_to_search
 from napari_samstar.core.tuning.storage import Journal, Notice
 from napari_samstar.core.tuning.study import StudyRun, open_study
@@ -402,6 +404,9 @@ def iter_tune(
         pair = summary.defaults.config, summary.chosen.config
         checks = yield from check_images(evaluators, *pair)
         summary = dataclasses.replace(summary, checks=checks)
+    evidence = mask_evidence(evaluators.tuned, summary.chosen.config)
+    remarks = diagnose(summary.front, summary.picked, run.study_config, evidence)
+    summary = dataclasses.replace(summary, diagnosis=remarks)
     summary = yield from _scored(summary, evaluators, _truths(evaluators, inputs))
     return Study(evaluators, summary, wholes or tuple(e.bank for e in evaluators.all))
 

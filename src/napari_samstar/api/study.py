@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.tuning.config import StudyConfig, Trial
     from napari_samstar.core.tuning.evaluator import EvaluatorSet
     from napari_samstar.core.tuning.front import Front
+    from napari_samstar.core.tuning.remark import Remark
     from napari_samstar.core.tuning.summary import StudySummary
 
 
@@ -75,6 +76,11 @@ class Study:
     def picked(self) -> Choice:
         """The trial that the study's rule picks."""
         return self.choose(self.summary.picked, self.summary.rule)
+
+    @property
+    def diagnosis(self) -> tuple[Remark, ...]:
+        """What the search shows, most important first: what was seen, and what to do next."""
+        return self.summary.diagnosis
 
     def choose(self, position: int, picked: str = "by hand") -> Choice:
         """Return one trial by its position in `trials`."""

@@ -71,6 +71,8 @@ def run_study(
             say(f"The time is up after {done} of {total} settings; --continue goes on.")
         results = tracker.run(iter_results(study.picked))
         files = tracker.run(iter_write(study, results, folder, report=report))
+    for remark in study.diagnosis:
+        say(f"{remark.seen} {remark.step}")
     return study, results, files
 
 

@@ -66,6 +66,7 @@ def report(summary: StudySummary, pairs: Sequence[Pair], recipe: Recipe) -> str:
     sections = (
         _head(title, summary, recipe),
         _facts(summary),
+        _diagnosis(summary),
         _pictures(pairs),
         _search(summary),
         _settings(summary),
@@ -130,6 +131,16 @@ def _fact(what: str, before: str, after: str) -> str:
         f'<div class="fact"><div class="value"><s>{escape(before)} →</s> {escape(after)}</div>'
         f'<div class="what">{escape(what)}</div></div>'
     )
+
+
+def _diagnosis(summary: StudySummary) -> str:
+    if not summary.diagnosis:
+        return ""
+    items = (
+        f'<li>{escape(remark.seen)} <span class="muted">{escape(remark.step)}</span></li>'
+        for remark in summary.diagnosis
+    )
+    return _section("What the search says", f"<ul>{''.join(items)}</ul>")
 
 
 def _mean_totals(summary: StudySummary, checks: Sequence[Any]) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from napari_samstar.core.tuning.sensitivity import Effect, sensitivity
 if TYPE_CHECKING:
     from napari_samstar.core.masks.metrics import Agreement
     from napari_samstar.core.tuning.config import EvaluationResult, StudyConfig, Trial
+    from napari_samstar.core.tuning.remark import Remark
 
 Rule = Literal["knee", "best"]
 
@@ -70,6 +71,8 @@ class StudySummary:
     agreement, held_out_agreement : dict of str to Agreement
         With ground truth, on the tuned and on the held-out images: "defaults", "chosen", "random"
         and "oracle" where there are such; empty without ground truth.
+    diagnosis : tuple of Remark
+        What the search shows, most important first; see `diagnosis.diagnose`.
     """
 
     front: Front
@@ -79,6 +82,7 @@ class StudySummary:
     checks: tuple[ImageCheck, ...] = ()
     agreement: dict[str, Agreement] = field(default_factory=dict)
     held_out_agreement: dict[str, Agreement] = field(default_factory=dict)
+    diagnosis: tuple[Remark, ...] = ()
 
     @property
     def picked(self) -> int:
@@ -126,6 +130,7 @@ class StudySummary:
     def to_dict(self) -> dict[str, Any]:
         """Return what the outcome says beyond the front, JSON-ready."""
         return {
+            "diagnosis": [remark.to_dict() for remark in self.diagnosis],
             "hypervolume": vars(self.curve),
             "random": self._random(),
             "sensitivity": {
