@@ -210,6 +210,15 @@ def test_tune_writes_every_file(tuned):
     assert [int(r["trial"]) for r in rows if r["picked"] == "1"] == [about["picked"]["trial"]]
 
 
+def test_what_a_search_says_is_on_stderr_and_in_json(tmp_path, model, image):
+    run = ("tune", image, "-o", tmp_path / "out", "--model", model, *QUICK, *SEARCH)
+    result = samstar(*run, "--trials", 24, "--json")
+    remarks = json.loads(result.stdout)["diagnosis"]
+    assert remarks
+    for remark in remarks:
+        assert f"{remark['seen']} {remark['step']}" in result.stderr.splitlines()
+
+
 def test_the_recipe_of_a_search_repeats_its_labels(tmp_path, tuned, image):
     out, about = tuned
     samstar("apply", out / "recipe.samstar.json", image, "-o", tmp_path / "again")

@@ -6,6 +6,7 @@ import csv
 import itertools
 from dataclasses import replace
 from functools import partial
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtTest import QTest
 
 from napari_samstar.core.rewards.registry import REWARDS
+from napari_samstar.core.tuning.diagnosis import diagnose
 from napari_samstar.core.tuning.front import hypervolume_by_generation
+from napari_samstar.core.tuning.mask_evidence import mask_evidence
 from napari_samstar.widgets.panels.front.words import axis_values
 from napari_samstar.widgets.viewer.layer_writer import COMPARISON_NAME, PREVIEW_NAME
 from tests.widgets.conftest import type_into_dialog
@@ -112,6 +115,31 @@ def test_front_axes_comparison_and_export(tuned: Any, qtbot: Any, tmp_path: Any)
     assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
     for theme in ("light", "dark"):
         tuned.viewer.theme = theme
+
+
+def test_what_the_search_says_is_shown(tuned: Any, qtbot: Any) -> None:
+    session, label = tuned.front.controller.session, tuned.front.diagnosis
+
+    def expected() -> tuple[Any, ...]:
+        evidence = mask_evidence(session.evaluators.tuned, session.config)
+        return diagnose(session.front, session.chosen, session.study_config, evidence)
+
+    def shown(remark: Any) -> bool:
+        return escape(remark.seen) in label.text() and escape(remark.step) in label.text()
+
+    session.choose(session.front.defaults)  # which is not better than itself
+    first, *others = expected()
+    assert "no gain" in [remark.kind for remark in (first, *others)]
+    qtbot.waitUntil(lambda: shown(first))
+    assert "What the search says" in label.text()
+    assert others
+    assert not any(map(shown, others))
+    label.linkActivated.emit("more")
+    assert all(map(shown, (first, *others)))
+    label.linkActivated.emit("more")
+    assert not any(map(shown, others))
+    session.start_search(session.goal, session.study_config)
+    assert label.isHidden(), "remarks about a search that is gone"
 
 
 def test_a_search_is_continued_with_more_trials_and_after_its_image_was_reopened(

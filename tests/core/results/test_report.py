@@ -22,6 +22,7 @@ from napari_samstar.core.rewards.registry import REWARDS
 from napari_samstar.core.tuning.config import StudyConfig, Trial
 from napari_samstar.core.tuning.front import front
 from napari_samstar.core.tuning.nsga2 import random_search, search
+from napari_samstar.core.tuning.remark import Remark
 from napari_samstar.core.tuning.summary import ImageCheck, StudySummary
 from tests.core.tuning.test_nsga2 import evaluator
 
@@ -231,3 +232,10 @@ def test_outcomes_are_json_ready():
     assert values["ground_truth"]["oracle"]["f1"] == pytest.approx(4 / 9)
     assert made.random_pick == made.random_trials[made.random_front.knee]
     assert summary().to_dict()["random"] is None
+
+
+def test_the_diagnosis_is_listed_where_there_is_one():
+    remarks = (Remark("no gain", "Tuning does not help.", "Keep the defaults."),)
+    said = Page(report(summary(diagnosis=remarks), [pair()], recipe())).words
+    assert "What the search says Tuning does not help. Keep the defaults." in said
+    assert "What the search says" not in Page(report(summary(), [pair()], recipe())).words

@@ -19,6 +19,7 @@ from napari_samstar.widgets.forms.job_bar import JobBar
 from napari_samstar.widgets.forms.shared import combo, link, note
 from napari_samstar.widgets.jobs.workers import make_worker
 from napari_samstar.widgets.panel import Panel
+from napari_samstar.widgets.panels.front.diagnosis_note import DiagnosisNote
 from napari_samstar.widgets.panels.front.plot import CurvePlot, FrontPlot
 from napari_samstar.widgets.panels.front.words import (
     axis_values,
@@ -50,6 +51,8 @@ class FrontPanel(Panel):
         self._compared: int | None = None
         self._build_plot()
         self._build_buttons(napari_viewer)
+        self.diagnosis = DiagnosisNote(self)
+        self.column.addWidget(self.diagnosis)
         self._build_curve()
         self.details = note()
         self.connect_links(self.details)
