@@ -136,6 +136,12 @@ class Suggestion:
     agree_now: int
 
     @property
+    def changes(self) -> dict[str, float]:
+        """The weights that are others than the present ones, by the name of the reward."""
+        now, then = self.present.weights, self.goal.weights
+        return {n: then[n] for n in REWARDS if n in then and then[n] != now.get(n, 0.0)}
+
+    @property
     def evidence(self) -> str:
         """The number of choices that agree, as a sentence."""
         return (

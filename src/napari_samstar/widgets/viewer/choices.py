@@ -70,6 +70,7 @@ class ChoiceController:
         self._search = uuid.uuid4().hex[:12]
         self._shown: dict[int, None] = {}  # positions in `trials`, in order
         self._declined = ""  # what "Not now" was said to
+        self._last_problem = ""  # said once, not for every choice
         self._background = BackgroundTasks()
         self._timer = QTimer(self._background)
         self._timer.setSingleShot(True)
@@ -158,8 +159,9 @@ class ChoiceController:
 
     def _take(self, known: Known) -> None:
         self.known = known
-        if known.problem:
+        if known.problem and known.problem != self._last_problem:
             show_warning(known.problem)
+        self._last_problem = known.problem or self._last_problem
         self.changed.emit()
 
 

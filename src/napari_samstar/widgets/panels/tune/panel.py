@@ -72,6 +72,8 @@ class TunePanel(Panel):
         self.actions.addWidget(ApplyRow(self, napari_viewer))
         self.job_bar = JobBar(self)
         self.actions.addWidget(self.job_bar)
+        if self.controller.session.goal is None:  # choices are looked at under the goal on show
+            self.controller.session.goal = self.goal_form.goal()
         events = self.controller.session.events
         for event in (events.result, events.front, events.earlier):
             self.listen(event, self._on_session_changed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
@@ -111,11 +112,10 @@ class PreferenceRow(QWidget):
 
 def _changes(found: Suggestion) -> str:
     """Return a line for each weight that would change."""
-    before, after = found.present.weights, found.goal.weights
+    before = found.present.weights
     return "\n".join(
-        f"{REWARDS[name].label}: {before.get(name, 0.0):.1f} → {after[name]:.1f}"
-        for name in REWARDS
-        if name in after and after[name] != before.get(name, 0.0)
+        f"{REWARDS[name].label}: {before.get(name, 0.0):.1f} → {weight:.1f}"
+        for name, weight in found.changes.items()
     )
 
 
@@ -123,6 +123,6 @@ def _line(choice: Choice) -> str:
     others = ", ".join(str(p.n_masks) for p in choice.passed[:4])
     more = ", …" if len(choice.passed) > 4 else ""
     return (
-        f"{choice.when[:10]}, {shorten(choice.name, 24)}: {choice.applied.n_masks} objects, "
+        f"{choice.when[:10]}, {escape(shorten(choice.name, 24))}: {choice.applied.n_masks} objects, "
         f"not {others}{more}"
     )
