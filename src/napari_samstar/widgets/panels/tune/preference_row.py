@@ -122,7 +122,5 @@ def _changes(found: Suggestion) -> str:
 def _line(choice: Choice) -> str:
     others = ", ".join(str(p.n_masks) for p in choice.passed[:4])
     more = ", …" if len(choice.passed) > 4 else ""
-    return (
-        f"{choice.when[:10]}, {escape(shorten(choice.name, 24))}: {choice.applied.n_masks} objects, "
-        f"not {others}{more}"
-    )
+    where = escape(shorten(choice.name, 24))
+    return f"{choice.when[:10]}, {where}: {choice.applied.n_masks} objects, not {others}{more}"
