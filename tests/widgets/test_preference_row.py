@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtTest import QTest
@@ -42,6 +43,13 @@ def click_point(panel: Any, trial: int) -> None:
     QTest.mouseClick(panel.plot.viewport(), Qt.MouseButton.LeftButton, pos=at)
 
 
+def far_from_knee(panel: Any) -> int:
+    """Return the trial that lies farthest from the knee on the plot."""
+    front = panel.controller.session.front
+    places = np.array([axis_values(front, b.currentData()) for b in (panel.x_box, panel.y_box)])
+    return int(np.argmax(np.abs(places - places[:, [front.knee]]).sum(axis=0)))
+
+
 def store_choices(trials: tuple[Trial, ...], n: int = 6) -> list[Choice]:
     """Store choices that prefer round objects to sure ones, in searches of their own."""
     base = dict(trials[0].rewards)
@@ -76,8 +84,7 @@ def test_what_is_applied_is_noted_with_what_was_shown_before(tuned: Any, qtbot: 
     session, front = tuned.front.controller.session, tuned.front.controller.session.front
     show_page(tuned, tuned.front, qtbot)
     knee = front.trials[front.knee]
-    different = [k for k in front.members.tolist() if front.trials[k].rewards != knee.rewards]
-    click_point(tuned.front, different[-1])
+    click_point(tuned.front, far_from_knee(tuned.front))
     chosen = session.trials[session.chosen]
     assert chosen.rewards != knee.rewards
     weights = tuned.tune.goal_form.goal()
@@ -161,11 +168,8 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_applying_goes_on(
     monkeypatch.setenv("SAMSTAR_CACHE", str(tmp_path / "file"))
     said: list[str] = []
     monkeypatch.setattr("napari_samstar.widgets.viewer.choices.show_warning", said.append)
-    front = tuned.front.controller.session.front
-    knee = front.trials[front.knee]
     show_page(tuned, tuned.front, qtbot)
-    different = [k for k in front.members.tolist() if front.trials[k].rewards != knee.rewards]
-    click_point(tuned.front, different[-1])
+    click_point(tuned.front, far_from_knee(tuned.front))
     for _ in range(2):
         press(tuned.front.apply_button)
     qtbot.waitUntil(lambda: bool(said))
