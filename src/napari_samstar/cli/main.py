@@ -15,6 +15,7 @@ from napari_samstar.cli.info import info
 from napari_samstar.cli.models import models
 from napari_samstar.cli.segment import segment
 from napari_samstar.cli.tune import tune
+from napari_samstar.cli.weights import weights
 from napari_samstar.version import __version__
 
 app = typer.Typer(
@@ -26,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _command in (demo, segment, tune, apply, info, models, doctor):
+for _command in (demo, segment, tune, apply, info, weights, models, doctor):
     app.command(_command.__name__)(_command)
 
 

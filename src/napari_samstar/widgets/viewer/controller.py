@@ -21,6 +21,7 @@ from napari_samstar.widgets.jobs.workers import make_worker
 from napari_samstar.widgets.shell.graphics import make_context_current_on_removal
 from napari_samstar.widgets.viewer import work
 from napari_samstar.widgets.viewer.autosave_controller import AutosaveController
+from napari_samstar.widgets.viewer.choices import ChoiceController
 from napari_samstar.widgets.viewer.history import Action, History
 from napari_samstar.widgets.viewer.layer_writer import PREVIEW_NAME, RECIPE_KEY, LayerWriter
 from napari_samstar.widgets.viewer.layers import (
@@ -76,6 +77,7 @@ class ViewerController:
         self.session.decode_elsewhere = self._decode_elsewhere
         self.stack: StackFiller | None = None
         self.search = SearchController(self.session, self.jobs, self.cache)
+        self.choices = ChoiceController(self.session)
         self._activity = Activity(self.jobs)
         self._cache: Any = None
         self._image_layer: weakref.ref[Image] | None = None
@@ -229,6 +231,7 @@ class ViewerController:
             return None
         layer = self.layers.apply(labels, recipe.to_dict(), into, painting.keys)
         if layer is not None:
+            self.choices.applied()
             self.measure(layer)
             self.go_to_plane()
             if self.layers.preview_layer is not None:

@@ -18,11 +18,13 @@ from napari_samstar.widgets.forms.job_bar import JobBar
 from napari_samstar.widgets.forms.shared import combo, error_html, form, heading, link, note
 from napari_samstar.widgets.panel import Panel
 from napari_samstar.widgets.panels.tune.held_out import HeldOutNote
+from napari_samstar.widgets.panels.tune.preference_row import PreferenceRow
 
 if TYPE_CHECKING:
     import napari
 
     from napari_samstar.core.amg.config import Scope
+    from napari_samstar.core.rewards.goal import Goal
     from napari_samstar.core.tuning.record import StudyRecord
 
 SCOPES = {
@@ -47,6 +49,9 @@ class TunePanel(Panel):
         self.column.addWidget(heading("What matters"))
         self.goal_form = GoalForm()
         self.goal_form.changed = self._on_goal_changed
+        self.preference_row = PreferenceRow(self)
+        self.preference_row.used = self._on_suggestion_used
+        self.column.addWidget(self.preference_row)
         self.column.addWidget(self.goal_form)
         self.expectation_form = ExpectationForm(self)
         self.column.addWidget(
@@ -67,6 +72,8 @@ class TunePanel(Panel):
         self.actions.addWidget(ApplyRow(self, napari_viewer))
         self.job_bar = JobBar(self)
         self.actions.addWidget(self.job_bar)
+        if self.controller.session.goal is None:  # choices are looked at under the goal on show
+            self.controller.session.goal = self.goal_form.goal()
         events = self.controller.session.events
         for event in (events.result, events.front, events.earlier):
             self.listen(event, self._on_session_changed)
@@ -182,6 +189,10 @@ class TunePanel(Panel):
             self.controller.session.set_goal(self.goal_form.goal())
         except UserError as error:
             self._on_jobs_failed(str(error))
+
+    def _on_suggestion_used(self, goal: Goal) -> None:
+        self.goal_form.show_goal(goal)
+        self._on_goal_changed()
 
     # --- what happened ------------------------------------------------------------------------
 
