@@ -18,7 +18,10 @@ Reruns = Literal["nothing", "decoder", "encoder"]
 Scope = Literal["filters", "zoom", "scale", "grids", "everything"]
 
 OF_GRIDS = ("points_per_side", "crop_n_points_downscale_factor")
-"""Settings without effect where SAM is prompted at centres."""
+"""Settings without effect where SAM is not prompted on a grid."""
+
+ON_GRID = ("grid", "combined")
+"""Prompt sources that have a grid; "combined" only with a model that sees no centres."""
 
 OF_EXAMPLES = ("min_likeness",)
 """Settings without effect where no good objects are marked."""
