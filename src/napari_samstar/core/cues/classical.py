@@ -251,8 +251,8 @@ def _by_spots(
 ) -> Segmentation | None:
     """Split the spots of one scale by a watershed of the response, and find each one's outline.
 
-    An outline lies half-way between the mean intensity within the zero crossings of the response
-    and that around them, separately for each spot.
+    An outline lies half-way between the mean intensities inside and around it, separately for each
+    spot; the first estimate of the outline is the zero crossing of the response.
     """
     sigma, small = scale
     shape = seen.smooth.shape
@@ -270,9 +270,14 @@ def _by_spots(
     labels = _watershed(small, tops, np.asarray(small > 0))
     labels = cv2.resize(labels, shape[::-1], interpolation=cv2.INTER_NEAREST)
     basins = _grown(labels, max(2.0, sigma))
-    inside, outside = _means(seen.smooth, basins, labels > 0)
-    halfway = ((inside + outside) / 2).astype(np.float32)
-    return _measured("spots", side, seen, basins, seen.smooth - halfway[basins])
+    inside = np.asarray(labels > 0)
+    heights = seen.smooth
+    for _ in range(2):  # the second time inside the outline; after Ridler and Calvard (1978)
+        within, around = _means(seen.smooth, basins, inside)
+        halfway = ((within + around) / 2).astype(np.float32)
+        heights = seen.smooth - halfway[basins]
+        inside = heights > 0
+    return _measured("spots", side, seen, basins, heights)
 
 
 # --- both --------------------------------------------------------------------------------------
