@@ -632,13 +632,19 @@ def test_the_bundled_model_is_prompted_at_centres_unless_a_grid_is_chosen(tmp_pa
     assert config("--model", own, "--prompts", "centres").prompts == "centres"
     both = samstar("segment", image, "-o", tmp_path, "--prompts", "centres", *QUICK, code=1)
     assert "--prompts centres has no grid" in both.stderr
+    assert config("--prompts", "classical").prompts == "classical"
+    assert config("--model", own, "--prompts", "combined", *QUICK).points_per_side == 4
+    both = samstar("segment", image, "-o", tmp_path, "--prompts", "combined", *QUICK, code=1)
+    assert "--prompts combined has no grid" in both.stderr
 
 
-def test_a_recipe_with_centres_finds_them_anew(tmp_path, image):
+@pytest.mark.parametrize("prompts", ["centres", "combined"])
+def test_a_recipe_finds_its_prompts_anew_in_each_image(tmp_path, image, prompts):
     moved = tmp_path / "moved.tif"
     tifffile.imwrite(moved, np.roll(tifffile.imread(image), 7, axis=1))
-    samstar("segment", image, "-o", tmp_path / "first", "--device", "cpu")
-    samstar("segment", moved, "-o", tmp_path / "second", "--device", "cpu")
+    options = ("--device", "cpu", "--prompts", prompts)
+    samstar("segment", image, "-o", tmp_path / "first", *options)
+    samstar("segment", moved, "-o", tmp_path / "second", *options)
     recipe = tmp_path / "first" / "recipe.samstar.json"
     samstar("apply", recipe, moved, "-o", tmp_path / "applied", "--device", "cpu")
     second, applied = (

@@ -3,6 +3,9 @@
 The parameters were fixed before the first measurement. Both methods start from the foreground of
 `core.cues`: Otsu's threshold after removal of uneven illumination. The cues also estimate whether
 objects are bright or dark, which these methods, unlike SAM, need to know.
+
+The prompt source "classical" has a segmentation of its own, `core.cues.classical`: it looks for
+both polarities, must be quick, and may change, which what others are compared with must not.
 """
 
 from __future__ import annotations

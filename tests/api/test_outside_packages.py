@@ -62,7 +62,7 @@ class FloodFamily:
 class DiagonalSource:
     name, label, help = "diagonal", "Diagonal", "Points on the diagonal."
 
-    def key(self, settings, layer):
+    def key(self, settings, layer, sees_centres):
         return 8
 
     def expected(self, key):
@@ -171,4 +171,5 @@ from napari_samstar.core.image.readers.registry import readers
 outside = [one for one in readers() if not type(one).__module__.startswith("napari_samstar.")]
 print([f.name for f in other_families()], sorted(prompt_sources()), outside)
 """
-    assert python(code, folder).split("\n")[0] == "['transformers'] ['boxes', 'centres', 'grid'] []"
+    ours = ["boxes", "centres", "classical", "combined", "grid"]
+    assert python(code, folder).split("\n")[0] == f"['transformers'] {ours} []"

@@ -85,10 +85,18 @@ def test_a_model_that_proposes_no_centres_is_prompted_on_a_grid(panels: Any) -> 
     settings, models = panels.segment.settings, panels.segment.model_form
     settings.prompts.value = "centres"
     models.show_model("vit_b")
-    assert (settings.config().prompts, settings.prompts.native.isVisibleTo(settings.native)) == (
-        "grid",
-        False,
-    )
+    assert settings.config().prompts == "grid"
+    assert "centres" not in settings.prompts.choices
+    assert {"grid", "classical", "combined"} <= set(settings.prompts.choices)
+    for prompts, has_grid in (("grid", True), ("combined", True), ("classical", False)):
+        settings.prompts.value = prompts
+        assert settings.rows["points_per_side"].enabled == has_grid
+    settings.prompts.value = "combined"
+    models.show_model("pocket")
+    assert settings.config().prompts == "combined"
+    assert not settings.rows["points_per_side"].enabled
+    settings.prompts.value = "grid"
+    models.show_model("vit_b")
     models.show_model("pocket")
     assert settings.config().prompts == "centres"
     panels.segment.controller.load(_recipe_on_a_grid())

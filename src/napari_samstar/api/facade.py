@@ -93,8 +93,8 @@ def segment(
     Parameters
     ----------
     prompts : str
-        A prompt source, such as "grid", "centres" or "boxes". "auto" prompts at the centres of
-        objects where the model sees them, and else on SAM's grid.
+        A prompt source, such as "grid", "centres", "boxes", "classical" or "combined". "auto"
+        prompts at the centres of objects where the model sees them, and else on SAM's grid.
     progress : callable, optional
         Called with `Progress` while the work goes on.
     **settings

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -46,6 +46,8 @@ class Prompts(StrEnum):
     auto = "auto"
     grid = "grid"
     centres = "centres"
+    classical = "classical"
+    combined = "combined"
 
 
 class Projection(StrEnum):
@@ -240,7 +242,8 @@ PromptsOption = Annotated[
     typer.Option(
         "--prompts",
         rich_help_panel=SAM,
-        help="Prompt SAM on its grid of points, or only where the model sees centres of objects. "
+        help="Prompt SAM on its grid of points, only where the model sees centres of objects, with "
+        "the boxes of a classical segmentation, or with centres (else the grid) and these boxes. "
         "'auto' is centres with 'pocket', which is quicker and usually better, and the grid with "
         "other models, with --points-per-side and with --scope grids.",
     ),
@@ -326,20 +329,22 @@ def with_settings(chosen: Callable[[Setting], bool]) -> Callable[[Command], Comm
     return decorate
 
 
-def prompts_for(wanted: Prompts, model: str, *, on_grid: bool) -> Literal["grid", "centres"]:
+def prompts_for(wanted: Prompts, model: str, *, on_grid: bool) -> str:
     """Return the prompt source for a model, by name.
 
     `on_grid` says that the density of a grid is given or searched.
     """
-    if wanted is Prompts.centres and on_grid:
+    known = REGISTRY.get(model)
+    sees_centres = known is not None and known.sees_centres
+    if wanted is Prompts.auto:
+        return "centres" if sees_centres and not on_grid else "grid"
+    has_grid = wanted is Prompts.grid or (wanted is Prompts.combined and not sees_centres)
+    if on_grid and not has_grid:
         raise UserError(
-            "--prompts centres has no grid whose density could be set or searched: leave out "
+            f"--prompts {wanted} has no grid whose density could be set or searched: leave out "
             "--points-per-side and --scope grids, or use --prompts grid."
         )
-    if wanted is Prompts.auto and not on_grid:
-        known = REGISTRY.get(model)
-        return "centres" if known is not None and known.sees_centres else "grid"
-    return "centres" if wanted is Prompts.centres else "grid"
+    return wanted.value
 
 
 _DEFAULTS = {

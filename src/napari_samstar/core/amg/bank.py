@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from segment_anything.utils.amg import generate_crop_boxes
 
+from napari_samstar.core.amg.answers import answered
 from napari_samstar.core.amg.decode import decode_prompts
 from napari_samstar.core.amg.fallback import ON_CPU, on_cpu
 from napari_samstar.core.amg.part_prompts import in_region, near_core
@@ -23,7 +25,7 @@ from napari_samstar.core.memory import check_memory
 from napari_samstar.core.models.device import is_out_of_memory
 from napari_samstar.core.models.encoder import EmbeddingCache
 from napari_samstar.core.progress import Progress
-from napari_samstar.core.prompts.base import Crop, ImpossibleConfig
+from napari_samstar.core.prompts.base import Crop, ImpossibleConfig, Proposals
 from napari_samstar.core.prompts.sources import prompt_source
 
 if TYPE_CHECKING:
@@ -118,6 +120,8 @@ class ProposalBank:
         Of all candidates and of masks made from them.
     prompt_boxes : dict of int to (x0, y0, x1, y1)
         By mask id, px of the image: the box that SAM was prompted with, for those that were.
+    given : set of int
+        Ids of the masks that are not SAM's but were given by the source of the prompts.
     joined : dict of tuple of int to int
         Ids of the unions of masks, by the ids of those masks: objects that tiles had cut.
 
@@ -139,6 +143,7 @@ class ProposalBank:
         self.cleaner = Cleaner(self.masks)
         self.shapes = ShapeTable(self.masks)
         self.prompt_boxes: dict[int, list[float]] = {}
+        self.given: set[int] = set()
         self._cache = cache or EmbeddingCache()
         self._tables: dict[Part, Table] = {}
         self.joined: dict[tuple[int, ...], int] = {}
@@ -170,17 +175,17 @@ class ProposalBank:
 
     def parts(self, config: AmgConfig) -> list[Part]:
         """Return the parts that `config` uses, in upstream's order."""
-        source = prompt_source(config.prompts)
+        source, sees_centres = prompt_source(config.prompts), self.model.backend.sees_centres
         tiles = self.tiles(config)
         if len(tiles) > 1:
-            key, n = source.key(config, 0), config.points_per_batch
+            key, n = source.key(config, 0, sees_centres), config.points_per_batch
             # A tile without a pixel of the region is not encoded.
             boxes_in = (tile for tile in tiles if self.image.region.reaches(tile.core))
             return [Part(tile.box, source.name, key, n, tile.core) for tile in boxes_in]
         boxes, layers = generate_crop_boxes(
             self.shape, config.crop_n_layers, config.crop_overlap_ratio
         )
-        keys = [source.key(config, layer) for layer in range(config.crop_n_layers + 1)]
+        keys = [source.key(config, k, sees_centres) for k in range(config.crop_n_layers + 1)]
         parts = []
         for (x0, y0, x1, y1), layer in zip(boxes, layers, strict=True):
             if x0 >= x1 or y0 >= y1:
@@ -341,23 +346,19 @@ class ProposalBank:
         start = time.perf_counter()
         backend = self._used.backend
         seen = Crop(crop, part.crop_box, self.shape, backend, embedding)
-        prompts = prompt_source(part.source).prompts(part.key, seen)
+        proposals = Proposals.of(prompt_source(part.source).prompts(part.key, seen))
         if part.core is not None:
-            prompts = near_core(prompts, part.crop_box, part.core, backend.frame_side)
+            side, core = backend.frame_side, part.core
+            proposals = proposals.where(lambda at: near_core(at, part.crop_box, core, side))
         region = self.image.region
         if not region.is_whole:
-            prompts = in_region(prompts, part.crop_box, region)
-        candidates = yield from decode_prompts(
-            backend,
-            embedding,
-            part.crop_box,
-            self.shape,
-            prompts,
-            part.per_batch,
-            tile=tile,
-            tell=self._tell,
-        )
-        self._note("prompts", len(prompts), start)
+            proposals = proposals.where(lambda at: in_region(at, part.crop_box, region))
+        decode = partial(
+            decode_prompts, backend, embedding, part.crop_box, self.shape,
+            per_batch=part.per_batch, tile=tile, tell=self._tell,
+        )  # fmt: skip
+        candidates = yield from answered(proposals, decode, part.crop_box, self.shape, tile)
+        self._note("prompts", proposals.n_prompts, start)
         return within(candidates, region, self.shape) if region else candidates
 
     def add(self, part: Part, candidates: Candidates) -> None:
@@ -367,7 +368,10 @@ class ProposalBank:
         if candidates.prompt_boxes is not None:
             x0, y0 = part.crop_box[:2]
             boxes = candidates.prompt_boxes + np.array([[x0, y0, x0, y0]])
-            self.prompt_boxes.update(zip(ids.tolist(), boxes.tolist(), strict=True))
+            asked = np.isfinite(boxes).all(axis=1)
+            self.prompt_boxes.update(zip(ids[asked].tolist(), boxes[asked].tolist(), strict=True))
+        if candidates.given is not None:
+            self.given.update(ids[candidates.given].tolist())
 
     def _note(self, kind: str, n: int, start: float) -> None:
         self._seconds[kind] += time.perf_counter() - start

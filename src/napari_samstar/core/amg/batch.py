@@ -47,3 +47,22 @@ def stability_of(counts: torch.Tensor) -> torch.Tensor:
     """
     high, low = counts[:, N_OFFSETS:], counts[:, :N_OFFSETS].flip(1)
     return (high / low).T.contiguous()
+
+
+def clearing(logits: NDArray[np.float32], rungs: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return how many logits lie above each rung; only those between the outer rungs are sorted."""
+    above = np.count_nonzero(logits > rungs[-1])
+    band = np.sort(logits[(logits > rungs[0]) & (logits <= rungs[-1])])
+    return np.asarray(above + len(band) - np.searchsorted(band, rungs, side="right"))
+
+
+def boxes_of(masks: list[PackedMask], crop_box: tuple[int, int, int, int]) -> torch.Tensor:
+    """Return what upstream's `batched_mask_to_box` does, int64 (n, 4), in the crop's frame."""
+    x, y, _, _ = crop_box
+    boxes = [
+        (mask.box[1] - x, mask.box[0] - y, mask.box[3] - x - 1, mask.box[2] - y - 1)
+        if mask.area
+        else (0, 0, 0, 0)
+        for mask in masks
+    ]
+    return torch.tensor(boxes, dtype=torch.int64).reshape(-1, 4)

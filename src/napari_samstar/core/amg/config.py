@@ -18,7 +18,10 @@ Reruns = Literal["nothing", "decoder", "encoder"]
 Scope = Literal["filters", "zoom", "scale", "grids", "everything"]
 
 OF_GRIDS = ("points_per_side", "crop_n_points_downscale_factor")
-"""Settings without effect where SAM is prompted at centres."""
+"""Settings without effect where SAM is not prompted on a grid."""
+
+ON_GRID = ("grid", "combined")
+"""Prompt sources that have a grid; "combined" only with a model that sees no centres."""
 
 OF_EXAMPLES = ("min_likeness",)
 """Settings without effect where no good objects are marked."""
@@ -56,8 +59,10 @@ class AmgConfig:
     ----------
     prompts : str
         The prompt source (see `prompts.sources`): "grid" is upstream's grid of points, "centres"
-        prompts where the model sees centres of objects, "boxes" with the given `boxes`; others come
-        from other packages. Only "grid" uses `points_per_side`.
+        prompts where the model sees centres of objects, "boxes" with the given `boxes`,
+        "classical" with the boxes of a classical segmentation, "combined" with these and points;
+        others come from other packages. `points_per_side` is used by "grid", and by "combined" with
+        a model that sees no centres.
     points_per_side : int
         Prompts along each side of the image.
     points_per_batch : int

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from segment_anything.utils.amg import is_box_near_crop_edge
 
 from napari_samstar.core import interrupt
-from napari_samstar.core.amg.batch import Batch, rungs_around, stability_of
+from napari_samstar.core.amg.batch import Batch, boxes_of, clearing, rungs_around, stability_of
 from napari_samstar.core.amg.candidates import Candidates, CropBox
 from napari_samstar.core.amg.device_decode import (
     Tell,
@@ -168,13 +168,13 @@ def _measure(
         interrupt.check()
         # NumPy, not torch: thousands of small steps, for which waking threads costs the most
         window = logits[k, y0 : y1 + 1, x0 : x1 + 1].cpu().numpy()
-        counts[k] = _clearing(window, rungs)
+        counts[k] = clearing(window, rungs)
         masks.append(PackedMask.tight(window > cut, crop_box[1] + y0, crop_box[0] + x0))
     return Batch(
         masks=masks,
         predicted_iou=low_res.new_empty(0),
         stability=stability_of(torch.from_numpy(counts)).to(logits.device),
-        boxes=_boxes(masks, crop_box).to(logits.device),
+        boxes=boxes_of(masks, crop_box).to(logits.device),
     )
 
 
@@ -240,10 +240,10 @@ def _draw(
             continue
         row, col = origins[k // each].tolist()
         drawn, top, left = resizer.window(logits[k // each, k % each], (row, col), float(rungs[0]))
-        counts[k] = _clearing(drawn, rungs)
+        counts[k] = clearing(drawn, rungs)
         masks[k] = PackedMask.tight(drawn > cut, crop_box[1] + top, crop_box[0] + left)
     device = low_res.device
-    boxes = _boxes(masks, crop_box).to(device)
+    boxes = boxes_of(masks, crop_box).to(device)
     return Batch(
         masks, quality.flatten(0, 1), stability_of(torch.from_numpy(counts)).to(device), boxes
     )
@@ -261,22 +261,3 @@ def _reach(logits: torch.Tensor, lowest: float) -> torch.Tensor:
         edges.append((above.argmax(1), last))
     (left, right), (top, bottom) = edges
     return torch.stack([left, top, right, bottom], dim=-1)
-
-
-def _clearing(logits: NDArray[np.float32], rungs: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return how many logits lie above each rung; only those between the outer rungs are sorted."""
-    above = np.count_nonzero(logits > rungs[-1])
-    band = np.sort(logits[(logits > rungs[0]) & (logits <= rungs[-1])])
-    return np.asarray(above + len(band) - np.searchsorted(band, rungs, side="right"))
-
-
-def _boxes(masks: list[PackedMask], crop_box: CropBox) -> torch.Tensor:
-    """Return what upstream's `batched_mask_to_box` does, int64 (n, 4), in the crop's frame."""
-    x, y, _, _ = crop_box
-    boxes = [
-        (mask.box[1] - x, mask.box[0] - y, mask.box[3] - x - 1, mask.box[2] - y - 1)
-        if mask.area
-        else (0, 0, 0, 0)
-        for mask in masks
-    ]
-    return torch.tensor(boxes, dtype=torch.int64).reshape(-1, 4)

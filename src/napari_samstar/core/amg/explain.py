@@ -182,6 +182,7 @@ def _findings(
             predicted_iou=float(table.candidates.predicted_iou[k]),
             stability=float(stability[k]),
             rejections=_rejections(bank, config, result, table, crop, k, spot),
+            given=mask_id in bank.given,
         )
 
 

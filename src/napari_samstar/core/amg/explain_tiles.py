@@ -185,6 +185,7 @@ def _findings(
             predicted_iou=float(table.candidates.predicted_iou[k]),
             stability=float(stability[k]),
             rejections=_rejections(bank, config, table, crop, k, spot, chosen),
+            given=mask_id in bank.given,
         )
 
 

@@ -44,6 +44,8 @@ class Rejection:
         Id of the candidate that was preferred to it.
     place : (row, col), optional
         Where that one is, px of the image, if another tile found it.
+    given : bool
+        Whether the candidate is not SAM's but was given, so that its quality is an estimate.
     """
 
     cause: Cause
@@ -51,6 +53,7 @@ class Rejection:
     limit: float = 0.0
     winner: int | None = None
     place: tuple[int, int] | None = None
+    given: bool = False
 
     @property
     def setting(self) -> str:
@@ -70,8 +73,9 @@ class Rejection:
         label = SETTINGS[self.setting].label if self.setting else ""
         value, limit, gap = self.numbers
         at = "" if self.place is None else " at row {}, column {}".format(*self.place)
+        rated = "Its quality is estimated as" if self.given else "SAM rates it"
         return {
-            "quality": f"SAM rates it {value}, {label} asks for more than {limit} ({gap} too low).",
+            "quality": f"{rated} {value}, {label} asks for more than {limit} ({gap} too low).",
             "stability": f"Its stability is {value}, {label} asks for {limit} ({gap} too low).",
             "edge": "It touches the edge of a zoomed crop, so it may be cut off there.",
             "likeness": f"Its shape and size are like the examples by {value}, {label} asks for "
@@ -120,6 +124,8 @@ class Finding:
         covers the spot.
     alike : int
         How many others at the spot were left out because they look the same.
+    given : bool
+        Whether it is not SAM's but of a classical segmentation.
     """
 
     mask_id: int
@@ -130,6 +136,7 @@ class Finding:
     stability: float
     rejections: tuple[Rejection, ...] = ()
     alike: int = 0
+    given: bool = False
 
 
 @dataclass(frozen=True)

@@ -239,7 +239,8 @@ def _xyxy(store: MaskStore, ids: list[int]) -> NDArray[np.int64]:
 def records(bank: ProposalBank, selection: Selection) -> list[dict[str, Any]]:
     """Return the list that upstream's `generate` returns, in `config.output_mode`.
 
-    Masks of box prompts also say their "prompt_box", (x0, y0, x1, y1) in px of the image.
+    Masks of box prompts also say their "prompt_box", (x0, y0, x1, y1) in px of the image; masks
+    that are not SAM's but were given say ``"given": True``.
     """
     return [_record(bank, selection, k) for k in range(len(selection))]
 
@@ -256,6 +257,7 @@ def _record(bank: ProposalBank, selection: Selection, k: int) -> dict[str, Any]:
         "stability_score": selection.stability[k].item(),
         "crop_box": _xywh(selection.crop_boxes[k]),
         **({} if boxed is None else {"prompt_box": boxed}),
+        **({"given": True} if int(selection.candidates[k]) in bank.given else {}),
     }
 
 

@@ -23,7 +23,8 @@ class Selection:
         Mask ids in the bank's store.
     predicted_iou, stability : ndarray of float32, shape (k,)
     points : ndarray of float64, shape (k, 2)
-        The prompt of each mask as (row, col), px of the image.
+        The prompt of each mask as (row, col), px of the image; the centre of its box for a mask
+        that was given.
     boxes : ndarray of int64 or float32, shape (k, 4)
         (x0, y0, x1, y1), inclusive, px of the image; upstream's frame and type.
     crop_boxes : ndarray of int64 or float32, shape (k, 4)

@@ -23,7 +23,12 @@ _OF_CROPS = ("crop_nms_thresh", "crop_overlap_ratio")
 def summary(config: AmgConfig) -> str:
     """Return the prompts, the scale of tiles, and each setting that is not SAM's default."""
     default = AmgConfig()
-    prompts = {"centres": "at centres", "boxes": f"{len(config.boxes)} boxes"}
+    prompts = {
+        "centres": "at centres",
+        "boxes": f"{len(config.boxes)} boxes",
+        "classical": "classical boxes",
+        "combined": "centres and classical boxes",
+    }
     side = config.points_per_side
     grid = f"{side} × {side} points" if side else "given points"
     parts = [prompts.get(config.prompts, grid if config.prompts == "grid" else config.prompts)]

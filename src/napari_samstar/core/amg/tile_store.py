@@ -174,6 +174,8 @@ def pack(candidates: Candidates) -> bytes:
     arrays: dict[str, Any] = {name: getattr(c, name).cpu().numpy() for name in _TENSORS}
     if c.prompt_boxes is not None:
         arrays["prompt_boxes"] = c.prompt_boxes
+    if c.given is not None:
+        arrays["given"] = c.given
     file = io.BytesIO()
     np.savez_compressed(
         file,
@@ -203,6 +205,7 @@ def unpack(data: bytes, part: Part, device: torch.device) -> Candidates:
         n_batches=int(about["n_batches"]),
         n_prompts=int(about["n_prompts"]),
         prompt_boxes=arrays.get("prompt_boxes"),
+        given=arrays.get("given"),
         **tensors,
     )
 

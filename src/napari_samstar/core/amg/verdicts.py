@@ -83,7 +83,10 @@ def filter_rejections(
     }
     if config.examples:
         values["likeness"] = (float(bank.likeness(table, config.examples)[k]), config.min_likeness)
-    return tuple(Rejection(cause, *v) for cause, v in values.items() if not passed[cause][k])
+    given = int(table.ids[k]) in bank.given
+    return tuple(
+        Rejection(cause, *v, given=given) for cause, v in values.items() if not passed[cause][k]
+    )
 
 
 def box_in_image(table: Table, k: int) -> torch.Tensor:

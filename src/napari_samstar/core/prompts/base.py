@@ -6,8 +6,9 @@ A prompt source of another package is added through the entry point group
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -100,6 +101,78 @@ class Prompts:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class GivenMasks:
+    """A set of n masks that are candidates without being asked of SAM.
+
+    Attributes
+    ----------
+    levels : tuple of ndarray of float32, length n, shape (h, w) each
+        What logits are to a mask of SAM: the mask is where they are above 0, and its stability is
+        measured on them. Minus infinity where the mask would not be at any cut-off.
+    corners : ndarray of int64, shape (n, 2)
+        (x, y) of each map's upper left pixel, px of the crop.
+    """
+
+    levels: tuple[NDArray[np.float32], ...]
+    corners: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.levels)
+
+    @cached_property
+    def boxes(self) -> NDArray[np.float64]:
+        """The tight boxes (x0, y0, x1, y1), shape (n, 4), half open, px of the crop."""
+        boxes = np.zeros((len(self), 4))
+        for k, (levels, (x, y)) in enumerate(zip(self.levels, self.corners.tolist(), strict=True)):
+            rows, cols = np.nonzero(levels > 0)
+            if len(rows):
+                boxes[k] = cols.min(), rows.min(), cols.max() + 1, rows.max() + 1
+            boxes[k] += x, y, x, y
+        return boxes
+
+    @property
+    def places(self) -> NDArray[np.float64]:
+        """The centre (x, y) of each mask's box, shape (n, 2)."""
+        return np.asarray((self.boxes[:, :2] + self.boxes[:, 2:]) / 2)
+
+    def take(self, rows: NDArray[np.int64]) -> GivenMasks:
+        """Return the masks that indices choose."""
+        return GivenMasks(tuple(self.levels[k] for k in rows.tolist()), self.corners[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Proposals:
+    """All that a source proposes for a crop.
+
+    Attributes
+    ----------
+    groups : tuple of Prompts
+        Each is decoded by itself: points are answered by three masks, boxes by one.
+    given : GivenMasks, optional
+        Masks that compete with SAM's answers.
+    """
+
+    groups: tuple[Prompts, ...]
+    given: GivenMasks | None = None
+
+    @classmethod
+    def of(cls, found: Prompts | Proposals) -> Proposals:
+        """Return what a source returned, which may be prompts of one group alone."""
+        return cls((found,)) if isinstance(found, Prompts) else found
+
+    def where(self, chosen: Callable[[NDArray[np.float64]], NDArray[np.int64]]) -> Proposals:
+        """Return the prompts and masks that `chosen` picks by their places (x, y), as indices."""
+        groups = tuple(group.take(chosen(group.places)) for group in self.groups)
+        given = self.given
+        return Proposals(groups, given and given.take(chosen(given.places)))
+
+    @property
+    def n_prompts(self) -> int:
+        """Number of prompts of all groups."""
+        return sum(len(group) for group in self.groups)
+
+
 class PromptSettings(Protocol):
     """The settings that prompt sources read; `AmgConfig` has them."""
 
@@ -127,7 +200,7 @@ class Crop:
     Attributes
     ----------
     rgb : ndarray of uint8, shape (h, w, 3)
-        Its pixels.
+        Its pixels, as they are in the image.
     box : (x0, y0, x1, y1)
         Where it lies in the image, px; the whole image, or one crop of a zoom level.
     image_shape : (int, int)
@@ -159,7 +232,7 @@ class PromptSource(Protocol):
     label: str
     help: str
 
-    def key(self, settings: PromptSettings, layer: int) -> Hashable:
+    def key(self, settings: PromptSettings, layer: int, sees_centres: bool) -> Hashable:
         """Return all that the prompts depend on besides image, crop and model.
 
         Equal keys mean equal prompts, so candidates are decoded once for each.
@@ -168,6 +241,8 @@ class PromptSource(Protocol):
         ----------
         layer : int
             0 for the whole image, 1 and more for crops of zoom levels.
+        sees_centres : bool
+            Whether the model can propose centres of objects; see `Backend.sees_centres`.
 
         Raises
         ------
@@ -178,5 +253,5 @@ class PromptSource(Protocol):
     def expected(self, key: Hashable) -> int:
         """Return how many prompts there will be, or usually are; for estimates of time."""
 
-    def prompts(self, key: Hashable, crop: Crop) -> Prompts:
-        """Return the prompts for one crop."""
+    def prompts(self, key: Hashable, crop: Crop) -> Prompts | Proposals:
+        """Return the prompts for one crop, in groups where they are of several kinds."""

@@ -17,7 +17,7 @@ class BoxSource:
     label = "Boxes"
     help = "One box around each object, given beforehand."
 
-    def key(self, settings: PromptSettings, layer: int) -> Hashable:
+    def key(self, settings: PromptSettings, layer: int, sees_centres: bool) -> Hashable:
         """Return the boxes; crops of zoom levels are prompted with those that lie in them."""
         return settings.boxes
 

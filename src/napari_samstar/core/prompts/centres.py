@@ -32,7 +32,7 @@ class CentreSource:
     label = "Centres of objects"
     help = "Only where the model sees the centre of an object."
 
-    def key(self, settings: PromptSettings, layer: int) -> Hashable:
+    def key(self, settings: PromptSettings, layer: int, sees_centres: bool) -> Hashable:
         """Return nothing: the centres depend on image and model alone."""
         return ()
 

@@ -17,7 +17,7 @@ class GridSource:
     label = "Grid of points"
     help = "A regular grid over the whole image, as SAM's own mask generator has it."
 
-    def key(self, settings: PromptSettings, layer: int) -> Hashable:
+    def key(self, settings: PromptSettings, layer: int, sees_centres: bool) -> Hashable:
         """Return the points per side, or the explicit points as fractions (x, y) of the crop."""
         if settings.point_grids is not None:
             if layer >= len(settings.point_grids):

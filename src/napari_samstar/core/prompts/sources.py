@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from functools import cache
 from importlib import metadata
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.prompts.boxes import BoxSource
-from napari_samstar.core.prompts.centres import CentreSource
-from napari_samstar.core.prompts.grid import GridSource
 
 if TYPE_CHECKING:
     from napari_samstar.core.prompts.base import PromptSource
@@ -19,7 +17,15 @@ log = logging.getLogger("napari_samstar")
 
 GROUP = "napari_samstar.prompt_sources"
 
-_OURS: tuple[PromptSource, ...] = (GridSource(), CentreSource(), BoxSource())
+_HERE = "napari_samstar.core.prompts"
+_OURS = (
+    f"{_HERE}.grid:GridSource",
+    f"{_HERE}.centres:CentreSource",
+    f"{_HERE}.boxes:BoxSource",
+    f"{_HERE}.classical:ClassicalSource",
+    f"{_HERE}.classical:CombinedSource",
+)
+"""Named as entry points name those of other packages, so that this table needs none of them."""
 
 
 @cache
@@ -28,7 +34,8 @@ def prompt_sources() -> dict[str, PromptSource]:
 
     One of another package that does not load is left out, with a warning in the log.
     """
-    found = {source.name: source for source in _OURS}
+    ours: list[PromptSource] = [resolve_name(place)() for place in _OURS]
+    found = {source.name: source for source in ours}
     for entry in metadata.entry_points(group=GROUP):
         try:
             source: PromptSource = entry.load()

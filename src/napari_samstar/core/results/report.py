@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_samstar.core.amg.config import OF_EXAMPLES, OF_GRIDS, SETTINGS, AmgConfig
+from napari_samstar.core.amg.config import OF_EXAMPLES, OF_GRIDS, ON_GRID, SETTINGS, AmgConfig
 from napari_samstar.core.atomic import write_atomic
 from napari_samstar.core.results.charts import profile
 from napari_samstar.core.results.report_parts import (
@@ -192,8 +192,8 @@ def _settings(summary: StudySummary) -> str:
     idle = () if chosen.examples else OF_EXAMPLES
     for name, about in ((n, s) for n, s in SETTINGS.items() if n not in idle):
         old, new = getattr(vanilla, name), getattr(chosen, name)
-        if chosen.prompts != "grid" and name in OF_GRIDS:
-            new = "at centres"
+        if chosen.prompts not in ON_GRID and name in OF_GRIDS:
+            new = "at centres" if chosen.prompts == "centres" else "no grid"
         shown = [("", _number(old, about.unit)), ("new", _number(new, about.unit))]
         style = "changed" if old != new else ""
         rows.append(row(about.label, *shown, ("help", escape(about.help)), style=style))

@@ -17,7 +17,7 @@ AREA = "min_mask_region_area"  # px
 MAX_AREA = 2000  # px; a slider up to 100,000 could not be set to 50. Recipes may have more.
 
 SOURCES = prompt_sources()  # here, on the import thread: it reads all packages' entry points
-GRID, CENTRES, BOXES = "grid", "centres", "boxes"
+GRID, CENTRES, BOXES, COMBINED = "grid", "centres", "boxes", "combined"
 
 TILE_SCALE = "tile_scale"
 BY_SIZE = "by size"
@@ -147,6 +147,8 @@ class SettingsForm:
         self._set_prompts(chosen)
         if chosen != current:
             self._on_changed()
+        else:
+            self._update_rows()
 
     def suit_model(self, name: str) -> None:
         """Show the defaults of a newly chosen model where those of the earlier one stand."""
@@ -181,8 +183,10 @@ class SettingsForm:
 
     def _update_rows(self) -> None:
         """Enable the sliders that have an effect."""
+        no_centres = self._model_sees_centres is False
+        on_grid = self.prompts.value == GRID or (no_centres and self.prompts.value == COMBINED)
         for name in OF_GRIDS:
-            self.rows[name].enabled = self.prompts.value == GRID
+            self.rows[name].enabled = on_grid
         for name in OF_EXAMPLES:
             self._form.setRowVisible(self.rows[name].native, bool(self._base.examples))
         self._update_area_label()

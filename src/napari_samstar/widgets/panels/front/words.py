@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_samstar.core.amg.config import OF_EXAMPLES, OF_GRIDS, SETTINGS
+from napari_samstar.core.amg.config import OF_EXAMPLES, OF_GRIDS, ON_GRID, SETTINGS
 from napari_samstar.core.errors import UserError
 from napari_samstar.widgets.forms.shared import error_html
 from napari_samstar.widgets.viewer.layer_writer import COMPARISON_COLOURS
@@ -92,7 +92,7 @@ SHORT = {
 
 def _has_effect(config: AmgConfig, name: str) -> bool:
     """Return whether a setting has any effect, given the others."""
-    if getattr(config, name) is None or (config.prompts != "grid" and name in OF_GRIDS):
+    if getattr(config, name) is None or (config.prompts not in ON_GRID and name in OF_GRIDS):
         return False
     if name in OF_EXAMPLES and not config.examples:
         return False

@@ -19,6 +19,7 @@ MORE_PROMPTS = {
     "grid": "Raise <i>Points per side</i> or <i>Zoom levels</i>",
     "centres": "Choose <i>Prompts</i>: a grid of points, or a larger <i>Tile scale</i>,",
     "boxes": "Choose other <i>Prompts</i>",
+    "combined": "Choose a larger <i>Tile scale</i>",
 }
 """What gives SAM more prompts, by the prompt source: settings that have an effect with it."""
 
@@ -46,10 +47,11 @@ def title(finding: Finding, image: Micrograph | None, pinned: bool) -> str:
 
 
 def sentences(finding: Finding) -> list[str]:
-    """Return the reasons why a candidate is not kept, one sentence each."""
+    """Return where a candidate is from if not SAM, and why it is not kept, one sentence each."""
+    source = ["It is an object of a classical segmentation, not SAM's."] if finding.given else []
     if finding.kept and not finding.rejections:
-        return ["It is kept. Smaller objects may lie on top of it."]
-    return [rejection.sentence for rejection in finding.rejections]
+        return [*source, "It is kept. Smaller objects may lie on top of it."]
+    return [*source, *(rejection.sentence for rejection in finding.rejections)]
 
 
 def _causes(finding: Finding) -> str:
