@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,22 @@ from skimage import io
 
 SPLITS = Path(__file__).with_name("splits.json")
 ENV = "SAMSTAR_MICROGRAPHS"
+
+OLD_SETS = (
+    "ampis_powder_sem", "dsb2018_fluo", "laptrack_c2c12_phase_time", "nasa_meltpool",
+    "nasa_superalloy_sem", "stardist_samples", "usiigaci_phase_t98g",
+)  # fmt: skip
+"""Sets whose test images have been in the tables of tuning since the first version."""
+
+NEW_SETS = (
+    "ads_axon_sem", "dsb2018_more", "nanocomposite_agglomerates_sem", "nist_steel_grains_optical",
+    "omnipose_bacteria_phase", "pfc_neuron_bf", "plantseg_ovule_3d", "wsu_chloroplast_em",
+    "wsu_sieve_pores_sem", "yeastvision_phase_time",
+)  # fmt: skip
+
+DESIGN_SETS = tuple(sorted(random.Random(16).sample(NEW_SETS, 5)))
+"""The half of the new sets, drawn once, on which rewards may be designed; the others are the final
+test."""
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,12 @@ def add(store: MaskStore, masks: Sequence[Bool]) -> NDArray[np.int64]:
     return np.array(store.extend([PackedMask.tight(m, 0, 0) for m in masks]), dtype=np.int64)
 
 
-def selection(store: MaskStore, ids: Sequence[int] | NDArray[np.int64]) -> Selection:
-    """Return a selection of `ids` with predicted IoU and stability 1."""
+def selection(
+    store: MaskStore,
+    ids: Sequence[int] | NDArray[np.int64],
+    probability: Sequence[float] | None = None,
+) -> Selection:
+    """Return a selection of `ids` with predicted IoU, stability and probability 1 unless given."""
     chosen = np.asarray(ids, dtype=np.int64)
     n = len(chosen)
     boxes = store.boxes(chosen.tolist())[:, [1, 0, 3, 2]]
@@ -55,4 +59,7 @@ def selection(store: MaskStore, ids: Sequence[int] | NDArray[np.int64]) -> Selec
         boxes=boxes,
         crop_boxes=np.tile([0, 0, cols, rows], (n, 1)),
         candidates=chosen,
+        probability=np.ones(n, np.float32)
+        if probability is None
+        else np.asarray(probability, np.float32),
     )

@@ -130,7 +130,7 @@ def tune(
     inputs: SearchInputs | None = None,
     extra_images: Iterable[LoadedImage | str | Path] = (),
     held_out: Iterable[LoadedImage | str | Path] = (),
-    rule: Rule = "knee",
+    rule: Rule = "best",
     resume: bool = False,
     progress: Report | None = None,
     **settings: Any,
@@ -163,7 +163,7 @@ def tune(
     Returns
     -------
     Study
-        ``study.knee.segment()`` gives the objects of the best balanced settings.
+        ``study.best.segment()`` gives the objects of the best settings.
     """
     steps = iter_tune(
         image, goal, model, trials=trials, scope=scope, seed=seed, population=population,
@@ -191,7 +191,7 @@ def iter_tune(
     inputs: SearchInputs | None = None,
     extra_images: Iterable[LoadedImage | str | Path] = (),
     held_out: Iterable[LoadedImage | str | Path] = (),
-    rule: Rule = "knee",
+    rule: Rule = "best",
     resume: bool = False,
     **settings: Any,
 ) -> Generator[SearchStep, None, Study]:

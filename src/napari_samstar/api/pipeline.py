@@ -32,7 +32,13 @@ from napari_samstar.core.progress import Progress
 from napari_samstar.core.results.result import Result, restore_edits, segment_bank
 from napari_samstar.core.tuning.config import StudyConfig, Trial
 from napari_samstar.core.tuning.diagnosis import diagnose
-from napari_samstar.core.tuning.evaluator import Evaluator, EvaluatorSet, check_images, fingerprint
+from napari_samstar.core.tuning.evaluator import (
+    Evaluator,
+    EvaluatorSet,
+    check_images,
+    fingerprint,
+    prompting,
+)
 from napari_samstar.core.tuning.front import front
 from napari_samstar.core.tuning.ground_truth import Truth, TruthScorer, agreements
 from napari_samstar.core.tuning.mask_evidence import mask_evidence
@@ -309,14 +315,14 @@ def _evaluators(
     """Read and encode all images, and make one evaluator for each."""
     yield Progress(0, 0, "Looking for edges, spots and foreground")
     first_marks, *more_marks = inputs.marks_of_all()
-    scale = study_config.base.tile_scale or 0.0
-    found = EvaluatorSet((_evaluator(bank, inputs, first_marks, previous, scale),))
+    base = study_config.base
+    found = EvaluatorSet((_evaluator(bank, inputs, first_marks, previous, base),))
     for k, (extra, marks) in enumerate(zip(inputs.extra_images, more_marks, strict=True)):
         yield Progress(k, len(more_marks), f"Preparing {extra.image.name}")
         other = _bank_of(extra, bank.model, found, previous, cache)
         for step in other.prepare(study_config.base):
             yield dataclasses.replace(step, text=f"{extra.image.name}: {step.text}")
-        evaluator = _evaluator(other, inputs, marks, previous, scale)
+        evaluator = _evaluator(other, inputs, marks, previous, base)
         found = found.add(evaluator, held_out=extra.held_out)
     return found
 
@@ -345,12 +351,12 @@ def _evaluator(
     inputs: SearchInputs,
     marks: Marks,
     previous: EvaluatorSet | None,
-    tile_scale: float,
+    base: AmgConfig,
 ) -> Evaluator:
     for known in () if previous is None else previous.all:
-        if known.bank is bank and known.tile_scale == tile_scale:
+        if known.bank is bank and known.reference == prompting(base):
             return known.with_inputs(inputs.expectations, marks)
-    return Evaluator.of(bank, inputs.expectations, marks, tile_scale=tile_scale)
+    return Evaluator.of(bank, inputs.expectations, marks, base=base)
 
 
 # --- tune -------------------------------------------------------------------------------------
@@ -363,7 +369,7 @@ def iter_tune(
     inputs: SearchInputs,
     cache: EmbeddingCache,
     *,
-    rule: Rule = "knee",
+    rule: Rule = "best",
     resume: bool = False,
     stored: bool = True,
     against_random: bool = False,

@@ -144,7 +144,7 @@ def tune(
             rich_help_panel=SEARCH,
             help="Best balance of the objectives, or highest weighted mean of all rewards.",
         ),
-    ] = Pick.knee,
+    ] = Pick.best,
     resume: Annotated[
         bool,
         typer.Option(

@@ -20,6 +20,7 @@ def test_names_and_defaults_are_upstreams():
     ours = AmgConfig().to_dict()
     assert ours.pop("prompts") == "grid"
     assert (ours.pop("min_likeness"), ours.pop("examples"), ours.pop("boxes")) == (0.0, (), ())
+    assert ours.pop("min_probability") == 0.0
     assert ours.pop("tile_scale") == 0.0
     assert ours == theirs
     assert list(ours) == list(theirs)
@@ -36,7 +37,8 @@ def test_point_grids_become_arrays_for_upstream():
     config = AmgConfig(points_per_side=None, point_grids=(((0.5, 0.25),),))
     (grid,) = config.generator_kwargs()["point_grids"]
     assert grid.tolist() == [[0.5, 0.25]]
-    own = {"prompts": "grid", "min_likeness": 0.0, "examples": (), "boxes": (), "tile_scale": 0.0}
+    own = {"prompts": "grid", "min_probability": 0.0, "min_likeness": 0.0, "examples": (),
+           "boxes": (), "tile_scale": 0.0}  # fmt: skip
     assert own | AmgConfig().generator_kwargs() == AmgConfig().to_dict()
 
 

@@ -15,6 +15,7 @@ from segment_anything.utils.amg import generate_crop_boxes
 from napari_samstar.core.amg.answers import answered
 from napari_samstar.core.amg.decode import decode_prompts
 from napari_samstar.core.amg.fallback import ON_CPU, on_cpu
+from napari_samstar.core.amg.likelihood import with_probabilities
 from napari_samstar.core.amg.part_prompts import in_region, near_core
 from napari_samstar.core.amg.within_region import within
 from napari_samstar.core.image.tiles import Tile, tiles_of
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from napari_samstar.core.amg.config import AmgConfig
     from napari_samstar.core.image.micrograph import Micrograph
     from napari_samstar.core.masks.shape import Shapes
-    from napari_samstar.core.models.backend import LoadedModel
+    from napari_samstar.core.models.backend import Embedding, LoadedModel
 
 MASK_SHARE = 0.12
 """Mean share of the image that a candidate's box covers, for the memory estimate."""
@@ -359,7 +360,13 @@ class ProposalBank:
         )  # fmt: skip
         candidates = yield from answered(proposals, decode, part.crop_box, self.shape, tile)
         self._note("prompts", proposals.n_prompts, start)
-        return within(candidates, region, self.shape) if region else candidates
+        if not region.is_whole:
+            candidates = within(candidates, region, self.shape)
+        return self.rated(candidates, embedding)
+
+    def rated(self, candidates: Candidates, embedding: Embedding) -> Candidates:
+        """Return the candidates of one crop with their probability to be an object."""
+        return with_probabilities(candidates, self._used.backend, embedding)
 
     def add(self, part: Part, candidates: Candidates) -> None:
         """Take over the candidates of one part, such as `decode` returns them."""

@@ -49,6 +49,8 @@ class Candidates:
         that was not. None where no mask was.
     given : ndarray of bool, shape (n,), optional
         Which masks are not SAM's but were given, see `prompts.base.GivenMasks`. None: none is.
+    probability : Tensor, float32, shape (n,), optional
+        Probability to be an object, where the model's maps tell; see `likelihood`.
     """
 
     crop_box: CropBox
@@ -63,11 +65,15 @@ class Candidates:
     n_prompts: int
     prompt_boxes: NDArray[np.float64] | None = None
     given: NDArray[np.bool_] | None = None
+    probability: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Candidates:
         """Return the candidates on another device; points stay on the CPU."""
         moved = ("predicted_iou", "stability", "boxes", "near_edge", "batch")
-        return replace(self, **{name: getattr(self, name).to(device) for name in moved})
+        p = None if self.probability is None else self.probability.to(device)
+        return replace(
+            self, probability=p, **{name: getattr(self, name).to(device) for name in moved}
+        )
 
     def take(self, rows: torch.Tensor) -> Candidates:
         """Return the candidates at `rows`, int64."""
@@ -83,6 +89,7 @@ class Candidates:
             batch=self.batch[here],
             prompt_boxes=None if self.prompt_boxes is None else self.prompt_boxes[host.numpy()],
             given=None if self.given is None else self.given[host.numpy()],
+            probability=None if self.probability is None else self.probability[here],
         )
 
 

@@ -51,9 +51,9 @@ def _setting(default: Any, **about: Any) -> Any:
 class AmgConfig:
     """One configuration of `segment_anything.SamAutomaticMaskGenerator`.
 
-    Names, defaults and meaning are upstream's, but for `prompts`, `boxes`, `min_likeness`,
-    `examples` and `tile_scale`, which are ours. Each searchable field carries a `Setting` in its
-    metadata; the others are settable but not searched.
+    Names, defaults and meaning are upstream's, but for `prompts`, `boxes`, `min_probability`,
+    `min_likeness`, `examples` and `tile_scale`, which are ours. Each searchable field carries a
+    `Setting` in its metadata; the others are settable but not searched.
 
     Attributes
     ----------
@@ -72,6 +72,9 @@ class AmgConfig:
         frame upstream uses. Set exactly one of this and `points_per_side`.
     boxes : tuple of (float, float, float, float)
         (x0, y0, x1, y1) in px of the image, one for each object, for ``prompts="boxes"``.
+    min_probability : float
+        Least probability to be an object, see `likelihood`; applied before duplicates are removed,
+        like the filters of quality and stability. 0 keeps all.
     min_likeness : float
         Least likeness to the `examples`, see `ShapeTable.likeness`; applied before duplicates are
         removed, like the filters of quality and stability. 0 keeps every shape.
@@ -149,6 +152,13 @@ class AmgConfig:
         label="Smallest region",
         help="Fill holes and remove specks smaller than this area, then drop new duplicates.",
         low=0, high=100_000, step=1, reruns="nothing", search_low=0, search_high=200, unit="px",
+    )  # fmt: skip
+    min_probability: float = _setting(
+        0.0,
+        label="Likely an object",
+        help="Drop masks that are less likely an object than this, by SAM's scores and by the "
+        "centres and sizes that the model sees. 0 keeps all, as SAM itself.",
+        low=0.0, high=1.0, step=0.01, reruns="nothing", search_low=0.0, search_high=0.9,
     )  # fmt: skip
     min_likeness: float = _setting(
         0.0,
@@ -265,6 +275,10 @@ class AmgConfig:
                 "SAM's own generator only prompts on a grid: use prompts='grid' for it."
             )
         del values["examples"], values["boxes"]
+        if values.pop("min_probability") > 0:
+            raise UserError(
+                "SAM's own generator knows no probabilities: use min_probability=0 for it."
+            )
         if values.pop("min_likeness") > 0:
             raise UserError("SAM's own generator knows no shapes: use min_likeness=0 for it.")
         if values.pop("tile_scale") != 0:

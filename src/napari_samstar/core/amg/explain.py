@@ -17,7 +17,14 @@ import torch
 from napari_samstar.core.amg import explain_tiles
 from napari_samstar.core.amg.config import SETTINGS
 from napari_samstar.core.amg.rejection import Finding, Rejection, Remedy
-from napari_samstar.core.amg.select import Kept, Stages, passes, stability_of, stages
+from napari_samstar.core.amg.select import (
+    Kept,
+    Stages,
+    passes,
+    probability_of,
+    stability_of,
+    stages,
+)
 from napari_samstar.core.amg.verdicts import (
     Spot,
     beaten,
@@ -200,8 +207,9 @@ def _rejections(
     if len(kept):
         return speck(bank, config, mask_id, int(final.ids[kept[0, 0]]), spot)
     filtered = filter_rejections(
-        bank, table, config, k, passes(bank, table, config), stability_of(table, config)
-    )
+        bank, table, config, k, passes(bank, table, config), stability_of(table, config),
+        probability_of(table),
+    )  # fmt: skip
     if filtered:
         return filtered
     box, merged = box_in_image(table, k), result.merged

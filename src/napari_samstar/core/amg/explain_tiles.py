@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_samstar.core.amg.rejection import Cause, Finding, Rejection
-from napari_samstar.core.amg.select import EDGE_MARGIN, kept_of_part, passes, select, stability_of
+from napari_samstar.core.amg.select import (
+    EDGE_MARGIN,
+    kept_of_part,
+    passes,
+    probability_of,
+    select,
+    stability_of,
+)
 from napari_samstar.core.amg.verdicts import (
     Spot,
     beaten,
@@ -200,8 +207,9 @@ def _rejections(
 ) -> tuple[Rejection, ...]:
     mask_id = int(table.ids[k])
     filtered = filter_rejections(
-        bank, table, config, k, passes(bank, table, config), stability_of(table, config)
-    )
+        bank, table, config, k, passes(bank, table, config), stability_of(table, config),
+        probability_of(table),
+    )  # fmt: skip
     if filtered:
         return filtered
     if mask_id not in crop.candidates:

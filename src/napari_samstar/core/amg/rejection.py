@@ -8,14 +8,15 @@ from typing import Literal
 from napari_samstar.core.amg.config import SETTINGS, AmgConfig
 
 Cause = Literal[
-    "quality", "stability", "edge", "likeness", "duplicate", "crop duplicate", "cleaned", "speck",
-    "other tile", "piece", "covered", "cut", "new",
+    "quality", "stability", "edge", "probability", "likeness", "duplicate", "crop duplicate",
+    "cleaned", "speck", "other tile", "piece", "covered", "cut", "new",
 ]  # fmt: skip
 
 _SETTING: dict[Cause, str] = {
     "quality": "pred_iou_thresh",
     "stability": "stability_score_thresh",
     "edge": "",
+    "probability": "min_probability",
     "likeness": "min_likeness",
     "duplicate": "box_nms_thresh",
     "crop duplicate": "crop_nms_thresh",
@@ -78,6 +79,8 @@ class Rejection:
             "quality": f"{rated} {value}, {label} asks for more than {limit} ({gap} too low).",
             "stability": f"Its stability is {value}, {label} asks for {limit} ({gap} too low).",
             "edge": "It touches the edge of a zoomed crop, so it may be cut off there.",
+            "probability": f"It is an object with a probability of {value}, {label} asks for "
+            f"{limit} ({gap} too low).",
             "likeness": f"Its shape and size are like the examples by {value}, {label} asks for "
             f"{limit} ({gap} too little).",
             "duplicate": f"It overlaps a better rated object by {value}, {label} lets pass "

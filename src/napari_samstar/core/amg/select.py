@@ -18,6 +18,7 @@ from segment_anything.utils.amg import coco_encode_rle
 from torchvision.ops.boxes import batched_nms, box_area
 
 from napari_samstar.core.amg.ladder import OFFSET_STEP
+from napari_samstar.core.amg.likelihood import from_quality
 from napari_samstar.core.amg.selection import Selection
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.masks.stitch import TileMasks, stitch, union
@@ -45,6 +46,7 @@ class Kept:
     boxes: torch.Tensor
     crop_boxes: torch.Tensor
     candidates: torch.Tensor
+    probability: torch.Tensor
 
     def columns(self) -> tuple[torch.Tensor, ...]:
         """Return all columns, in the order of the fields."""
@@ -119,24 +121,33 @@ def stages(bank: ProposalBank, config: AmgConfig, *, partial: bool = False) -> S
 def passes(bank: ProposalBank, table: Table, config: AmgConfig) -> dict[str, torch.Tensor]:
     """Return which candidates of one crop pass each filter: bool, shape (n,) each.
 
-    `segment_anything` has no filter of likeness. It comes before duplicates are removed: else a
-    mask of the wrong shape could remove the right object inside it as its duplicate.
+    `segment_anything` has no filters of probability and likeness. They come before duplicates are
+    removed: else a mask of the wrong shape could remove the right object inside it as its
+    duplicate.
     """
     c = table.candidates
     every = torch.ones_like(c.near_edge)
     quality = config.pred_iou_thresh > 0.0
     steady = config.stability_score_thresh > 0.0
     stability = stability_of(table, config)
+    likely = probability_of(table) >= config.min_probability
     return {
         "quality": c.predicted_iou > config.pred_iou_thresh if quality else every,
         "stability": stability >= config.stability_score_thresh if steady else every,
         "edge": ~c.near_edge,
+        "probability": likely if config.min_probability > 0.0 else every,
         "likeness": _alike(bank, table, config).to(every.device) if config.examples else every,
     }
 
 
 def _alike(bank: ProposalBank, table: Table, config: AmgConfig) -> torch.Tensor:
     return torch.from_numpy(bank.likeness(table, config.examples) >= config.min_likeness)
+
+
+def probability_of(table: Table) -> torch.Tensor:
+    """Return the probability of each candidate to be an object: float32, shape (n,)."""
+    c = table.candidates
+    return from_quality(c.predicted_iou) if c.probability is None else c.probability
 
 
 def stability_of(table: Table, config: AmgConfig) -> torch.Tensor:
@@ -152,7 +163,8 @@ def _select_crop(bank: ProposalBank, table: Table, config: AmgConfig) -> Kept:
     passed = passes(bank, table, config)
     keep = passed["quality"] & passed["stability"]
     some_batch_empty = bool((torch.bincount(c.batch[keep], minlength=c.n_batches) == 0).any())
-    index = torch.nonzero(keep & passed["edge"] & passed["likeness"]).squeeze(1)
+    ours = passed["probability"] & passed["likeness"]
+    index = torch.nonzero(keep & passed["edge"] & ours).squeeze(1)
     boxes = c.boxes[index]
     if some_batch_empty:
         # Upstream gives an empty batch float boxes, and concatenation spreads the type.
@@ -167,6 +179,7 @@ def _select_crop(bank: ProposalBank, table: Table, config: AmgConfig) -> Kept:
         candidates=torch.from_numpy(table.ids)[on_host],
         predicted_iou=scores,
         stability=stability[index],
+        probability=probability_of(table)[index],
         points=(c.points[on_host] + torch.tensor([[x0, y0]])).flip(1),
         boxes=boxes + torch.tensor([[x0, y0, x0, y0]], device=boxes.device),
         # An empty list makes an empty float tensor, as upstream's does.

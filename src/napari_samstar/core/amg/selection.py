@@ -31,6 +31,8 @@ class Selection:
         (x0, y0, x1, y1), px of the image; upstream's frame and type.
     candidates : ndarray of int64, shape (k,)
         Ids of the masks as SAM proposed them; `ids` differs where small regions were removed.
+    probability : ndarray of float32, shape (k,)
+        To be an object; see `likelihood`.
     """
 
     config: AmgConfig
@@ -41,12 +43,13 @@ class Selection:
     boxes: NDArray[Any]
     crop_boxes: NDArray[Any]
     candidates: NDArray[np.int64]
+    probability: NDArray[np.float32]
 
     @classmethod
     def empty(cls, config: AmgConfig) -> Selection:
         """Return a selection that keeps nothing."""
         ids, scores, boxes = np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 4))
-        return cls(config, ids, scores, scores, np.zeros((0, 2)), boxes, boxes, ids)
+        return cls(config, ids, scores, scores, np.zeros((0, 2)), boxes, boxes, ids, scores)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -13,6 +13,7 @@ _SHORT = {
     "crop_nms_thresh": "overlap of zooms ≤ {:.3g}",
     "crop_overlap_ratio": "crops overlap {:.2g}",
     "min_mask_region_area": "regions ≥ {:g} px",
+    "min_probability": "probability ≥ {:.3g}",
     "min_likeness": "likeness ≥ {:.3g}",
 }
 """How a setting that is not the default is written."""

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("napari_samstar")
 
-FOLDER, SUFFIX, VERSION = "tiles", ".npz", 1
+FOLDER, SUFFIX, VERSION = "tiles", ".npz", 2
 MAX_FILES, MAX_BYTES = 200_000, 20 * 2**30
 """Bounds of all that is kept; the oldest files are those of work that was given up."""
 
@@ -176,6 +176,8 @@ def pack(candidates: Candidates) -> bytes:
         arrays["prompt_boxes"] = c.prompt_boxes
     if c.given is not None:
         arrays["given"] = c.given
+    if c.probability is not None:
+        arrays["probability"] = c.probability.cpu().numpy()
     file = io.BytesIO()
     np.savez_compressed(
         file,
@@ -199,6 +201,7 @@ def unpack(data: bytes, part: Part, device: torch.device) -> Candidates:
         raise ValueError("the file belongs to another tile")
     tensors = {name: torch.from_numpy(arrays[name]) for name in _TENSORS}
     tensors = {name: t if name in _ON_HOST else t.to(device) for name, t in tensors.items()}
+    p = arrays.get("probability")
     return Candidates(
         crop_box=part.crop_box,
         masks=_masks(arrays),
@@ -206,6 +209,7 @@ def unpack(data: bytes, part: Part, device: torch.device) -> Candidates:
         n_prompts=int(about["n_prompts"]),
         prompt_boxes=arrays.get("prompt_boxes"),
         given=arrays.get("given"),
+        probability=torch.from_numpy(p).to(device) if p is not None else None,
         **tensors,
     )
 

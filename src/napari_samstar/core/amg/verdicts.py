@@ -65,6 +65,7 @@ def filter_rejections(
     k: int,
     passed: Mapping[str, torch.Tensor],
     stability: torch.Tensor,
+    probability: torch.Tensor,
 ) -> tuple[Rejection, ...]:
     """Return the filters that the candidate in row `k` of a table fails.
 
@@ -74,11 +75,14 @@ def filter_rejections(
         Which candidates of the table pass each filter; see `select.passes`.
     stability : float32 Tensor, shape (n,)
         See `select.stability_of`.
+    probability : float32 Tensor, shape (n,)
+        See `select.probability_of`.
     """
     values: dict[Cause, tuple[float, float]] = {
         "quality": (float(table.candidates.predicted_iou[k]), config.pred_iou_thresh),
         "stability": (float(stability[k]), config.stability_score_thresh),
         "edge": (0.0, 0.0),
+        "probability": (float(probability[k]), config.min_probability),
         "likeness": (0.0, config.min_likeness),
     }
     if config.examples:
@@ -170,6 +174,7 @@ def how_far(finding: Finding) -> tuple[int, float]:
         "edge": 0,
         "quality": 1,
         "stability": 1,
+        "probability": 2,
         "likeness": 2,
         "duplicate": 3,
         "crop duplicate": 4,
@@ -206,7 +211,7 @@ def _xyxy(store: MaskStore, ids: Sequence[int]) -> torch.Tensor:
 def _past(rejection: Rejection, now: float) -> float:
     if rejection.cause == "speck":
         return int(rejection.value)
-    if rejection.cause in ("quality", "stability", "likeness"):
+    if rejection.cause in ("quality", "stability", "probability", "likeness"):
         value = 0.0 if math.isnan(rejection.value) else rejection.value
         # A score that lies on a step of the slider must exceed it for "quality".
         nudge = 1e-6 if rejection.cause == "quality" else -1e-6

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_samstar.core.masks.store import PackedMask, unpack
+from napari_samstar.core.masks.store import PackedMask
 
 if TYPE_CHECKING:
     from napari_samstar.core.amg.candidates import Candidates
@@ -48,7 +48,7 @@ def _clipped(mask: PackedMask, region: Region, shape: tuple[int, int]) -> Packed
     whole = bool(inside.all())
     if region.border_objects and whole:
         return mask
-    window = _window(mask)
+    window = mask.window
     n_inside = int(np.count_nonzero(window & inside))
     if n_inside <= LEAST_INSIDE * mask.area:
         return None
@@ -69,9 +69,3 @@ def _touches(window: Bool, mask: PackedMask, region: Region, shape: tuple[int, i
     for axis in (0, 1):
         grown = grown | np.roll(grown, 1, axis) | np.roll(grown, -1, axis)
     return bool((grown & ~around).any())
-
-
-def _window(mask: PackedMask) -> Bool:
-    row0, col0, row1, col1 = mask.box
-    start = col0 - mask.bit_window.word * 64
-    return unpack(mask.bit_window.bits)[: row1 - row0, start : start + col1 - col0]

@@ -110,6 +110,13 @@ class PackedMask:
     box: tuple[int, int, int, int]
     area: int
 
+    @property
+    def window(self) -> Bool:
+        """The mask inside its box: bool, shape (row1 - row0, col1 - col0)."""
+        row0, col0, row1, col1 = self.box
+        start = col0 - self.bit_window.word * BITS
+        return unpack(self.bit_window.bits)[: row1 - row0, start : start + col1 - col0]
+
     @classmethod
     def of(cls, window: Bool, row: int, col: int) -> PackedMask:
         """Pack a tight bool `window` of shape (h, w) whose upper left pixel is (row, col)."""
@@ -181,10 +188,7 @@ class MaskStore:
 
     def window(self, mask_id: int) -> Bool:
         """Return the mask inside its box: bool, shape (row1 - row0, col1 - col0)."""
-        mask = self._masks[mask_id]
-        row0, col0, row1, col1 = mask.box
-        start = col0 - mask.bit_window.word * BITS
-        return unpack(mask.bit_window.bits)[: row1 - row0, start : start + col1 - col0]
+        return self._masks[mask_id].window
 
     def dense(self, mask_id: int) -> Bool:
         """Return the mask in the whole image: bool, shape (H, W)."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_samstar.core.rewards.finding import FOREGROUND_FITS
 from napari_samstar.core.rewards.registry import reward
 
 if TYPE_CHECKING:
@@ -23,10 +24,10 @@ OUTLINED_SHARE = 0.5
     help="Objects may overlap; a second mask of an object, or a mask inside another, counts "
     "against.",
     objective=1,
-    weight=0.5,
+    weight=0.1,
 )
 def overlap_fidelity(view: View) -> float:
-    """Share of masks that are no duplicates, paired with coverage.
+    """Share of masks that are no duplicates, paired with the objects found.
 
     m_i is a duplicate of m_j (a_i <= a_j) where IoU(m_i, m_j) >= 0.6 or |m_i and m_j| / a_i >= 0.9.
     A partly hidden neighbour (IoU below 0.6) is not. After the overlap objective of SAM*
@@ -40,10 +41,10 @@ def overlap_fidelity(view: View) -> float:
     help="A mask that is a fragment of a larger one, or is separated from its neighbour where the "
     "image has no edge, counts against.",
     objective=1,
-    weight=0.5,
+    weight=0.1,
 )
 def no_oversegmentation(view: View) -> float:
-    """Share of masks that are no fragments, paired with coverage.
+    """Share of masks that are no fragments, paired with the objects found.
 
     m_i is a fragment of m_j (a_i <= a_j) where 0.9 of it lies inside m_j, or where at least 0.2
     of its contour is within 2 px of m_j and less than 0.35 of this contact lies on an intensity
@@ -57,10 +58,11 @@ def no_oversegmentation(view: View) -> float:
     label="No objects merged",
     help="A mask over several separate objects counts against.",
     objective=1,
-    weight=0.5,
+    weight=0.1,
+    applies=lambda view: view.attainable.coverage >= FOREGROUND_FITS,
 )
 def no_merging(view: View) -> float:
-    """Share of masks that do not merge separate regions, paired with coverage.
+    """Share of masks that do not merge separate regions, paired with the objects found.
 
     m_i merges regions where it contains two or more connected regions of F: at least 0.9 of each
     of them, and each at least 0.1 of a_i, so that specks inside an object do not count. Ours.
@@ -74,7 +76,7 @@ def no_merging(view: View) -> float:
     label="Outlines on edges",
     help="Outlines follow the edges in the image, and few edges are without an outline.",
     objective=1,
-    weight=0.5,
+    weight=0.2,
     applies=lambda view: view.features.n_edges > 0,
 )
 def boundary(view: View) -> float:
@@ -98,10 +100,11 @@ def boundary(view: View) -> float:
     label="Every object outlined",
     help="Each object, however small, has an outline that is visible in the image.",
     objective=1,
+    weight=0.2,
     applies=lambda view: view.features.n_edges > 0,
 )
 def outlined(view: View) -> float:
-    """Share of masks with (s_i - p) / (1 - p) >= 0.5, paired with coverage.
+    """Share of masks with (s_i - p) / (1 - p) >= 0.5, paired with the objects found.
 
     s_i is the share of m_i's contour within 2 px of an edge, p the share of the image within 2 px
     of an edge. `boundary` weighs masks by the length of their outline; here each mask counts the
@@ -119,7 +122,7 @@ def outlined(view: View) -> float:
     weight=0.0,
 )
 def contrast(view: View) -> float:
-    """Mean of D / (D + S), paired with coverage.
+    """Mean of D / (D + S), paired with the objects found.
 
     D is the difference of the mean intensities inside m_i and in a ring around it, a fifth of d_i
     wide (2 to 8 px); S is the pooled standard deviation of both, at least 1 % of the range. Ours.
@@ -134,7 +137,7 @@ def contrast(view: View) -> float:
     weight=0.0,
 )
 def homogeneity(view: View) -> float:
-    """1 - V / V_image, paired with coverage.
+    """1 - V / V_image, paired with the objects found.
 
     V is the variance of the intensity within masks, averaged with the areas as weights; V_image is
     that of the whole image. After the uniformity criterion of Levine and Nazif (TPAMI 1985).
@@ -151,7 +154,7 @@ def homogeneity(view: View) -> float:
     weight=0.0,
 )
 def confidence(view: View) -> float:
-    """Mean of predicted IoU and stability, each clipped to [0, 1], paired with coverage. Ours."""
+    """Mean of predicted IoU and stability, each clipped to [0, 1]; paired. Ours."""
     chosen = view.selection
     scores = np.concatenate([chosen.predicted_iou, np.nan_to_num(chosen.stability)])
     return view.paired(float(np.clip(scores, 0, 1).mean()))

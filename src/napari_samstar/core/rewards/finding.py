@@ -14,12 +14,16 @@ from napari_samstar.core.rewards.registry import reward
 if TYPE_CHECKING:
     from napari_samstar.core.rewards.view import View
 
+FOREGROUND_FITS = 0.3
+"""Attainable coverage (Dice) below which the estimate of the foreground is not believed."""
+
 
 @reward(
     label="Covers the foreground",
     help="The masks cover the foreground once, and nothing else.",
     objective=0,
-    weight=0.5,
+    weight=0.2,
+    applies=lambda view: view.attainable.coverage >= FOREGROUND_FITS,
 )
 def coverage(view: View) -> float:
     """2 |U and F| / (|U| + B + |F|).
@@ -27,26 +31,31 @@ def coverage(view: View) -> float:
     The Dice overlap of the masks and F, in which area that is covered twice counts as wrong: B is
     the area of all masks that lie by 0.7 or more inside a larger one. Without B, several masks of
     the same object would score as well as one. Ours.
+
+    Left out where neither SAM's default thresholds nor the warm starts of a search reach 0.3: F and
+    the model then see other things, and F, which is made with less, is not believed.
     """
     return view.coverage
 
 
 @reward(
     label="Likely objects",
-    help="Many masks with a high predicted IoU, and few with a low one.",
+    help="Many masks that are likely objects, and few that are not.",
     objective=0,
     weight=3.0,
 )
 def likely_objects(view: View) -> float:
-    """P / (N + T): half the expected F1 for T true objects.
+    """2 P / (N + T): the expected F1 for T true objects.
 
-    P is the expected number of objects among the masks: the sum of q_i^10 over masks that are no
-    duplicates, with q_i the predicted IoU. T is the highest P that SAM's default thresholds and the
-    warm starts of a search reach without zoom, or the number of connected regions of F if that is
-    higher. `coverage` weighs objects by their area; here each object counts the same. Ours, from
-    the expected F measure (Lipton et al., ECML 2014).
+    P is the expected number of objects among the masks: the sum of the probabilities p_i of masks
+    that are no duplicates. p_i follows from the predicted IoU, the stability and, where the model
+    sees centres and sizes of objects before it is prompted, from how well the mask agrees with
+    them (`amg.likelihood`). T is the highest P that SAM's default thresholds and the warm starts of
+    a search reach without zoom, or P itself if that is higher. `coverage` weighs objects by their
+    area; here each object counts the same. Ours, from the expected F measure (Lipton et al., ECML
+    2014).
     """
-    return view.objects / (len(view.ids) + view.attainable.objects)
+    return 2 * view.objects / (len(view.ids) + max(view.attainable.objects, view.objects))
 
 
 def _has_small_spots(view: View) -> bool:
@@ -77,6 +86,8 @@ def small_objects(view: View) -> float:
 
 
 def _has_large_regions(view: View) -> bool:
+    if view.attainable.coverage < FOREGROUND_FITS:
+        return False
     return bool(view.features.large_foreground(view.expectations.large or 0.0).any())
 
 
@@ -84,7 +95,7 @@ def _has_large_regions(view: View) -> bool:
     label="Large objects",
     help="Large objects are covered by large masks, not left out or broken up.",
     objective=0,
-    weight=0.2,
+    weight=0.1,
     applies=_has_large_regions,
 )
 def large_objects(view: View) -> float:
@@ -109,7 +120,7 @@ def large_objects(view: View) -> float:
     needs="the number of objects",
 )
 def count(view: View) -> float:
-    """exp(-|ln(N / N_expected)|), paired with coverage. After arXiv 2404.14146 (density)."""
+    """exp(-|ln(N / N_expected)|), paired. After arXiv 2404.14146 (density)."""
     expected = view.expectations.count or 1.0
     return view.paired(float(np.exp(-abs(np.log(len(view.ids) / expected)))))
 

@@ -16,7 +16,7 @@ log = logging.getLogger("napari_samstar")
 GROUP = "napari_samstar.rewards"
 """Entry points of this group name modules that register rewards; see docs/development.md."""
 
-FORMULAS = 2
+FORMULAS = 3
 """Version of the formulas, raised when one changes: rewards of older journals are not reused."""
 
 # Both take a `View`; its module is not imported here, so that goals do not depend on it.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     weight=0.0,
 )
 def circularity(view: View) -> float:
-    """Mean of min(x / t, t / x), 0 for a fragment, paired with coverage.
+    """Mean of min(x / t, t / x), 0 for a fragment, paired with the objects found.
 
     x = 4 pi a_i / P_i^2, at most 1, with P_i the perimeter; t is the target, 1 unless given. A mean
     over all shapes cannot tell a mixture of shapes from their average, see `shape_prior`. Ours.
@@ -34,7 +34,7 @@ def circularity(view: View) -> float:
     weight=0.0,
 )
 def solidity(view: View) -> float:
-    """Mean of min(x / t, t / x), 0 for a fragment, paired with coverage.
+    """Mean of min(x / t, t / x), 0 for a fragment, paired with the objects found.
 
     x is a_i over the area of its convex hull, at most 1; t is the target, 1 unless given. Ours.
     """
@@ -48,7 +48,7 @@ def solidity(view: View) -> float:
     weight=0.0,
 )
 def aspect_ratio(view: View) -> float:
-    """Mean of min(x / t, t / x), 0 for a fragment, paired with coverage.
+    """Mean of min(x / t, t / x), 0 for a fragment, paired with the objects found.
 
     x is the major over the minor axis of the ellipse with the same second moments; t is the
     target, 1 unless given. Ours.

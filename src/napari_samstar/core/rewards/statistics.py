@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     needs="the median diameter",
 )
 def size_distribution(view: View) -> float:
-    """1 - sup |F_N - F|, paired with coverage.
+    """1 - sup |F_N - F|, paired with the objects found.
 
     One minus the Kolmogorov distance: F_N is the distribution of the d_i and F the expected
     log-normal one, with the given median and geometric standard deviation (1.3 unless given). Ours.
@@ -47,7 +47,7 @@ def size_distribution(view: View) -> float:
     needs="the least spacing",
 )
 def spacing(view: View) -> float:
-    """Share of masks whose nearest neighbour's centre is at least d_min away, paired with coverage.
+    """Share of masks whose nearest neighbour's centre is at least d_min away, paired.
 
     Centres are those of the boxes; for a single mask the share is 1. After the spacing reward of
     arXiv 2404.14146, which gives no formula.

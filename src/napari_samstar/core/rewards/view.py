@@ -35,16 +35,11 @@ CONTACT_SHARE = 0.2
 EDGE_SHARE = 0.35
 """Share of a contact on an intensity edge from which the contact is the border of two objects."""
 
-ENOUGH_COVERAGE = 0.8
-"""Share of the attainable coverage from which rewards no longer depend on coverage."""
+ENOUGH_FOUND = 0.8
+"""Share of the attainable objects from which rewards no longer depend on how many are found."""
 
 CONTACT_ENDS = 6
 """Contact pixels that are left out: both ends lie on the edge around the pair."""
-
-PROBABILITY_POWER = 10
-"""The probability that a mask is an object is taken as its predicted IoU to this power: 0.28 at
-SAM's default threshold of 0.88. Keeping a mask raises the expected F1 where its probability exceeds
-half the F1 (Lipton, Elkan and Naryanaswamy, ECML 2014); at that threshold, where F1 is 0.56."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +53,7 @@ class AttainableLevels:
     coverage : float
         `View.coverage`; above 0.
     objects : float
-        `View.objects`, the expected number of objects among the masks; at least the number of
-        foreground regions.
+        `View.objects`, the expected number of objects among the masks.
     like_examples : float
         `View.like_examples`, the expected number of objects like the examples.
     """
@@ -148,12 +142,8 @@ class View:
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
-        """Probability of each mask to be an object, shape (k,).
-
-        q_i^10, q_i the predicted IoU clipped to [0, 1]; 0 for a duplicate.
-        """
-        predicted_iou = np.clip(self.selection.predicted_iou.astype(np.float64), 0, 1)
-        return np.where(self.duplicates, 0.0, predicted_iou**PROBABILITY_POWER)
+        """Probability of each mask to be an object, shape (k,); 0 for a duplicate."""
+        return np.where(self.duplicates, 0.0, self.selection.probability.astype(np.float64))
 
     @property
     def objects(self) -> float:
@@ -182,12 +172,12 @@ class View:
         return self._first_of(index[inside | cut])
 
     def paired(self, value: float) -> float:
-        """Return the harmonic mean of `value` and c = min(1, coverage / (0.8 R)).
+        """Return the harmonic mean of `value` and c = min(1, P / (0.8 T)).
 
-        R is the attainable coverage. Coverage itself cannot be 1 where the foreground estimate is
-        poor, and a reward paired with it would depend on little else.
+        P is the expected number of objects among the masks, T the attainable one. Not the coverage
+        of the foreground: where the estimate of the foreground fails, all would fail with it.
         """
-        enough = min(1.0, self.coverage / (ENOUGH_COVERAGE * self.attainable.coverage))
+        enough = min(1.0, self.objects / max(ENOUGH_FOUND * self.attainable.objects, 1e-9))
         total = value + enough
         return 2 * value * enough / total if total > 0 else 0.0
 

@@ -121,10 +121,12 @@ Starts = Sequence[dict[str, Any]]
 WARM_STARTS: Starts = (
     {"pred_iou_thresh": 0.7, "stability_score_thresh": 0.85},
     {"pred_iou_thresh": 0.8, "stability_score_thresh": 0.9, "box_nms_thresh": 0.5},
-    {"pred_iou_thresh": 0.6, "stability_score_thresh": 0.7, "box_nms_thresh": 0.4},
+    {"pred_iou_thresh": 0.5, "stability_score_thresh": 0.5, "box_nms_thresh": 0.5,
+     "min_probability": 0.5},
     {"pred_iou_thresh": 0.7, "stability_score_thresh": 0.85, "box_nms_thresh": 0.85},
-)
-"""Tried first, after the defaults: permissive, tidy, very permissive, and for overlaps."""
+)  # fmt: skip
+"""Tried first, after the defaults: permissive, tidy, what is more likely an object than not, and
+for overlaps."""
 
 _OF_CROPS = ("crop_nms_thresh", "crop_overlap_ratio", "crop_n_points_downscale_factor")
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_samstar.core.amg.config import SETTINGS
 from napari_samstar.core.tuning.config import StudyConfig, Trial, space
-from napari_samstar.core.tuning.front import hypervolume_by_generation
+from napari_samstar.core.tuning.front import SAME, hypervolume_by_generation
 from napari_samstar.core.tuning.remark import Evidence, Remark
 from napari_samstar.core.tuning.sensitivity import sensitivity
 
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
 LEAST_TRIALS = 20
 """Fewer trials say little: the starts alone are five."""
-
-SAME = 0.01
-"""Rewards or their means that differ by less are called equal: with some fifty objects, one more or
-less changes the usual rewards by about this."""
 
 NO_EFFECT = 0.9
 """Share of the trials with one and the same outcome from which the settings have no effect. The

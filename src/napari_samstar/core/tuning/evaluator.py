@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from napari_samstar.core.rewards.goal import Goal
     from napari_samstar.core.tuning.config import EvaluationResult
 
-_PROMPTING = ("prompts", "boxes", "points_per_side", "points_per_batch", "point_grids")
+_PROMPTING = (
+    "prompts", "boxes", "points_per_side", "points_per_batch", "point_grids", "tile_scale",
+)  # fmt: skip
 """Settings that say where SAM is prompted in the whole image."""
 
 NO_LEVELS = AttainableLevels()
@@ -56,15 +58,16 @@ class Evaluator:
     expectations : Expectations
         In px, with an estimate of the small and large sizes where they were not given.
     marks : Marks
-    tile_scale : float
-        Of the tiles from which is known what can be found at all, see `attainable`.
+    reference : AmgConfig, optional
+        How SAM is prompted where it is measured what can be found at all, see `attainable`; as each
+        configuration itself asks for where not given.
     """
 
     bank: ProposalBank
     features: Features
     expectations: Expectations
     marks: Marks = NO_MARKS
-    tile_scale: float = 0.0
+    reference: AmgConfig | None = None
     _attainable: dict[AmgConfig, AttainableLevels] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -74,9 +77,12 @@ class Evaluator:
         expectations: Expectations | None = None,
         marks: Marks = NO_MARKS,
         polarity: Polarity = "auto",
-        tile_scale: float = 0.0,
+        base: AmgConfig | None = None,
     ) -> Evaluator:
         """Estimate the cues of the bank's image, which takes a few seconds.
+
+        With `base`, from which a search starts, all its configurations are measured by what can be
+        found with the prompts of `base`.
 
         Raises
         ------
@@ -93,14 +99,15 @@ class Evaluator:
             else cues_inside(image.pixels, image.region.mask(image.shape), polarity)
         )
         features = Features(bank.masks, cues, bank.shapes)
-        return cls(bank, features, wanted.completed(cues), marks, tile_scale)
+        reference = None if base is None else prompting(base)
+        return cls(bank, features, wanted.completed(cues), marks, reference)
 
     def with_inputs(self, expectations: Expectations | None, marks: Marks = NO_MARKS) -> Evaluator:
         """Return an evaluator with other expectations and marks that shares all measurements."""
         wanted = _in_px(self.bank, expectations).completed(self.features.cues)
         marks.check(self.bank.shape)
         known = self._attainable if marks.shapes == self.marks.shapes else {}
-        return Evaluator(self.bank, self.features, wanted, marks, self.tile_scale, known)
+        return Evaluator(self.bank, self.features, wanted, marks, self.reference, known)
 
     @property
     def examples(self) -> Shapes:
@@ -112,21 +119,20 @@ class Evaluator:
         return evaluate(self._view(selection, self.attainable(selection.config)))
 
     def attainable(self, config: AmgConfig) -> AttainableLevels:
-        """Return what can be expected to be found with the prompts of `config`.
+        """Return what can be expected to be found on this image.
 
         The highest coverage, the most objects and the most objects like the examples that SAM's
-        default thresholds and the warm starts of a search reach without zoom; at least as many
-        objects as the foreground has regions, and the smallest positive coverage.
+        default thresholds and the warm starts of a search reach without zoom, with the prompts of
+        the reference, or else of `config`; at least the smallest positive coverage.
         """
-        prompting = {name: getattr(config, name) for name in _PROMPTING}
-        # One scale for all: else a scale at which little is found would be judged by that little.
-        defaults = AmgConfig(**prompting, tile_scale=self.tile_scale)
+        # One reference for all: else prompts that find little would be judged by that little.
+        defaults = self.reference or prompting(config)
         if defaults not in self._attainable:
             tried = [defaults, *(defaults.replace(**start) for start in WARM_STARTS)]
             views = [self._view(select(self.bank, c)) for c in tried]
             self._attainable[defaults] = AttainableLevels(
                 max(*(v.coverage for v in views), float(np.finfo(float).tiny)),
-                max(len(self.features.cues.component_areas), *(v.objects for v in views)),
+                max(v.objects for v in views),
                 max(v.like_examples for v in views),
             )
         return self._attainable[defaults]
@@ -141,10 +147,10 @@ class Evaluator:
 
         A configuration that upstream cannot run (no prompt left in a crop, say) keeps nothing.
         """
+        if self.reference is not None:
+            yield from self.bank.prepare(self.reference)
         try:
             yield from self.bank.prepare(config)
-            if config.tile_scale != self.tile_scale:
-                yield from self.bank.prepare(config.replace(tile_scale=self.tile_scale))
         except ImpossibleConfig:
             yield dict.fromkeys(self.applicable(), 0.0), 0
             return
@@ -153,6 +159,11 @@ class Evaluator:
 
     def _view(self, selection: Selection, attainable: AttainableLevels = NO_LEVELS) -> View:
         return View(selection, self.features, self.expectations, self.marks, attainable)
+
+
+def prompting(config: AmgConfig) -> AmgConfig:
+    """Return SAM's default thresholds without zoom, with the prompts and the tiles of `config`."""
+    return AmgConfig(**{name: getattr(config, name) for name in _PROMPTING})
 
 
 def _in_px(bank: ProposalBank, expectations: Expectations | None) -> Expectations:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 Points = NDArray[np.float64]
 
+SAME = 0.01
+"""Rewards or their means that differ by less are called equal: with some fifty objects, one more or
+less changes the usual rewards by about this."""
+
 
 @dataclass(frozen=True, eq=False)
 class Front:
@@ -31,7 +35,8 @@ class Front:
     knee : int
         Position of the member with the best balance.
     best : int
-        Position of the evaluation with the highest weighted mean of all rewards.
+        Position of the evaluation with the highest weighted mean of all rewards; that of SAM's
+        default settings where no other is better by more than `SAME`.
     """
 
     trials: tuple[Trial, ...]
@@ -59,9 +64,16 @@ def front(trials: Sequence[Trial], goal: Goal) -> Front:
         raise ValueError("a front needs at least one evaluation")
     points = np.array([goal.values(e.rewards) for e in trials])
     members = non_dominated(points)
-    totals = [goal.total(e.rewards) for e in trials]
     knee = int(members[_knee(points[members])])
-    return Front(tuple(trials), goal, points, members, knee, int(np.argmax(totals)))
+    return Front(tuple(trials), goal, points, members, knee, _best(trials, goal))
+
+
+def _best(trials: Sequence[Trial], goal: Goal) -> int:
+    """Return the position of the highest weighted mean, if it is clearly above the defaults'."""
+    totals = [goal.total(e.rewards) for e in trials]
+    best = int(np.argmax(totals))
+    defaults = next((k for k, e in enumerate(trials) if e.origin == "defaults"), best)
+    return best if totals[best] - totals[defaults] > SAME else defaults
 
 
 def non_dominated(points: Points) -> NDArray[np.int64]:

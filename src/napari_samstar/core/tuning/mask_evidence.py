@@ -26,7 +26,7 @@ which keep as many masks as before."""
 
 OVERLAP = "box_nms_thresh"
 
-FILTERS: tuple[Cause, ...] = ("quality", "stability", "edge", "likeness")
+FILTERS: tuple[Cause, ...] = ("quality", "stability", "edge", "probability", "likeness")
 """As `select.passes` has them."""
 
 

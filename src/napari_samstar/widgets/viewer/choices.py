@@ -135,7 +135,7 @@ class ChoiceController:
         front, chosen, result = session.front, session.chosen, session.result
         if front is None or chosen is None or result is None:
             return None
-        applied, proposed = _option(session.trials[chosen]), front.trials[front.knee]
+        applied, proposed = _option(session.trials[chosen]), front.trials[front.best]
         seen = [session.trials[k] for k in self._shown if k < len(session.trials)]
         others = {id(t): _option(t) for t in (proposed, *seen)}.values()
         passed = tuple(o for o in others if o.rewards != applied.rewards)

@@ -37,7 +37,7 @@ class SearchController:
         self._cache_of = cache_of
         self._found: tuple[Trial, ...] = ()
         self._show_again = 0.0
-        self._chooses = False  # whether the end of the search chooses the knee
+        self._chooses = False  # whether the end of the search chooses the best
         jobs.changed.connect(self._on_jobs_changed)
 
     def start(
@@ -104,11 +104,11 @@ class SearchController:
     def _on_jobs_changed(self, status: Status) -> None:
         if not status.title:
             self.hand_over()
-            self._choose_knee()
+            self._choose_best()
 
-    def _choose_knee(self) -> None:
-        """Show the best balance when a search has ended, unless the user has chosen a trial."""
+    def _choose_best(self) -> None:
+        """Show the best trial when a search has ended, unless the user has chosen a trial."""
         session, wanted = self._session, self._chooses
         self._chooses = False
         if wanted and session.front is not None and session.chosen is None:
-            session.choose(session.front.knee, "knee")
+            session.choose(session.front.best, "best")

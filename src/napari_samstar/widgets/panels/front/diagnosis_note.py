@@ -66,7 +66,7 @@ class DiagnosisNote(QLabel):
                 self._show(())  # what is on show is about another search, or less of it
             self._asked = None
             return
-        picked = front.knee if chosen is None or chosen >= len(front.trials) else chosen
+        picked = front.best if chosen is None or chosen >= len(front.trials) else chosen
         evaluators = session.evaluators
         asked = (front, picked, evaluators)
         if asked == self._asked:

@@ -85,6 +85,7 @@ SHORT = {
     "crop_nms_thresh": "Zoom overlap",
     "crop_n_points_downscale_factor": "Fewer points",
     "min_mask_region_area": "Smallest",
+    "min_probability": "Likely",
     "min_likeness": "Likeness",
 }
 """Names of settings that are too long for two columns of the dock."""

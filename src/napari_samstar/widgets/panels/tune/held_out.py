@@ -54,9 +54,9 @@ class HeldOutNote(QWidget):
             self.text.clear()
             return
         assert evaluators is not None
-        picked = front.knee if session.chosen is None else session.chosen
+        picked = front.best if session.chosen is None else session.chosen
         chosen, defaults = (front.trials[k].config for k in (picked, front.defaults))
-        whose = "at the knee" if session.chosen is None else "on show"
+        whose = "of the best" if session.chosen is None else "on show"
         asked = (id(evaluators), defaults, chosen, front.goal, whose)
         if asked == self._asked:
             return

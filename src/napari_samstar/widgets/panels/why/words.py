@@ -59,6 +59,7 @@ def _causes(finding: Finding) -> str:
         "quality": "quality {0} < {1}",
         "stability": "stability {0} < {1}",
         "edge": "cut by a crop",
+        "probability": "hardly an object, {0} < {1}",
         "likeness": "unlike the examples, {0} < {1}",
         "duplicate": "overlap {0} > {1}",
         "crop duplicate": "overlap between zooms {0} > {1}",
