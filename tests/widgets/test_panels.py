@@ -12,14 +12,17 @@ from napari.layers import Labels
 from qtpy.QtCore import Qt
 
 from napari_samstar.api.pipeline import iter_segment
+from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.image.loaded import LoadedImage
 from napari_samstar.core.image.micrograph import Micrograph
+from napari_samstar.core.image.shown import inverted
 from napari_samstar.core.models.encoder import EmbeddingCache
 from napari_samstar.core.models.loading import load
 from napari_samstar.core.models.registry import ModelChoice
 from napari_samstar.core.progress import run
 from napari_samstar.core.results.recipe import Recipe, make_recipe
+from napari_samstar.core.results.result import segment_bank
 from napari_samstar.widgets.viewer.layer_writer import PREVIEW_NAME, RECIPE_KEY
 from tests.widgets.conftest import GRID, discs
 from tests.widgets.waiting import wait_for_jobs, wait_until_idle
@@ -67,6 +70,31 @@ def test_a_setting_that_needs_decoding_asks_for_segment(segmented: Any) -> None:
     rows = segmented.segment.settings.rows
     rows["points_per_side"].value = rows["points_per_side"].value + 1
     assert "Press Segment" in segmented.segment.message.text()
+
+
+def test_what_is_shown_to_sam_is_chosen_and_kept(segmented: Any, qtbot: Any) -> None:
+    form, session = segmented.segment.settings, segmented.segment.controller.session
+    assert form.shown.value == "original"
+    assert "Dark becomes bright" in form.shown.tooltip
+    before = session.result
+    form.shown.value = "inverted"
+    assert "Press Segment" in segmented.segment.message.text()
+    segmented.segment.run_button.click()
+    wait_until_idle(segmented, qtbot)
+    assert session.result.bank is before.bank, "what was decoded is kept"
+    assert session.result.recipe.config.shown == "inverted"
+    assert not np.array_equal(session.result.labels, before.labels)
+    other = Micrograph(inverted(before.image.pixels))
+    bank = ProposalBank(other, before.model)
+    same = run(segment_bank(bank, session.result.config.replace(shown="original")))
+    np.testing.assert_array_equal(same.labels, session.result.labels)
+    form.shown.value = "original"
+    np.testing.assert_array_equal(
+        _labels(segmented.viewer, PREVIEW_NAME).data, before.labels
+    )  # at once
+    form.shown.value = "smoothed"
+    form.defaults_button.click()
+    assert form.shown.value == "original"
 
 
 def test_the_bundled_model_is_prompted_at_centres(panels: Any, qtbot: Any) -> None:

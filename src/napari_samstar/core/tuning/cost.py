@@ -26,7 +26,7 @@ def seconds_to_decode(
     if here is None or not extra_images:
         return here
     parts = {part for config in configs for part in bank.parts(config)}
-    crops = {part.crop_box for part in parts}
+    crops = {part.frame for part in parts}
     each = bank.seconds(PendingWork(len(crops), sum(part.n_prompts for part in parts)))
     return None if each is None else here + extra_images * each
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from napari_samstar.core.rewards.goal import Goal
     from napari_samstar.core.tuning.config import EvaluationResult
 
-_PROMPTING = ("prompts", "boxes", "points_per_side", "points_per_batch", "point_grids")
-"""Settings that say where SAM is prompted in the whole image."""
+_PROMPTING = ("prompts", "boxes", "points_per_side", "points_per_batch", "point_grids", "shown")
+"""Settings that say where SAM is prompted in the whole image, and what it is shown of it."""
 
 NO_LEVELS = AttainableLevels()
 """Used while the attainable levels themselves are measured."""
