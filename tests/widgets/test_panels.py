@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -95,6 +96,26 @@ def test_what_is_shown_to_sam_is_chosen_and_kept(segmented: Any, qtbot: Any) -> 
     form.shown.value = "smoothed"
     form.defaults_button.click()
     assert form.shown.value == "original"
+
+
+def test_a_wide_search_from_the_panel(segmented: Any, qtbot: Any) -> None:
+    tune = segmented.tune
+    tune.scope_box.setCurrentIndex(0)
+    assert not tune._search_rows.isRowVisible(tune.time_box)
+    tune.scope_box.setCurrentText("Filters, prompts, what is shown, scale")
+    assert tune._search_rows.isRowVisible(tune.time_box)
+    tune.time_box.setValue(5)
+    assert re.search("SAM itself will run for up to [1-5] s", tune.message.text())
+    _tune(segmented, qtbot, trials=40)
+    session = tune.controller.session
+    assert session.study_config.scope == "wide"
+    assert (session.study_config.seconds, len(session.study_config.factors)) == (5.0, 3)
+    assert session.trials[0].origin == "defaults"
+    other = next((k for k, e in enumerate(session.trials) if e.config.shown != "original"), None)
+    if other is not None:  # as many arms as the machine is quick
+        session.choose(other, "by hand")
+        wait_until_idle(segmented, qtbot)
+        assert segmented.segment.settings.shown.value == session.trials[other].config.shown
 
 
 def test_the_bundled_model_is_prompted_at_centres(panels: Any, qtbot: Any) -> None:

@@ -17,8 +17,8 @@ from napari_samstar.cli.inputs import Calibration, RegionOptions, View
 from napari_samstar.core.amg.config import OF_EXAMPLES, SETTINGS, AmgConfig, Setting
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.plane_text import is_plane_text
-from napari_samstar.core.image.shown import VERSIONS
 from napari_samstar.core.image.units import metres_per
+from napari_samstar.core.image.versions import VERSIONS
 from napari_samstar.core.models.registry import REGISTRY
 
 SAM = "SAM's settings"

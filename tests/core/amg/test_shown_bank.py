@@ -14,7 +14,8 @@ from napari_samstar.core.amg.summary import summary
 from napari_samstar.core.amg.tile_store import TileStore, decode_parts
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.micrograph import Micrograph
-from napari_samstar.core.image.shown import VERSIONS, inverted, shown_crop
+from napari_samstar.core.image.shown import inverted, shown_crop
+from napari_samstar.core.image.versions import VERSIONS
 from napari_samstar.core.models.encoder import EmbeddingCache, embedding_key
 from napari_samstar.core.progress import run
 from napari_samstar.core.tuning.evaluator import Evaluator

@@ -13,13 +13,13 @@ from napari_samstar.core.image.micrograph import Micrograph
 from napari_samstar.core.image.shown import (
     REACH,
     SIGMA,
-    VERSIONS,
     MainColour,
     inverted,
     local_contrast,
     shown_crop,
     smoothed,
 )
+from napari_samstar.core.image.versions import VERSIONS
 
 SHAPE = (90, 130)
 CROPS = [(0, 0, 130, 90), (0, 0, 40, 40), (37, 11, 90, 63), (91, 50, 130, 90), (3, 4, 5, 6)]

@@ -15,8 +15,9 @@ from napari_samstar.core.amg.decode import decode_prompts
 from napari_samstar.core.amg.fallback import ON_CPU, on_cpu
 from napari_samstar.core.amg.part_prompts import in_region, near_core
 from napari_samstar.core.amg.within_region import within
-from napari_samstar.core.image.shown import ORIGINAL, shown_crop
+from napari_samstar.core.image.shown import shown_crop
 from napari_samstar.core.image.tiles import Tile, tiles_of
+from napari_samstar.core.image.versions import ORIGINAL
 from napari_samstar.core.masks.cleanup import Cleaner
 from napari_samstar.core.masks.shape import ShapeTable
 from napari_samstar.core.masks.store import MaskStore

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_samstar.core.amg.ladder import OFFSET_STEP
 from napari_samstar.core.errors import UserError
-from napari_samstar.core.image.shown import ORIGINAL, check_shown
+from napari_samstar.core.image.versions import ORIGINAL, check_shown
 from napari_samstar.core.models.registry import model_defaults
 
 if TYPE_CHECKING:

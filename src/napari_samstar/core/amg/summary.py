@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from napari_samstar.core.amg.config import AmgConfig
-from napari_samstar.core.image.shown import ORIGINAL, VERSIONS
+from napari_samstar.core.image.versions import ORIGINAL, VERSIONS
 
 _SHORT = {
     "pred_iou_thresh": "quality ≥ {:.3g}",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.versions import MAIN_COLOUR, ORIGINAL, check_shown
 from napari_samstar.core.memory import check_memory
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 Rgb8: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 Box: TypeAlias = tuple[int, int, int, int]
-
-ORIGINAL, MAIN_COLOUR = "original", "main_colour"
 
 SIGMA = 1.5
 """Of the Gaussian of "smoothed", px."""
@@ -37,23 +36,6 @@ BYTES_PER_PIXEL = 64
 """Memory that CLAHE needs for a while, measured with scikit-image 0.26."""
 
 
-@dataclass(frozen=True)
-class Version:
-    """One way to show an image to SAM.
-
-    Attributes
-    ----------
-    label, help : str
-        A few words, and one sentence, for the panels and the command line.
-    crop : callable
-        Takes an image and a box (x0, y0, x1, y1) in px, and returns uint8 (h, w, 3).
-    """
-
-    label: str
-    help: str
-    crop: Callable[[Micrograph, Box], Rgb8]
-
-
 def shown_crop(image: Micrograph, box: Box, name: str) -> Rgb8:
     """Return what SAM is shown of a box (x0, y0, x1, y1), uint8 (h, w, 3), contiguous.
 
@@ -64,15 +46,7 @@ def shown_crop(image: Micrograph, box: Box, name: str) -> Rgb8:
         fit in memory.
     """
     check_shown(name)
-    return np.ascontiguousarray(VERSIONS[name].crop(image, box))
-
-
-def check_shown(name: str) -> None:
-    """Raise UserError where there is no version of this name."""
-    if name not in VERSIONS:
-        raise UserError(
-            f"There is no shown={name!r}: an image is shown as one of {', '.join(VERSIONS)}."
-        )
+    return np.ascontiguousarray(_CROPS[name](image, box))
 
 
 # --- the versions -----------------------------------------------------------------------------
@@ -195,25 +169,11 @@ def _main_colour(image: Micrograph, box: Box) -> Rgb8:
     return np.asarray(colour.grey(image.crop(box)))
 
 
-VERSIONS: dict[str, Version] = {
-    ORIGINAL: Version("As it is", "The pixels themselves.", lambda image, box: image.crop(box)),
-    "inverted": Version(
-        "Inverted",
-        "Dark becomes bright. Some models see bright objects better than dark ones.",
-        lambda image, box: inverted(image.crop(box)),
-    ),
-    "smoothed": Version(
-        "Smoothed", "Less noise: helps where SAM breaks objects into grains.", _smoothed
-    ),
-    "local_contrast": Version(
-        "Local contrast",
-        "Faint objects become as clear as strong ones; noise grows too.",
-        _local_contrast,
-    ),
-    MAIN_COLOUR: Version(
-        "Main colour as grey",
-        "Of a colour image, the one shade in which it varies most.",
-        _main_colour,
-    ),
+_CROPS: dict[str, Callable[[Micrograph, Box], Rgb8]] = {
+    ORIGINAL: lambda image, box: image.crop(box),
+    "inverted": lambda image, box: inverted(image.crop(box)),
+    "smoothed": _smoothed,
+    "local_contrast": _local_contrast,
+    MAIN_COLOUR: _main_colour,
 }
-"""By the value of the setting `shown`; recipes hold these names."""
+"""By the names of `versions.VERSIONS`."""

@@ -9,7 +9,7 @@ from magicgui.widgets import ComboBox, FloatSlider, Slider
 from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_samstar.core.amg.config import OF_EXAMPLES, OF_GRIDS, SETTINGS, AmgConfig, Setting
-from napari_samstar.core.image.shown import VERSIONS
+from napari_samstar.core.image.versions import VERSIONS
 from napari_samstar.core.prompts.sources import prompt_sources
 from napari_samstar.widgets.forms.buttons import button
 from napari_samstar.widgets.forms.numbers import accept_decimal_comma
