@@ -61,16 +61,19 @@ def planned(study_config: StudyConfig, banks: Sequence[ProposalBank]) -> StudyCo
 def _seconds_per_unit(base: AmgConfig, banks: Sequence[ProposalBank]) -> float:
     """Return the pace of the banks over the work of the base; `SECONDS_PER_UNIT` where unknown.
 
-    A prompt's own time is the least: an encoding read from the cache took none.
+    That of the prompts alone is the least: an encoding read from the cache took no time.
     """
     paces = []
     for bank in banks:
         parts = bank.parts(base)
         frames = {part.frame for part in parts}
-        work = PendingWork(len(frames), sum(part.n_prompts for part in parts))
-        whole, one = bank.seconds(work), bank.seconds(PendingWork(0, 1))
-        if whole is not None and one is not None:
-            paces.append(max(whole / units({(0, part) for part in parts}, set()), one))
+        # As many prompts as there were, over the usual number, by which all arms are counted.
+        n = sum(bank.table(p).n_prompts if bank.has(p) else p.n_prompts for p in parts)
+        whole, prompts = (bank.seconds(PendingWork(k, n)) for k in (len(frames), 0))
+        if whole is not None and prompts is not None:
+            expected = units({(0, part) for part in parts}, set())
+            usual = sum(part.n_prompts for part in parts)
+            paces.append(max(whole / expected, prompts / max(usual, 1)))
     return max(sum(paces) / len(paces), 1e-6) if paces else SECONDS_PER_UNIT
 
 

@@ -84,25 +84,22 @@ def random_search(
     """Evaluate uniformly drawn arms and thresholds: the baseline at equal cost.
 
     Arms are opened as they are drawn. One that costs more than what is left of the budget is
-    replaced by an open one, each equally often.
+    replaced by an open one, each equally often, and the first one by the base.
     """
     variables, names = space(study_config), [name for name, _ in study_config.factors]
-    arms = {arm.values: arm for arm in arms_of(study_config, banks)}
+    base, *others = arms_of(study_config, banks)
+    arms = {arm.values: arm for arm in (base, *others)}
     ledger, judge = Ledger(study_config.cost), nsga2.Judge(evaluate, known)
     rng = np.random.default_rng([study_config.seed, 2])
     opened: list[Arm] = []
     for k, x in enumerate(nsga2.random_values(variables, study_config)):
         turn = float(rng.random())
         arm = arms.get(tuple(x[name] for name in names))
+        if arm not in opened and (arm is None or not ledger.affords(arm)):
+            arm = opened[int(turn * len(opened))] if opened else base
         if arm not in opened:
-            if arm is not None and (ledger.affords(arm) or not opened):
-                ledger.open(arm)
-                opened.append(arm)
-            elif opened:
-                arm = opened[int(turn * len(opened))]
-            else:
-                continue
-        assert arm is not None
+            ledger.open(arm)
+            opened.append(arm)
         x |= dict(zip(names, arm.values, strict=True))
         config = nsga2.config_of(x, study_config.base, variables)
         rewards, n_masks = yield from judge(config)
