@@ -104,6 +104,18 @@ def test_segment_writes_its_files_and_says_so(segmented):
     assert read_image(out / "labels.tif").pixel_size == pytest.approx((0.5, 0.5))
 
 
+def test_a_wide_search_from_the_command_line(tmp_path, model, image):
+    how = ("--model", model, *QUICK, "--scope", "wide", "--budget", "3", "--trials", "30", "--json")
+    done = json.loads(samstar("tune", image, "-o", tmp_path / "out", *how).stdout)
+    study = done["tuning"]["study"]
+    assert (study["scope"], study["seconds"], len(study["factors"])) == ("wide", 3.0, 3)
+    assert study["cost"] > 0
+    front = (tmp_path / "out" / "front.csv").read_text().splitlines()
+    assert ",prompts,shown," in front[0]
+    assert ",grid,original," in front[1]
+    assert len(front) == 31
+
+
 def test_the_options_are_in_the_recipe(segmented):
     recipe = Recipe.load(segmented[0] / "recipe.samstar.json")
     assert recipe.config.points_per_side == 4

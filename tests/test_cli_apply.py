@@ -123,6 +123,23 @@ def said(result):
     return [line for line in result.stderr.splitlines() if not line.startswith("Model ")]
 
 
+@pytest.mark.parametrize("scale", ["0", "8"])
+def test_a_recipe_shows_the_image_to_sam_in_the_same_way(tmp_path, model, scale):
+    tifffile.imwrite(tmp_path / "image.tif", PIXELS)
+    common = ("--model", model, "--device", "cpu", "--points-per-side", "4", *ALL,
+              "--tile-scale", scale)  # fmt: skip
+    for name in ("original", "smoothed"):
+        out = tmp_path / name
+        samstar("segment", tmp_path / "image.tif", "-o", out, *common, "--shown", name)
+    path = tmp_path / "smoothed" / "recipe.samstar.json"
+    assert Recipe.load(path).config.shown == "smoothed"
+    samstar("apply", path, tmp_path / "image.tif", "-o", tmp_path / "again")
+    labels = [labels_in(tmp_path / name) for name in ("original", "smoothed", "again")]
+    assert labels[1].max() > 0
+    np.testing.assert_array_equal(labels[2], labels[1])
+    assert not np.array_equal(labels[0], labels[1])
+
+
 # --- folders ------------------------------------------------------------------------------------
 
 

@@ -29,8 +29,8 @@ from napari_samstar.core.models.loading import load
 from napari_samstar.core.progress import run
 from training import held_out, real, scoring, synth
 
-SIDE = 1024  # px, longest side of an image
-PER_SET = 4
+SIDE = 768  # px, longest side of an image
+PER_SET = 2
 LEAST_QUALITY = 0.3  # answers below are nowhere kept
 RIDGE = 1.0
 SOURCES = (AmgConfig(prompts="combined"), AmgConfig(points_per_side=12))

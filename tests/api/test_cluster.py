@@ -23,6 +23,7 @@ from napari_samstar.api.batch_plane import BatchStopped
 from napari_samstar.api.cluster import ModelRef, PlaneRef, connected, decode_tile, workers_of
 from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.config import AmgConfig
+from napari_samstar.core.amg.tile_store import pack, reduced
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.readers.registry import read_image
 from napari_samstar.core.models.encoder import EmbeddingCache
@@ -247,6 +248,16 @@ def test_a_worker_refuses_other_pixels_weights_or_torch(plane, part):
         decode_tile(replace(plane, model=replace(plane.model, identity="0" * 64)), part)
     with pytest.raises(UserError, match=r"torch .* same version"):
         decode_tile(replace(plane, torch="1.0"), part)
+
+
+@pytest.mark.parametrize("shown", ["inverted", "local_contrast"])
+def test_a_worker_shows_the_same_version_of_the_image(folder, plane, model, shown):
+    config = CONFIG.replace(shown=shown)
+    bank = ProposalBank(read_image(folder / "discs_0.tif").prepare(), model, EmbeddingCache())
+    for part in bank.parts(config)[:2]:
+        here = pack(reduced(bank, part, config, run(bank.decode(part))))
+        assert decode_tile(replace(plane, config=config), part) == here
+        assert decode_tile(plane, replace(part, shown="original")) != here
 
 
 def test_a_worker_reads_an_image_again_that_was_replaced(tmp_path, folder, plane, part, model):

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
 from benchmarks.bank import discs
-from napari_samstar.api.pipeline import iter_search
+from napari_samstar.api.pipeline import iter_search, iter_tune
 from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.amg.select import select
@@ -14,6 +17,8 @@ from napari_samstar.core.image.mapping import ImageMapping
 from napari_samstar.core.image.prepare import prepare
 from napari_samstar.core.models.encoder import EmbeddingCache
 from napari_samstar.core.progress import Progress, run
+from napari_samstar.core.results.recipe import Recipe
+from napari_samstar.core.results.result import segment_bank
 from napari_samstar.core.rewards.expectations import Expectations
 from napari_samstar.core.rewards.goal import Goal
 from napari_samstar.core.rewards.marks import Marks
@@ -21,7 +26,8 @@ from napari_samstar.core.tuning.config import StudyConfig
 from napari_samstar.core.tuning.cost import seconds_to_decode
 from napari_samstar.core.tuning.evaluator import check_images
 from napari_samstar.core.tuning.inputs import ExtraImage, SearchInputs
-from napari_samstar.core.tuning.storage import Notice, path_for
+from napari_samstar.core.tuning.planned import search
+from napari_samstar.core.tuning.storage import Journal, Notice, path_for
 from tests.core.tiny import tiny_model
 
 BASE = AmgConfig(points_per_side=5, pred_iou_thresh=0.5, stability_score_thresh=0.6)
@@ -61,6 +67,43 @@ def test_a_search_on_one_image_has_one_evaluator_and_names_no_images(bank):
     assert (evaluators.held_out, evaluators.images()) == ((), [])
     chosen = trials[-1]
     assert chosen.rewards == evaluators.first.rewards(select(bank, chosen.config))
+
+
+WIDE = StudyConfig("wide", 48, 8, base=BASE, cost=300.0)
+
+
+def test_a_wide_search_is_stored_with_its_plan_and_goes_on(bank, stack):
+    _, trials = searched(bank, SearchInputs(), study_config=WIDE)
+    assert len({(e.config.prompts, e.config.shown, e.config.crop_n_layers) for e in trials}) > 2
+    journal = Journal.of([bank.image.key], bank.model.identity)
+    (stored,) = journal.runs
+    assert stored.trials == trials
+    assert (stored.study_config.cost, len(stored.study_config.factors)) == (300.0, 3)
+    # Another budget of trials goes on with the same plan, on another machine with another pace too.
+    fresh = ProposalBank(bank.image, bank.model)
+    more = dataclasses.replace(WIDE, trials=60, cost=0.0)
+    _, again = searched(fresh, SearchInputs(), study_config=more, resume=True)
+    assert again[:48] == trials
+    assert len(again) == 60
+    assert Journal.of([bank.image.key], bank.model.identity).runs[1].study_config.cost == 300.0
+
+
+def test_the_time_of_a_wide_search_becomes_a_cost_that_its_recipe_holds(bank):
+    steps = iter_tune(
+        bank, Goal(), dataclasses.replace(WIDE, cost=0.0, seconds=5.0), SearchInputs(),
+        EmbeddingCache(), against_random=True,
+    )  # fmt: skip
+    study = run(steps)
+    assert study.summary.study_config.cost > 0
+    result = study.best.segment()
+    recipe = Recipe.from_dict(json.loads(json.dumps(result.recipe.to_dict())))
+    stored = StudyConfig.from_dict(recipe.tuning.study)
+    assert stored == study.summary.study_config
+    repeated = [e for e in search(study.evaluators.first.evaluate, Goal(), stored, [bank])
+                if not isinstance(e, Progress)]  # fmt: skip
+    assert tuple(repeated) == study.trials
+    labels = run(segment_bank(ProposalBank(bank.image, bank.model), recipe.config)).labels
+    np.testing.assert_array_equal(labels, result.labels)
 
 
 def test_extra_planes_are_searched_on_and_held_out(bank, stack):

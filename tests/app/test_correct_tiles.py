@@ -42,10 +42,15 @@ def image() -> Micrograph:
     return Micrograph(np.repeat(gray[..., None], 3, axis=2))
 
 
-def controller(image: Micrograph, tile_scale: float) -> CorrectionController:
+def controller(
+    image: Micrograph,
+    tile_scale: float,
+    shown: str = "original",
+    cache: EmbeddingCache | None = None,
+) -> CorrectionController:
     """Return a controller of a result of which one part is decoded, with few prompts."""
-    config = AmgConfig(tile_scale=tile_scale, points_per_side=4)
-    bank = ProposalBank(image, load("pocket", "cpu"))
+    config = AmgConfig(tile_scale=tile_scale, points_per_side=4, shown=shown)
+    bank = ProposalBank(image, load("pocket", "cpu"), cache)
     part = bank.parts(config)[0]
     bank.add(part, run(bank.decode(part)))
     made = CorrectionController()
@@ -77,6 +82,17 @@ def test_a_click_finds_a_small_object_in_a_window_around_it(tiled, cache, centre
     assert tiled.clicks == (Click(*centre),)
     assert tiled.accepted.mask.size < 512**2 / 50
     assert not tiled.is_cut
+
+
+@pytest.mark.parametrize("tile_scale", [0.0, 1.0])
+def test_clicks_work_on_the_image_itself_whatever_sam_was_shown(image, tile_scale):
+    expected = controller(image, tile_scale)
+    expected.apply(expected.compute_click(EmbeddingCache(), Click(*CENTRES[0])))
+    shared = EmbeddingCache()
+    correction = controller(image, tile_scale, shown="inverted", cache=shared)
+    assert correction.result.config.shown == "inverted"
+    correction.apply(correction.compute_click(shared, Click(*CENTRES[0])))
+    np.testing.assert_array_equal(correction.mask, expected.mask)
 
 
 def test_the_whole_image_as_one_frame_is_seen_as_before(image, cache):

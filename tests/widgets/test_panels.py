@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -12,14 +13,17 @@ from napari.layers import Labels
 from qtpy.QtCore import Qt
 
 from napari_samstar.api.pipeline import iter_segment
+from napari_samstar.core.amg.bank import ProposalBank
 from napari_samstar.core.amg.config import AmgConfig
 from napari_samstar.core.image.loaded import LoadedImage
 from napari_samstar.core.image.micrograph import Micrograph
+from napari_samstar.core.image.shown import inverted
 from napari_samstar.core.models.encoder import EmbeddingCache
 from napari_samstar.core.models.loading import load
 from napari_samstar.core.models.registry import ModelChoice
 from napari_samstar.core.progress import run
 from napari_samstar.core.results.recipe import Recipe, make_recipe
+from napari_samstar.core.results.result import segment_bank
 from napari_samstar.widgets.viewer.layer_writer import PREVIEW_NAME, RECIPE_KEY
 from tests.widgets.conftest import GRID, discs
 from tests.widgets.waiting import wait_for_jobs, wait_until_idle
@@ -67,6 +71,51 @@ def test_a_setting_that_needs_decoding_asks_for_segment(segmented: Any) -> None:
     rows = segmented.segment.settings.rows
     rows["points_per_side"].value = rows["points_per_side"].value + 1
     assert "Press Segment" in segmented.segment.message.text()
+
+
+def test_what_is_shown_to_sam_is_chosen_and_kept(segmented: Any, qtbot: Any) -> None:
+    form, session = segmented.segment.settings, segmented.segment.controller.session
+    assert form.shown.value == "original"
+    assert "Dark becomes bright" in form.shown.tooltip
+    before = session.result
+    form.shown.value = "inverted"
+    assert "Press Segment" in segmented.segment.message.text()
+    segmented.segment.run_button.click()
+    wait_until_idle(segmented, qtbot)
+    assert session.result.bank is before.bank, "what was decoded is kept"
+    assert session.result.recipe.config.shown == "inverted"
+    assert not np.array_equal(session.result.labels, before.labels)
+    other = Micrograph(inverted(before.image.pixels))
+    bank = ProposalBank(other, before.model)
+    same = run(segment_bank(bank, session.result.config.replace(shown="original")))
+    np.testing.assert_array_equal(same.labels, session.result.labels)
+    form.shown.value = "original"
+    np.testing.assert_array_equal(
+        _labels(segmented.viewer, PREVIEW_NAME).data, before.labels
+    )  # at once
+    form.shown.value = "smoothed"
+    form.defaults_button.click()
+    assert form.shown.value == "original"
+
+
+def test_a_wide_search_from_the_panel(segmented: Any, qtbot: Any) -> None:
+    tune = segmented.tune
+    tune.scope_box.setCurrentIndex(0)
+    assert not tune._search_rows.isRowVisible(tune.time_box)
+    tune.scope_box.setCurrentText("Filters, prompts, what is shown, scale")
+    assert tune._search_rows.isRowVisible(tune.time_box)
+    tune.time_box.setValue(5)
+    assert re.search("SAM itself will run for up to [1-5] s", tune.message.text())
+    _tune(segmented, qtbot, trials=40)
+    session = tune.controller.session
+    assert session.study_config.scope == "wide"
+    assert (session.study_config.seconds, len(session.study_config.factors)) == (5.0, 3)
+    assert session.trials[0].origin == "defaults"
+    other = next((k for k, e in enumerate(session.trials) if e.config.shown != "original"), None)
+    if other is not None:  # as many arms as the machine is quick
+        session.choose(other, "by hand")
+        wait_until_idle(segmented, qtbot)
+        assert segmented.segment.settings.shown.value == session.trials[other].config.shown
 
 
 def test_the_bundled_model_is_prompted_at_centres(panels: Any, qtbot: Any) -> None:

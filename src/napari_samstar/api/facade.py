@@ -126,6 +126,7 @@ def tune(
     scope: Scope = "filters",
     seed: int = 0,
     population: int = 24,
+    budget: float = StudyConfig.seconds,
     prompts: Prompts = "auto",
     inputs: SearchInputs | None = None,
     extra_images: Iterable[LoadedImage | str | Path] = (),
@@ -143,12 +144,14 @@ def tune(
         Weights of rewards by name, or the name of a preset; by default the balanced preset.
     trials : int
         Configurations to try.
-    scope : {"filters", "zoom", "grids", "everything"}
-        Which settings may change.
+    scope : {"filters", "zoom", "scale", "grids", "wide", "everything"}
+        Which settings may change; "wide" also where SAM is prompted and what it is shown.
     seed : int
         The same seed gives the same result.
     population : int
         Configurations in each generation.
+    budget : float
+        With the scope "wide": about how long SAM may run, s.
     inputs : SearchInputs, optional
         Expected sizes, examples, annotations, ground truth, time limit.
     extra_images, held_out : iterable of LoadedImage or path
@@ -167,8 +170,8 @@ def tune(
     """
     steps = iter_tune(
         image, goal, model, trials=trials, scope=scope, seed=seed, population=population,
-        prompts=prompts, inputs=inputs, extra_images=extra_images, held_out=held_out, rule=rule,
-        resume=resume, **settings,
+        budget=budget, prompts=prompts, inputs=inputs, extra_images=extra_images, held_out=held_out,
+        rule=rule, resume=resume, **settings,
     )  # fmt: skip
 
     def forward(step: SearchStep) -> None:
@@ -187,6 +190,7 @@ def iter_tune(
     scope: Scope = "filters",
     seed: int = 0,
     population: int = 24,
+    budget: float = StudyConfig.seconds,
     prompts: Prompts = "auto",
     inputs: SearchInputs | None = None,
     extra_images: Iterable[LoadedImage | str | Path] = (),
@@ -207,7 +211,7 @@ def iter_tune(
     config = _config(
         loaded, "grid" if prompts == "auto" and scope == "grids" else prompts, settings
     )
-    study_config = StudyConfig(scope, trials, population, seed, config)
+    study_config = StudyConfig(scope, trials, population, seed, config, seconds=budget)
     extra = (
         *inputs.extra_images,
         *(ExtraImage(_image(x)) for x in extra_images),

@@ -39,6 +39,7 @@ from napari_samstar.core.tuning.evaluator import (
     fingerprint,
     prompting,
 )
+from napari_samstar.core.tuning.factors import planned
 from napari_samstar.core.tuning.front import front
 from napari_samstar.core.tuning.ground_truth import Truth, TruthScorer, agreements
 from napari_samstar.core.tuning.mask_evidence import mask_evidence
@@ -229,6 +230,11 @@ def iter_search(
     evaluators.check(goal)
     yield evaluators
     evaluator = evaluators.combined()
+    study_config, banks = study_config.like(evaluator.examples), [e.bank for e in evaluators.tuned]
+    if study_config.scope == "wide":
+        if not study_config.cost:
+            yield from bank.prepare(study_config.base)  # which tells the pace of the machine
+        study_config = planned(study_config, banks)
     journal = None
     if stored:
         try:
@@ -240,7 +246,7 @@ def iter_search(
             yield Notice(f"{error} This run is not written down.")
     run = open_study(
         goal,
-        study_config.like(evaluator.examples),
+        study_config,
         journal,
         fingerprint(evaluator),
         resume=resume,
@@ -248,7 +254,7 @@ def iter_search(
     )
     yield run
     trials: list[Trial] = []
-    for step in run.search(evaluator, inputs.minutes):
+    for step in run.search(evaluator, inputs.minutes, banks):
         if isinstance(step, tuple):
             trials += step
         yield step
@@ -401,7 +407,8 @@ def iter_tune(
         # The same budget, also where the time was up.
         config = dataclasses.replace(run.study_config, trials=len(trials))
         equal = dataclasses.replace(run, study_config=config)
-        for step in equal.random_search(evaluators.combined()):
+        banks = [e.bank for e in evaluators.tuned]
+        for step in equal.random_search(evaluators.combined(), banks):
             yield step
             if isinstance(step, tuple):
                 random_trials += step

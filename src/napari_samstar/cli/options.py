@@ -18,6 +18,7 @@ from napari_samstar.core.amg.config import OF_EXAMPLES, SETTINGS, AmgConfig, Set
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.image.plane_text import is_plane_text
 from napari_samstar.core.image.units import metres_per
+from napari_samstar.core.image.versions import VERSIONS
 from napari_samstar.core.models.registry import REGISTRY
 
 SAM = "SAM's settings"
@@ -48,6 +49,16 @@ class Prompts(StrEnum):
     centres = "centres"
     classical = "classical"
     combined = "combined"
+
+
+class Shown(StrEnum):
+    """What SAM sees of the image."""
+
+    original = "original"
+    inverted = "inverted"
+    smoothed = "smoothed"
+    local_contrast = "local_contrast"
+    main_colour = "main_colour"
 
 
 class Projection(StrEnum):
@@ -249,6 +260,17 @@ PromptsOption = Annotated[
     ),
 ]
 
+_VERSIONS = " ".join(f"{name}: {about.help}" for name, about in VERSIONS.items())
+
+ShownOption = Annotated[
+    Shown,
+    typer.Option(
+        "--shown",
+        rich_help_panel=SAM,
+        help=f"What SAM sees of the image; objects are measured on its own pixels. {_VERSIONS}",
+    ),
+]
+
 Command = Callable[..., None]
 
 _OF_VIEW: dict[str, tuple[Any, Any]] = {
@@ -320,10 +342,12 @@ def with_settings(chosen: Callable[[Setting], bool]) -> Callable[[Command], Comm
             prompts = prompts_for(values.pop("prompts"), values["model"], on_grid=on_grid)
             if "tile_scale" not in given and not given.get("crop_n_layers"):
                 given["tile_scale"] = None  # chosen for the image
-            config = AmgConfig.for_model(values["model"], {"prompts": prompts, **given})
+            given |= {"prompts": prompts, "shown": values.pop("shown").value}
+            config = AmgConfig.for_model(values["model"], given)
             command(**values, settings=config)
 
-        added = [_prompts(), *(_option(name, SETTINGS[name], defaults[name]) for name in names)]
+        sliders = (_option(name, SETTINGS[name], defaults[name]) for name in names)
+        added = [_prompts(), _shown(), *sliders]
         return _with_parameters(wrapped, command, ("settings",), added)
 
     return decorate
@@ -358,6 +382,11 @@ _DEFAULTS = {
 def _prompts() -> inspect.Parameter:
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter("prompts", kind, default=Prompts.auto, annotation=PromptsOption)
+
+
+def _shown() -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter("shown", kind, default=Shown.original, annotation=ShownOption)
 
 
 def _option(name: str, setting: Setting, default: Any) -> inspect.Parameter:

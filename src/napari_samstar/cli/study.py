@@ -144,6 +144,8 @@ class _Watch:
             except ImpossibleConfig:
                 return
             seconds += seconds_to_decode(evaluator.bank, study_config) or 0.0
+        if study_config.scope == "wide":  # a budget for all images together
+            seconds = min(seconds, study_config.seconds)
         say(f"Decoding all candidates in this scope takes {seconds / 60:.1f} minutes at most.")
 
 

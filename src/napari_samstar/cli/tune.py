@@ -33,6 +33,7 @@ class Scope(StrEnum):
     zoom = "zoom"
     scale = "scale"
     grids = "grids"
+    wide = "wide"
     everything = "everything"
 
 
@@ -110,7 +111,7 @@ def tune(
         typer.Option(
             rich_help_panel=SEARCH,
             help="What may change: thresholds only, also one zoom level, the scale of tiles, "
-            "point grids, or all.",
+            "point grids, what SAM is asked and shown ('wide'), or all settings of SAM.",
         ),
     ] = Scope.filters,
     trials: Annotated[
@@ -123,6 +124,14 @@ def tune(
             help="Configurations to try.",
         ),
     ] = 400,
+    budget: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            rich_help_panel=SEARCH,
+            help="With --scope wide: about how many seconds SAM may run.",
+        ),
+    ] = 60,
     minutes: Annotated[
         float | None,
         typer.Option(min=0.01, rich_help_panel=SEARCH, help="Stop searching after so long."),
@@ -184,7 +193,7 @@ def tune(
 
     start = time.perf_counter()
     goal = goals.goal_of(weight, preset, examples=bool(examples))
-    study_config = StudyConfig(scope.value, trials, population, seed, settings)
+    study_config = StudyConfig(scope.value, trials, population, seed, settings, seconds=budget)
     expectations = goals.expectations_of(expect)
     tuned, held = expand(images), expand(hold_out or [])
     paths = [*tuned, *held]

@@ -21,7 +21,7 @@ def test_names_and_defaults_are_upstreams():
     assert ours.pop("prompts") == "grid"
     assert (ours.pop("min_likeness"), ours.pop("examples"), ours.pop("boxes")) == (0.0, (), ())
     assert ours.pop("min_probability") == 0.0
-    assert ours.pop("tile_scale") == 0.0
+    assert (ours.pop("tile_scale"), ours.pop("shown")) == (0.0, "original")
     assert ours == theirs
     assert list(ours) == list(theirs)
 
@@ -38,7 +38,7 @@ def test_point_grids_become_arrays_for_upstream():
     (grid,) = config.generator_kwargs()["point_grids"]
     assert grid.tolist() == [[0.5, 0.25]]
     own = {"prompts": "grid", "min_probability": 0.0, "min_likeness": 0.0, "examples": (),
-           "boxes": (), "tile_scale": 0.0}  # fmt: skip
+           "boxes": (), "tile_scale": 0.0, "shown": "original"}  # fmt: skip
     assert own | AmgConfig().generator_kwargs() == AmgConfig().to_dict()
 
 
@@ -69,6 +69,7 @@ def test_examples_are_part_of_a_configuration():
         ({"stability_score_offset": 0.93}, "use 0.95 instead of 0.93"),
         ({"min_mask_region_area": -1}, "min_mask_region_area must lie between"),
         ({"min_likeness": 0.5}, "min_likeness needs examples: mark a few good objects"),
+        ({"shown": "sepia"}, "no shown='sepia': an image is shown as one of original, inverted"),
         ({"examples": ((1.0, 2.0),)}, "rows of four finite numbers"),
         ({"examples": ((1.0, 2.0, float("nan"), 0.0),)}, "rows of four finite numbers"),
     ],
@@ -76,6 +77,17 @@ def test_examples_are_part_of_a_configuration():
 def test_bad_values_get_one_sentence(change, sentence):
     with pytest.raises(UserError, match=sentence):
         AmgConfig(**change)
+
+
+def test_upstream_sees_the_original_only():
+    with pytest.raises(UserError, match="sees the image as it is: use shown='original'"):
+        AmgConfig(shown="inverted").generator_kwargs()
+
+
+def test_settings_of_before_show_the_original():
+    old = AmgConfig().to_dict()
+    del old["shown"]
+    assert AmgConfig.from_dict(old) == AmgConfig()
 
 
 def test_from_dict_names_what_it_does_not_know():

@@ -18,7 +18,9 @@ from napari_samstar.core.amg.fallback import ON_CPU, on_cpu
 from napari_samstar.core.amg.likelihood import with_probabilities
 from napari_samstar.core.amg.part_prompts import in_region, near_core
 from napari_samstar.core.amg.within_region import within
+from napari_samstar.core.image.shown import shown_crop
 from napari_samstar.core.image.tiles import Tile, tiles_of
+from napari_samstar.core.image.versions import ORIGINAL
 from napari_samstar.core.masks.cleanup import Cleaner
 from napari_samstar.core.masks.shape import ShapeTable
 from napari_samstar.core.masks.store import MaskStore
@@ -62,6 +64,8 @@ class Part:
         Prompts decoded at once.
     core : (x0, y0, x1, y1), optional
         Of a tile: where its prompts lie, but for a margin; px of the image.
+    shown : str
+        What SAM sees of the image, see `image.shown`.
     """
 
     crop_box: CropBox
@@ -69,6 +73,12 @@ class Part:
     key: Hashable
     per_batch: int
     core: CropBox | None = None
+    shown: str = ORIGINAL
+
+    @property
+    def frame(self) -> tuple[CropBox, str]:
+        """What is encoded for it."""
+        return self.crop_box, self.shown
 
     @property
     def n_prompts(self) -> int:
@@ -149,7 +159,7 @@ class ProposalBank:
         self._tables: dict[Part, Table] = {}
         self.joined: dict[tuple[int, ...], int] = {}
         self._likeness: dict[tuple[Table, Shapes], NDArray[np.float64]] = {}
-        self._encoded: set[CropBox] = set()
+        self._encoded: set[tuple[CropBox, str]] = set()
         self._seconds = {"crops": 0.0, "prompts": 0.0}
         self._counts = {"crops": 0, "prompts": 0}
 
@@ -182,7 +192,9 @@ class ProposalBank:
             key, n = source.key(config, 0, sees_centres), config.points_per_batch
             # A tile without a pixel of the region is not encoded.
             boxes_in = (tile for tile in tiles if self.image.region.reaches(tile.core))
-            return [Part(tile.box, source.name, key, n, tile.core) for tile in boxes_in]
+            return [
+                Part(tile.box, source.name, key, n, tile.core, config.shown) for tile in boxes_in
+            ]
         boxes, layers = generate_crop_boxes(
             self.shape, config.crop_n_layers, config.crop_overlap_ratio
         )
@@ -191,8 +203,8 @@ class ProposalBank:
         for (x0, y0, x1, y1), layer in zip(boxes, layers, strict=True):
             if x0 >= x1 or y0 >= y1:
                 raise ImpossibleConfig("The image is too small for so many zoom levels: use fewer.")
-            box = (x0, y0, x1, y1)
-            parts.append(Part(box, source.name, keys[layer], config.points_per_batch))
+            box, n = (x0, y0, x1, y1), config.points_per_batch
+            parts.append(Part(box, source.name, keys[layer], n, shown=config.shown))
         return parts
 
     def tiles(self, config: AmgConfig) -> tuple[Tile, ...]:
@@ -228,7 +240,7 @@ class ProposalBank:
     def missing(self, configs: Sequence[AmgConfig]) -> PendingWork:
         """Return what `prepare` would have to do for all `configs` together."""
         parts = {p for config in configs for p in self.parts(config)} - self._tables.keys()
-        crops = {p.crop_box for p in parts} - self._encoded
+        crops = {p.frame for p in parts} - self._encoded
         shapes = {i for c in configs for i in self._unmeasured(c)}
         return PendingWork(len(crops), sum(p.n_prompts for p in parts), len(shapes))
 
@@ -340,14 +352,15 @@ class ProposalBank:
         start = time.perf_counter()
         crop = self.image.crop(part.crop_box)
         tile = part.core is not None
-        embedding = self._cache.encode(self._used, crop, one_of_many=tile)
-        if part.crop_box not in self._encoded:
-            self._encoded.add(part.crop_box)
+        seen = crop if part.shown == ORIGINAL else shown_crop(self.image, *part.frame)
+        embedding = self._cache.encode(self._used, seen, one_of_many=tile)
+        if part.frame not in self._encoded:
+            self._encoded.add(part.frame)
             self._note("crops", 1, start)
         start = time.perf_counter()
         backend = self._used.backend
-        seen = Crop(crop, part.crop_box, self.shape, backend, embedding)
-        proposals = Proposals.of(prompt_source(part.source).prompts(part.key, seen))
+        asked = Crop(crop, part.crop_box, self.shape, backend, embedding)
+        proposals = Proposals.of(prompt_source(part.source).prompts(part.key, asked))
         if part.core is not None:
             side, core = backend.frame_side, part.core
             proposals = proposals.where(lambda at: near_core(at, part.crop_box, core, side))

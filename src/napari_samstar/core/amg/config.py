@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_samstar.core.amg.ladder import OFFSET_STEP
 from napari_samstar.core.errors import UserError
+from napari_samstar.core.image.versions import ORIGINAL, check_shown
 from napari_samstar.core.models.registry import model_defaults
 
 if TYPE_CHECKING:
     from napari_samstar.core.masks.shape import Shapes
 
 Reruns = Literal["nothing", "decoder", "encoder"]
-Scope = Literal["filters", "zoom", "scale", "grids", "everything"]
+Scope = Literal["filters", "zoom", "scale", "grids", "wide", "everything"]
 
 OF_GRIDS = ("points_per_side", "crop_n_points_downscale_factor")
 """Settings without effect where SAM is not prompted on a grid."""
@@ -39,7 +40,7 @@ class Setting:
     reruns: Reruns
     search_low: float | None = None
     search_high: float | None = None
-    choices: tuple[float, ...] = ()  # a short ladder, where new values cost new decoding
+    choices: tuple[float | str, ...] = ()  # a short ladder, where new values cost new decoding
     unit: str = ""
 
 
@@ -52,8 +53,8 @@ class AmgConfig:
     """One configuration of `segment_anything.SamAutomaticMaskGenerator`.
 
     Names, defaults and meaning are upstream's, but for `prompts`, `boxes`, `min_probability`,
-    `min_likeness`, `examples` and `tile_scale`, which are ours. Each searchable field carries a
-    `Setting` in its metadata; the others are settable but not searched.
+    `min_likeness`, `examples`, `tile_scale` and `shown`, which are ours. Each searchable field
+    carries a `Setting` in its metadata; the others are settable but not searched.
 
     Attributes
     ----------
@@ -82,6 +83,9 @@ class AmgConfig:
         0: the whole image is one frame, as upstream. Else the image is cut into overlapping tiles
         that SAM sees at this scale, in px of its frame for each px of the image. None: chosen for
         each image by the size of its objects, before anything is decoded (see `tiling`).
+    shown : str
+        What SAM sees of the image (see `image.shown`): "original" are its pixels. Everything else
+        sees the pixels, always.
     examples : tuple of (float, float, float, float)
         Shapes of good objects: log diameter (px), log aspect ratio, circularity, solidity.
     """
@@ -174,6 +178,7 @@ class AmgConfig:
         "of it, 2 twice. 0 shows it the whole image at once, in which small objects get lost.",
         low=0.0, high=8.0, step=0.01, reruns="encoder", choices=(0.0, 0.5, 1.0, 2.0),
     )  # fmt: skip
+    shown: str = ORIGINAL
     examples: tuple[tuple[float, ...], ...] = ()
     boxes: tuple[tuple[float, ...], ...] = ()
     output_mode: Literal["binary_mask", "uncompressed_rle", "coco_rle"] = "binary_mask"
@@ -181,6 +186,7 @@ class AmgConfig:
     def __post_init__(self) -> None:
         for name, about in SETTINGS.items() if SETTINGS else ():
             self._check(name, getattr(self, name), about)
+        check_shown(self.shown)
         if (self.points_per_side is None) == (self.point_grids is None):
             raise UserError("Give either points_per_side or point_grids, not both and not neither.")
         if self.prompts != "grid" and self.point_grids is not None:
@@ -265,7 +271,8 @@ class AmgConfig:
         Raises
         ------
         UserError
-            With other prompts than "grid", or `min_likeness`, which upstream does not have.
+            With what upstream does not have: other prompts than "grid", another image than the
+            original, `min_likeness` or tiles.
         """
         import numpy as np
 
@@ -274,6 +281,8 @@ class AmgConfig:
             raise UserError(
                 "SAM's own generator only prompts on a grid: use prompts='grid' for it."
             )
+        if values.pop("shown") != ORIGINAL:
+            raise UserError("SAM's own generator sees the image as it is: use shown='original'.")
         del values["examples"], values["boxes"]
         if values.pop("min_probability") > 0:
             raise UserError(
@@ -311,6 +320,7 @@ _SCOPE_RERUNS: dict[Scope, tuple[Reruns, ...]] = {
     "zoom": ("nothing",),
     "scale": ("nothing",),
     "grids": ("nothing", "decoder"),
+    "wide": ("nothing",),  # and those of `tuning.factors`, which depend on image and model
     "everything": ("nothing", "decoder", "encoder"),
 }
 

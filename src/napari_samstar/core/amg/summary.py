@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari_samstar.core.amg.config import AmgConfig
+from napari_samstar.core.image.versions import ORIGINAL, VERSIONS
 
 _SHORT = {
     "pred_iou_thresh": "quality ≥ {:.3g}",
@@ -22,8 +23,19 @@ _OF_CROPS = ("crop_nms_thresh", "crop_overlap_ratio")
 
 
 def summary(config: AmgConfig) -> str:
-    """Return the prompts, the scale of tiles, and each setting that is not SAM's default."""
+    """Return the prompts, the scale of tiles, and all else that is not SAM's default."""
     default = AmgConfig()
+    changed = [
+        text.format(getattr(config, name))
+        for name, text in _SHORT.items()
+        if getattr(config, name) != getattr(default, name)
+        and (name not in _OF_CROPS or config.crop_n_layers)
+    ]
+    return " · ".join([what_sam_gets(config), *(changed or ["SAM's defaults"])])
+
+
+def what_sam_gets(config: AmgConfig) -> str:
+    """Return the prompts, the scale of tiles, and how the image is shown unless it is as it is."""
     prompts = {
         "centres": "at centres",
         "boxes": f"{len(config.boxes)} boxes",
@@ -35,10 +47,6 @@ def summary(config: AmgConfig) -> str:
     parts = [prompts.get(config.prompts, grid if config.prompts == "grid" else config.prompts)]
     if config.tile_scale:
         parts.append(f"tiles × {config.tile_scale:g}")
-    changed = [
-        text.format(getattr(config, name))
-        for name, text in _SHORT.items()
-        if getattr(config, name) != getattr(default, name)
-        and (name not in _OF_CROPS or config.crop_n_layers)
-    ]
-    return " · ".join([*parts, *(changed or ["SAM's defaults"])])
+    if config.shown != ORIGINAL:
+        parts.append(f"image: {VERSIONS[config.shown].label.lower()}")
+    return " · ".join(parts)

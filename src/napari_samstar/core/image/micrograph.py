@@ -116,6 +116,11 @@ class Micrograph:
             digest.update(band.data)
         return digest.hexdigest()
 
+    @cached_property
+    def derived(self) -> dict[str, Any]:
+        """What `shown` has found or made of the whole plane, by name, so that it is made once."""
+        return {}
+
     def crop(self, box: tuple[int, int, int, int]) -> Rgb8:
         """Return the pixels of a box (x0, y0, x1, y1), contiguous."""
         x0, y0, x1, y1 = box

@@ -200,14 +200,14 @@ class Crop:
     Attributes
     ----------
     rgb : ndarray of uint8, shape (h, w, 3)
-        Its pixels, as they are in the image.
+        Its pixels, also where SAM is shown another version of them.
     box : (x0, y0, x1, y1)
         Where it lies in the image, px; the whole image, or one crop of a zoom level.
     image_shape : (int, int)
         Rows and columns of the whole image.
     backend : Backend
     embedding : Embedding
-        Of this crop, by this backend.
+        Of this crop as it is shown to SAM, by this backend.
     """
 
     rgb: NDArray[np.uint8]

@@ -192,7 +192,7 @@ def front_rows(front: Front, picked: int | None) -> Iterator[dict[str, Any]]:
             "n_masks": trial.n_masks,
             "on_front": int(k in members),
             "picked": int(k == picked),
-            **{name: getattr(trial.config, name) for name in SETTINGS},
+            **{name: getattr(trial.config, name) for name in ("prompts", "shown", *SETTINGS)},
             # Blank where a reward does not apply to the image.
             **{"reward_" + name: trial.rewards.get(name, "") for name in REWARDS},
             **dict(zip(objectives, front.points[k].tolist(), strict=True)),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_samstar.core.amg.config import OF_EXAMPLES, OF_GRIDS, ON_GRID, SETTINGS, AmgConfig
+from napari_samstar.core.amg.summary import what_sam_gets
 from napari_samstar.core.atomic import write_atomic
 from napari_samstar.core.results.charts import profile
 from napari_samstar.core.results.report_parts import (
@@ -197,7 +198,8 @@ def _settings(summary: StudySummary) -> str:
         shown = [("", _number(old, about.unit)), ("new", _number(new, about.unit))]
         style = "changed" if old != new else ""
         rows.append(row(about.label, *shown, ("help", escape(about.help)), style=style))
-    return _section("Settings", table(("", "SAM's default", "chosen", ""), rows))
+    note = _note(f"SAM gets: {what_sam_gets(chosen)}.")
+    return _section("Settings", note, table(("", "SAM's default", "chosen", ""), rows))
 
 
 def _number(value: Any, unit: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_samstar.core.amg.config import (
     OF_EXAMPLES,
     OF_GRIDS,
+    SETTINGS,
     AmgConfig,
     Scope,
     Setting,
@@ -19,6 +21,9 @@ from napari_samstar.core.errors import UserError
 if TYPE_CHECKING:
     from napari_samstar.core.masks.shape import Shapes
 
+
+Factors = tuple[tuple[str, tuple[str | float, ...]], ...]
+"""Settings that cost a run of SAM, and their values; the first value of each is the base's own."""
 
 EvaluationResult = tuple[dict[str, float], int]
 """Raw rewards by name, and the number of masks."""
@@ -67,7 +72,7 @@ class StudyConfig:
 
     Attributes
     ----------
-    scope : {"filters", "zoom", "scale", "grids", "everything"}
+    scope : {"filters", "zoom", "scale", "grids", "wide", "everything"}
         Which settings may change; see `space`.
     trials : int
         Budget, the first population included. A larger one goes on where a smaller one ended.
@@ -78,6 +83,13 @@ class StudyConfig:
         Gives the settings that the scope leaves alone.
     starts : tuple of AmgConfig
         More configurations for the first population, after the defaults and the warm starts.
+    seconds : float
+        For the scope "wide": about how long SAM may run.
+    cost : float
+        The same in units of `tuning.arms`, which decide: with them a search can be repeated on
+        another machine. 0: not known yet.
+    factors : tuple of (str, tuple)
+        For the scope "wide": what SAM may be given, see `tuning.factors`; empty: not known yet.
     """
 
     scope: Scope = "filters"
@@ -86,8 +98,13 @@ class StudyConfig:
     seed: int = 0
     base: AmgConfig = field(default_factory=AmgConfig)
     starts: tuple[AmgConfig, ...] = ()
+    seconds: float = 60.0
+    cost: float = 0.0
+    factors: Factors = ()
 
     def __post_init__(self) -> None:
+        if not (math.isfinite(self.seconds) and self.seconds > 0 and self.cost >= 0):
+            raise UserError("The time for SAM must be a number of seconds above 0.")
         least = 1 + len(WARM_STARTS) + len(self.starts)
         if self.population < least:
             raise UserError(f"The population must be at least {least}: the starts are in it.")
@@ -113,7 +130,8 @@ class StudyConfig:
         """Undo `to_dict`."""
         base = AmgConfig.from_dict(values["base"])
         starts = tuple(AmgConfig.from_dict(c) for c in values.get("starts", ()))
-        return cls(**{**values, "base": base, "starts": starts})
+        factors = tuple((str(name), tuple(of)) for name, of in values.get("factors", ()))
+        return cls(**{**values, "base": base, "starts": starts, "factors": factors})
 
 
 Starts = Sequence[dict[str, Any]]
@@ -130,8 +148,21 @@ for overlaps."""
 
 _OF_CROPS = ("crop_nms_thresh", "crop_overlap_ratio", "crop_n_points_downscale_factor")
 
+
 _SCALES = (0.5, 0.71, 1.0, 1.41, 2.0)
 """Scales of tiles that are searched, as multiples of the one to start from."""
+
+_FACTORS = {
+    "prompts": Setting("Prompts", "Where SAM is prompted.", 0, 0, 0, "decoder"),
+    "shown": Setting("Shown to SAM", "What SAM sees of the image.", 0, 0, 0, "encoder"),
+    "crop_n_layers": SETTINGS["crop_n_layers"],
+    "tile_scale": SETTINGS["tile_scale"],
+}
+
+
+def scales_around(tile_scale: float) -> tuple[float, ...]:
+    """Return the scales of tiles that a search from `tile_scale` tries."""
+    return tuple(min(round(f * tile_scale, 3), SETTINGS["tile_scale"].high) for f in _SCALES)
 
 
 def space(study_config: StudyConfig) -> dict[str, Setting]:
@@ -145,8 +176,9 @@ def space(study_config: StudyConfig) -> dict[str, Setting]:
     tile_scale = study_config.base.tile_scale
     if tile_scale and "tile_scale" in found:
         about = found["tile_scale"]
-        scales = tuple(min(round(f * tile_scale, 3), about.high) for f in _SCALES)
-        found["tile_scale"] = replace(about, choices=scales)
+        found["tile_scale"] = replace(about, choices=scales_around(tile_scale))
+    if study_config.scope == "wide":
+        found |= {name: replace(_FACTORS[name], choices=of) for name, of in study_config.factors}
     idle: tuple[str, ...] = ()
     if study_config.base.prompts != "grid":
         idle += OF_GRIDS

@@ -210,8 +210,9 @@ def _at_ends(case: _Case) -> Iterator[Remark]:
     for name, setting in space(case.study_config).items():
         value = getattr(case.chosen.config, name)
         low, high = setting.search_low, setting.search_high
-        if setting.choices:
-            low, high = min(setting.choices), max(setting.choices)
+        numbers = [choice for choice in setting.choices if not isinstance(choice, str)]
+        if numbers:
+            low, high = min(numbers), max(numbers)
         if value is None or low is None or high is None or shares.get(name, 0.0) < MATTERS:
             continue
         near = AT_END * (high - low)

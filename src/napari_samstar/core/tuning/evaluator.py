@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from napari_samstar.core.tuning.config import EvaluationResult
 
 _PROMPTING = (
-    "prompts", "boxes", "points_per_side", "points_per_batch", "point_grids", "tile_scale",
+    "prompts", "boxes", "points_per_side", "points_per_batch", "point_grids", "tile_scale", "shown",
 )  # fmt: skip
-"""Settings that say where SAM is prompted in the whole image."""
+"""Settings that say where SAM is prompted in the whole image, and what it is shown of it."""
 
 NO_LEVELS = AttainableLevels()
 """Used while the attainable levels themselves are measured."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from pymoo.core.evaluator import Evaluator as PymooEvaluator
 from pymoo.core.mixed import MixedVariableDuplicateElimination, MixedVariableMating
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem
+from pymoo.core.termination import NoTermination
 from pymoo.core.variable import Choice, Integer, Real
 from pymoo.operators.crossover.sbx import SBX
 from pymoo.operators.crossover.ux import UX
@@ -20,7 +22,6 @@ from pymoo.operators.mutation.rm import ChoiceRandomMutation
 from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.problems.static import StaticProblem
-from pymoo.termination.max_eval import MaximumFunctionCallTermination
 
 from napari_samstar.core.amg.config import AmgConfig, Setting
 from napari_samstar.core.amg.ladder import OFFSET_STEP
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 Evaluate = Callable[[AmgConfig], Iterator[Progress | EvaluationResult]]
 """Yields `Progress` while candidates are decoded, and at last the rewards and number of masks."""
+
+X = dict[str, Any]
+"""Values of the variables of a search by name, as pymoo has them."""
 
 
 def search(
@@ -60,31 +64,100 @@ def search(
         seed and results alone, so that it goes on exactly as if it had never been stopped.
     """
     variables = space(study_config)
+    n_starts = 1 + len(WARM_STARTS) + len(study_config.starts)
+    steps = evolve(
+        Judge(evaluate, known),
+        goal,
+        variables,
+        lambda x: config_of(x, study_config.base, variables),
+        _first_population(variables, study_config),
+        study_config,
+        study_config.trials,
+    )
+    n = 0
+    for step in steps:
+        if isinstance(step, Trial):
+            origin = "search" if n >= n_starts else "start" if n else "defaults"
+            yield replace(step, origin=origin)
+            n += 1
+        else:
+            yield step
+
+
+class Judge:
+    """Evaluates configurations, each once.
+
+    Parameters
+    ----------
+    evaluate : callable
+        See `Evaluate`.
+    known : iterable of Trial
+        Never evaluated again.
+    """
+
+    def __init__(self, evaluate: Evaluate, known: Iterable[Trial] = ()) -> None:
+        self._evaluate = evaluate
+        self._known = {e.config: (e.rewards, e.n_masks) for e in known}
+
+    def __call__(self, config: AmgConfig) -> Generator[Progress, None, EvaluationResult]:
+        """Return the rewards and the number of masks; yields progress."""
+        if config not in self._known:
+            for step in self._evaluate(config):
+                if isinstance(step, Progress):
+                    yield step
+                else:
+                    self._known[config] = step
+        return self._known[config]
+
+
+def evolve(
+    judge: Judge,
+    goal: Goal,
+    variables: dict[str, Setting],
+    to_config: Callable[[X], AmgConfig],
+    first: Sequence[X],
+    study_config: StudyConfig,
+    trials: int,
+    told: frozenset[AmgConfig] = frozenset(),
+) -> Iterator[Progress | Trial]:
+    """Run NSGA-II from a first population on; yields `trials` trials.
+
+    Parameters
+    ----------
+    variables : dict of str to Setting
+    to_config : callable
+        Takes a value for each variable.
+    first : sequence of dict
+        Values of the first population.
+    study_config : StudyConfig
+        Gives population and seed.
+    told : frozenset of AmgConfig
+        Configurations of the first population that are not yielded, because they were before.
+    """
     problem = _problem(variables, len(goal.used))
-    memory = _remembered(known)
     algorithm = NSGA2(
         pop_size=study_config.population,
-        sampling=_first_population(problem, variables, study_config),
+        sampling=Population.new(X=np.array(first, dtype=object)),
         mating=_mating(),
         eliminate_duplicates=MixedVariableDuplicateElimination(),
     )
-    termination = MaximumFunctionCallTermination(study_config.trials)
-    algorithm.setup(problem, termination=termination, seed=study_config.seed)
+    algorithm.setup(problem, termination=NoTermination(), seed=study_config.seed)
     done, generation = 0, 0
-    while algorithm.has_next():
+    while done < trials:
         offspring = algorithm.ask()
         if offspring is None or len(offspring) == 0:
             return
         costs = []
-        for k, individual in enumerate(offspring[: study_config.trials - done]):
-            config = _config(individual.X, study_config.base, variables)
-            origin = _origin(study_config, generation, k)
-            result = yield from _evaluated(evaluate, config, memory)
-            yield Trial(config, result[0], result[1], generation, origin)
+        for individual in offspring:
+            config = to_config(individual.X)
+            known = generation == 0 and config in told
+            if not known and done == trials:
+                return
+            result = yield from judge(config)
+            if not known:
+                done += 1
+                yield Trial(config, result[0], result[1], generation, "search")
             costs.append(-goal.values(result[0]))
-        done += len(costs)
-        if len(costs) < len(offspring):
-            return
         # pymoo minimises; the sign flips here and nowhere else
         PymooEvaluator().eval(StaticProblem(problem, F=np.array(costs)), offspring)
         algorithm.tell(infills=offspring)
@@ -99,14 +172,38 @@ def random_search(
     It shares no draw with `search` under the same seed. See there for `known`.
     """
     variables = space(study_config)
+    judge = Judge(evaluate, known)
+    for k, x in enumerate(random_values(variables, study_config)):
+        config = config_of(x, study_config.base, variables)
+        rewards, n_masks = yield from judge(config)
+        yield Trial(config, rewards, n_masks, k // study_config.population, "random")
+
+
+def random_values(variables: dict[str, Setting], study_config: StudyConfig) -> Iterator[X]:
+    """Yield values of the variables, drawn uniformly, one set for each trial."""
     problem = _problem(variables, 1)
     rng = np.random.default_rng([study_config.seed, 1])
-    memory = _remembered(known)
-    for k in range(study_config.trials):
-        x = _at(problem, rng.random(len(variables)))
-        config = _config(x, study_config.base, variables)
-        rewards, n_masks = yield from _evaluated(evaluate, config, memory)
-        yield Trial(config, rewards, n_masks, k // study_config.population, "random")
+    for _ in range(study_config.trials):
+        yield _at(problem, rng.random(len(variables)))
+
+
+def spread_values(variables: dict[str, Setting], n: int, seed: int | list[int]) -> list[X]:
+    """Return n sets of values that spread evenly over the range of every single variable."""
+    problem = _problem(variables, 1)
+    rng = np.random.default_rng(seed)
+    ranks = np.stack([rng.permutation(n) for _ in variables], axis=1)
+    return [_at(problem, u) for u in (ranks + rng.random(ranks.shape)) / max(1, n)]
+
+
+def values_of(config: AmgConfig, names: Iterable[str]) -> X:
+    """Return the values of the variables `names` in a configuration."""
+    return {name: _searchable(name, getattr(config, name)) for name in names}
+
+
+def vanilla(base: AmgConfig, variables: dict[str, Setting]) -> AmgConfig:
+    """Return `base` with SAM's default thresholds, as far as they may change."""
+    names = (n for n, s in variables.items() if not s.choices)
+    return base.replace(**{n: getattr(AmgConfig(), n) for n in names})
 
 
 def first_configs(study_config: StudyConfig) -> list[AmgConfig]:
@@ -118,28 +215,6 @@ def first_configs(study_config: StudyConfig) -> list[AmgConfig]:
             c.replace(**{name: _plain(setting, v)}) for c in configs for v in setting.choices
         ]
     return configs
-
-
-def _remembered(known: Iterable[Trial]) -> dict[AmgConfig, EvaluationResult]:
-    return {e.config: (e.rewards, e.n_masks) for e in known}
-
-
-def _evaluated(
-    evaluate: Evaluate, config: AmgConfig, memory: dict[AmgConfig, EvaluationResult]
-) -> Any:
-    if config not in memory:
-        for step in evaluate(config):
-            if isinstance(step, Progress):
-                yield step
-            else:
-                memory[config] = step
-    return memory[config]
-
-
-def _origin(study_config: StudyConfig, generation: int, position: int) -> str:
-    if generation == 0 and position <= len(WARM_STARTS) + len(study_config.starts):
-        return "start" if position else "defaults"
-    return "search"
 
 
 # --- pymoo's side -----------------------------------------------------------------------------
@@ -182,26 +257,16 @@ def _variable(name: str, setting: Setting) -> Any:
     return Real(bounds=(low, high))
 
 
-def _first_population(
-    problem: Problem, variables: dict[str, Setting], study_config: StudyConfig
-) -> Population:
-    defaults = {name: getattr(study_config.base, name) for name in variables}
-    vanilla = defaults | {n: getattr(AmgConfig(), n) for n, s in variables.items() if not s.choices}
-    starts = [vanilla, *(vanilla | start for start in WARM_STARTS)]
-    starts += [{n: getattr(config, n) for n in variables} for config in study_config.starts]
-    values = [{n: _searchable(n, v) for n, v in start.items()} for start in starts]
-    values += _latin_hypercube(problem, study_config.population - len(starts), study_config.seed)
-    return Population.new(X=np.array(values, dtype=object))
+def _first_population(variables: dict[str, Setting], study_config: StudyConfig) -> list[X]:
+    defaults = vanilla(study_config.base, variables)
+    warm = [defaults.replace(**{n: v for n, v in start.items() if n in variables})
+            for start in WARM_STARTS]  # fmt: skip
+    starts = [values_of(c, variables) for c in (defaults, *warm, *study_config.starts)]
+    rest = study_config.population - len(starts)
+    return starts + spread_values(variables, rest, study_config.seed)
 
 
-def _latin_hypercube(problem: Problem, n: int, seed: int) -> list[dict[str, Any]]:
-    """Return n configurations that spread evenly over the range of every single setting."""
-    rng = np.random.default_rng(seed)
-    ranks = np.stack([rng.permutation(n) for _ in problem.vars], axis=1)
-    return [_at(problem, u) for u in (ranks + rng.random(ranks.shape)) / max(1, n)]
-
-
-def _at(problem: Problem, u: NDArray[np.float64]) -> dict[str, Any]:
+def _at(problem: Problem, u: NDArray[np.float64]) -> X:
     """Return the configuration at `u` in the unit cube, one coordinate per setting."""
     return {
         name: _along(variable, float(v))
@@ -222,7 +287,8 @@ def _searchable(name: str, value: Any) -> Any:
     return round(value / OFFSET_STEP) if name == "stability_score_offset" else value
 
 
-def _config(x: dict[str, Any], base: AmgConfig, variables: dict[str, Setting]) -> AmgConfig:
+def config_of(x: X, base: AmgConfig, variables: dict[str, Setting]) -> AmgConfig:
+    """Return `base` with the values of the variables."""
     values = {}
     for name, value in x.items():
         if name == "stability_score_offset":
@@ -231,6 +297,8 @@ def _config(x: dict[str, Any], base: AmgConfig, variables: dict[str, Setting]) -
     return base.replace(**values)
 
 
-def _plain(setting: Setting, value: Any) -> int | float:
-    """Return a Python number, rounded so that a recipe's text gives it back exactly."""
+def _plain(setting: Setting, value: Any) -> int | float | str:
+    """Return a text or a Python number, rounded so that a recipe gives it back exactly."""
+    if isinstance(value, str):
+        return str(value)  # NumPy has a type of its own
     return int(value) if setting.step == 1 else round(float(value), 6)

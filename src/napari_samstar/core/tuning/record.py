@@ -76,7 +76,7 @@ class StudyRecord:
         """Return whether `goal` and `study_config` ask for this very search, at any budget."""
         own, other = self.study_config.to_dict(), study_config.to_dict()
         for values in (own, other):
-            del values["trials"], values["starts"]
+            del values["trials"], values["starts"], values["cost"]
         return own == other and self.goal.to_dict() == goal.to_dict()
 
 

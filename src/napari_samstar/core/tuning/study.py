@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_samstar.core.progress import Progress
-from napari_samstar.core.tuning import nsga2
+from napari_samstar.core.tuning import nsga2, planned
 from napari_samstar.core.tuning.config import WARM_STARTS, StudyConfig, Trial
 from napari_samstar.core.tuning.front import elite
 from napari_samstar.core.tuning.storage import Journal, Notice
 
 if TYPE_CHECKING:
+    from napari_samstar.core.amg.bank import ProposalBank
     from napari_samstar.core.rewards.goal import Goal
     from napari_samstar.core.tuning.evaluator import SupportsEvaluate
 
@@ -48,17 +49,37 @@ class StudyRun:
     journal: Journal | None = None
     resumed: bool = False
 
-    def search(self, evaluator: SupportsEvaluate, minutes: float | None = None) -> Iterator[Step]:
-        """Run NSGA-II; yields progress, batches of evaluations and at most one notice.
+    def search(
+        self,
+        evaluator: SupportsEvaluate,
+        minutes: float | None = None,
+        banks: Sequence[ProposalBank] = (),
+    ) -> Iterator[Step]:
+        """Run the search of the scope; yields progress, batches of trials, at most one notice.
 
         After `minutes` of new work it ends, and can be continued.
+
+        Parameters
+        ----------
+        banks : sequence of ProposalBank
+            Of the images that the evaluator sees, for the scope "wide".
         """
-        steps = nsga2.search(evaluator.evaluate, self.goal, self.study_config, self.known)
+        how, config = (evaluator.evaluate, self.goal), self.study_config
+        if config.scope == "wide":
+            steps = planned.search(*how, config, banks, self.known)
+        else:
+            steps = nsga2.search(*how, config, self.known)
         return self._batches(steps, "Trying settings", minutes)
 
-    def random_search(self, evaluator: SupportsEvaluate) -> Iterator[Step]:
+    def random_search(
+        self, evaluator: SupportsEvaluate, banks: Sequence[ProposalBank] = ()
+    ) -> Iterator[Step]:
         """Run random search at the same budget."""
-        steps = nsga2.random_search(evaluator.evaluate, self.study_config, self.known)
+        evaluate, config = evaluator.evaluate, self.study_config
+        if config.scope == "wide":
+            steps = planned.random_search(evaluate, config, banks, self.known)
+        else:
+            steps = nsga2.random_search(evaluate, config, self.known)
         return self._batches(steps, "Trying random settings", None)
 
     def _batches(
@@ -133,7 +154,9 @@ def open_study(
     known = journal.known(fingerprint) if resume else ()
     before = journal.last(goal, study_config, fingerprint) if resume else None
     if before is not None:
-        study_config = replace(study_config, starts=before.study_config.starts)
+        # The cost too: the pace of the machine may have been another.
+        starts, cost = before.study_config.starts, before.study_config.cost
+        study_config = replace(study_config, starts=starts, cost=cost)
     elif known:
         room = min(
             study_config.population // WARM_SHARE, study_config.population - 1 - len(WARM_STARTS)

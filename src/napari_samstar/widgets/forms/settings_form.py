@@ -1,4 +1,4 @@
-"""The prompt source, and one slider for each searchable setting, made from its declaration."""
+"""What SAM is asked and shown, and a slider for each searchable setting, from its declaration."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from magicgui.widgets import ComboBox, FloatSlider, Slider
 from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_samstar.core.amg.config import OF_EXAMPLES, OF_GRIDS, SETTINGS, AmgConfig, Setting
+from napari_samstar.core.image.versions import VERSIONS
 from napari_samstar.core.prompts.sources import prompt_sources
 from napari_samstar.widgets.forms.buttons import button
 from napari_samstar.widgets.forms.numbers import accept_decimal_comma
@@ -40,6 +41,8 @@ class SettingsForm:
     native : QWidget
     prompts : ComboBox
         Choice of the prompt source; hidden if there is only one.
+    shown : ComboBox
+        Choice of what SAM is shown of the image.
     tiles : ComboBox
         Choice of the scale of tiles: by the size of the objects, one frame, or a number.
     rows : dict of str to Slider or FloatSlider
@@ -66,11 +69,17 @@ class SettingsForm:
             tooltip="\n".join(f"{source.label}: {source.help}" for source in SOURCES.values()),
             choices=_choices(list(SOURCES)),
         )
+        self.shown = ComboBox(
+            label="Shown to SAM",
+            tooltip="\n".join(f"{about.label}: {about.help}" for about in VERSIONS.values()),
+            choices=[(about.label, name) for name, about in VERSIONS.items()],
+        )
+        self._choosers = (self.prompts, self.shown, self.tiles)
         self.native = QWidget()
         self._form = QFormLayout(self.native)
         self._form.setContentsMargins(0, 0, 0, 0)
         self._form.setVerticalSpacing(2)
-        for row in (self.prompts, self.tiles, *self.rows.values()):
+        for row in (*self._choosers, *self.rows.values()):
             self._form.addRow(row.label, row.native)
             self._form.labelForField(row.native).setToolTip(row.tooltip)
         self.defaults_button = button(
@@ -79,12 +88,12 @@ class SettingsForm:
         self._form.addRow("", self.defaults_button)
         accept_decimal_comma(self.native)
         self.show(config)
-        for row in (self.prompts, self.tiles, *self.rows.values()):
+        for row in (*self._choosers, *self.rows.values()):
             row.changed.connect(self._on_changed)
 
     def config(self) -> AmgConfig:
         """Return the settings as shown; UserError if they contradict each other."""
-        values: dict[str, Any] = {"prompts": self.prompts.value}
+        values: dict[str, Any] = {"prompts": self.prompts.value, "shown": self.shown.value}
         for name, row in self.rows.items():
             before = getattr(self._base, name)
             # A value between two steps of its slider is kept until the slider is moved.
@@ -110,6 +119,8 @@ class SettingsForm:
         """Show `config`; `config()` then keeps its settings that have no slider."""
         self._base = config
         self._set_prompts(config.prompts)
+        with self.shown.changed.blocked():
+            self.shown.value = config.shown
         self._show_tiles(config.tile_scale)
         for name, row in self.rows.items():
             with row.changed.blocked():

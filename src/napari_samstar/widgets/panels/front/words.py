@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_samstar.core.amg.config import OF_EXAMPLES, OF_GRIDS, ON_GRID, SETTINGS
+from napari_samstar.core.amg.summary import what_sam_gets
 from napari_samstar.core.errors import UserError
 from napari_samstar.widgets.forms.shared import error_html
 from napari_samstar.widgets.viewer.layer_writer import COMPARISON_COLOURS
@@ -75,7 +76,10 @@ def trial_html(front: Front, position: int) -> str:
     cells = [f"<td>{name}</td><td align='right'>&nbsp;{v:.3g}</td>" for name, v in values]
     gap = "<td>&nbsp;&nbsp;</td>"
     rows = "".join(f"<tr>{gap.join(cells[k : k + 2])}</tr>" for k in range(0, len(cells), 2))
-    return f"<b>{trial.n_masks} objects</b>: {scores}<table>{rows}</table>"
+    # Only where the search changed it: the dock is narrow.
+    varied = len({(e.config.prompts, e.config.shown) for e in front.trials}) > 1
+    gets = f"<br>{what_sam_gets(trial.config)}" if varied else ""
+    return f"<b>{trial.n_masks} objects</b>: {scores}{gets}<table>{rows}</table>"
 
 
 SHORT = {

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QPushButton, QSpinBox
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.rewards.expectations import Expectations
+from napari_samstar.core.tuning.config import StudyConfig
 from napari_samstar.core.tuning.inputs import SearchInputs
 from napari_samstar.widgets.forms.apply_row import ApplyRow
 from napari_samstar.widgets.forms.buttons import CollapsibleSection
@@ -32,6 +33,7 @@ SCOPES = {
     "Filters and one zoom level": "zoom",
     "Filters and the scale of tiles": "scale",
     "Filters and point grids": "grids",
+    "Filters, prompts, what is shown, scale": "wide",
     "Everything, with zoom levels": "everything",
 }
 
@@ -90,7 +92,8 @@ class TunePanel(Panel):
     def _build_search_rows(self) -> None:
         self.column.addWidget(heading("Search"))
         self.scope_box = combo(
-            "Filters re-use what SAM has proposed. Grids, zoom levels and scales prompt SAM again.",
+            "Filters re-use what SAM has proposed. Grids, zoom levels, scales, other prompts and "
+            "other versions of the image prompt SAM again.",
             SCOPES,
         )
         self.scope_box.currentIndexChanged.connect(self._refresh)
@@ -99,14 +102,24 @@ class TunePanel(Panel):
         self.budget_box.setSingleStep(100)
         self.budget_box.setValue(400)
         self.budget_box.setToolTip("How many settings are tried.")
+        self.time_box = QSpinBox()
+        self.time_box.setRange(5, 3600)
+        self.time_box.setValue(int(StudyConfig.seconds))
+        self.time_box.setSuffix(" s")
+        self.time_box.setToolTip(
+            "About how long SAM may run. The search tries first what promises most for its time."
+        )
+        self.time_box.valueChanged.connect(self._refresh)
         self.seed_box = QSpinBox()
         self.seed_box.setRange(0, 2**31 - 1)
         self.seed_box.setToolTip("The same seed gives the same result.")
         rows = form()
         rows.addRow("May change", self.scope_box)
         rows.addRow("Settings to try", self.budget_box)
+        rows.addRow("Time for SAM", self.time_box)
         rows.addRow("Seed", self.seed_box)
         self.column.addLayout(rows)
+        self._search_rows = rows
         self.extra_images_form = ExtraImagesForm(self)
         self.extra_images_form.changed = self._on_session_changed
         self.extra_images_section = CollapsibleSection(
@@ -168,14 +181,13 @@ class TunePanel(Panel):
         )
 
     def _study_config(self) -> Any:
-        from napari_samstar.core.tuning.config import StudyConfig
-
         scope = cast("Scope", SCOPES[self.scope_box.currentText()])
         return StudyConfig(
             scope=scope,
             trials=self.budget_box.value(),
             seed=self.seed_box.value(),
             base=self.controller.session.settings,
+            seconds=float(self.time_box.value()),
         )
 
     def _on_examples_changed(self) -> None:
@@ -211,6 +223,8 @@ class TunePanel(Panel):
 
     def _refresh(self, *_: Any) -> None:
         session = self.controller.session
+        wide = SCOPES[self.scope_box.currentText()] == "wide"
+        self._search_rows.setRowVisible(self.time_box, wide)
         ready = session.result is not None
         self.run_button.setEnabled(ready)
         earlier = session.earlier if not session.trials else None
