@@ -37,7 +37,7 @@ from napari_samstar.core.tuning.preference import (
 )
 from napari_samstar.core.tuning.preference_words import sentence
 
-LARGE = {"large_objects": 3.0, "no_oversegmentation": 1.0, "likely_objects": 1.0}
+EDGES = {"boundary": 3.0, "no_oversegmentation": 1.0, "likely_objects": 1.0}
 ROUND = {"circularity": 3.0, "likely_objects": 1.0}
 
 
@@ -89,7 +89,7 @@ def made(
 
 def test_suggested_weights_pick_more_of_what_the_user_wants_on_unseen_images():
     """For a wish that the goal weights a little; one for a reward without weight takes longer."""
-    fronts, wish = drawn(), LARGE
+    fronts, wish = drawn(), EDGES
     before, after = [], []
     for seed in range(6):
         found = user(by_weights(wish), fronts, 12, seed)
@@ -140,7 +140,7 @@ def test_little_evidence_moves_little_and_is_no_suggestion():
 
 
 def test_a_suggestion_names_its_evidence_and_its_words():
-    choices = made([{"circularity": 0.2, "outlined": 0.15, "likely_objects": -0.06}] * 5, 0.5)
+    choices = made([{"circularity": 0.2, "boundary": 0.1, "likely_objects": -0.06}] * 5, 0.5)
     found = suggest(choices, Goal())
     assert found is not None
     assert (found.agree, found.agree_now) == (5, 0)
@@ -158,7 +158,8 @@ def test_a_suggestion_names_its_evidence_and_its_words():
     [
         ({"outlined": -0.3, "boundary": -0.3, "coverage": 0.2}, 2.0, "more objects, also"),
         ({"large_objects": 0.2, "likely_objects": -0.05}, 1.0, "objects with the large ones whole"),
-        ({"outlined": 0.2, "likely_objects": -0.1}, 1.0, "cleaner objects each with a visible"),
+        ({"outlined": 0.2, "boundary": 0.1, "likely_objects": -0.1}, 1.0,
+         "cleaner objects each with a visible"),
     ],
 )  # fmt: skip
 def test_words_follow_the_differences(change, number, words):
