@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from magicgui.widgets import ComboBox, FloatSlider, Slider
-from qtpy.QtWidgets import QFormLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from napari_samstar.core.amg.config import OF_EXAMPLES, OF_GRIDS, SETTINGS, AmgConfig, Setting
 from napari_samstar.core.image.versions import VERSIONS
 from napari_samstar.core.prompts.sources import prompt_sources
 from napari_samstar.widgets.forms.buttons import button
 from napari_samstar.widgets.forms.numbers import accept_decimal_comma
+from napari_samstar.widgets.forms.shared import form, narrow
 
 AREA = "min_mask_region_area"  # px
 MAX_AREA = 2000  # px; a slider up to 100,000 could not be set to 50. Recipes may have more.
@@ -76,16 +77,23 @@ class SettingsForm:
         )
         self._choosers = (self.prompts, self.shown, self.tiles)
         self.native = QWidget()
-        self._form = QFormLayout(self.native)
-        self._form.setContentsMargins(0, 0, 0, 0)
-        self._form.setVerticalSpacing(2)
-        for row in (*self._choosers, *self.rows.values()):
-            self._form.addRow(row.label, row.native)
-            self._form.labelForField(row.native).setToolTip(row.tooltip)
+        # Two forms: the names of the sliders are long, and would leave little room for menus.
+        self._menus, self._form = form(), QFormLayout()
+        column = QVBoxLayout(self.native)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        for part, rows in ((self._menus, self._choosers), (self._form, self.rows.values())):
+            part.setVerticalSpacing(2)
+            column.addLayout(part)
+            for row in rows:
+                part.addRow(row.label, row.native)
+                part.labelForField(row.native).setToolTip(row.tooltip)
+        for row in self._choosers:
+            narrow(row.native)
         self.defaults_button = button(
             "Back to SAM's defaults", "Set all of these as they are at first.", self.show_defaults
         )
-        self._form.addRow("", self.defaults_button)
+        self._form.addRow(self.defaults_button)
         accept_decimal_comma(self.native)
         self.show(config)
         for row in (*self._choosers, *self.rows.values()):
@@ -180,7 +188,7 @@ class SettingsForm:
         with self.prompts.changed.blocked():
             self.prompts.choices = _choices(names)
             self.prompts.value = chosen
-        self._form.setRowVisible(self.prompts.native, len(names) > 1)
+        self._menus.setRowVisible(self.prompts.native, len(names) > 1)
 
     def _tile_scale(self) -> float | None:
         return self._base.tile_scale if self.tiles.value == BY_SIZE else float(self.tiles.value)
@@ -239,12 +247,12 @@ def _scales(shown: float | None, *, by_size: bool = True) -> list[tuple[str, flo
     by_size : bool
         Whether it was chosen by the size of the objects.
     """
-    text = "By the size of the objects"
+    text = "By object size"
     if by_size and shown is not None:
         text += f" ({shown:g})" if shown else " (one frame)"
     numbers = {*SCALES} if by_size or not shown else {*SCALES, shown}
     scales = [(f"Scale {scale:g}", scale) for scale in sorted(numbers)]
-    return [(text, BY_SIZE), ("None: the whole image is one frame", 0.0), *scales]
+    return [(text, BY_SIZE), ("None: one frame", 0.0), *scales]
 
 
 def _slider(setting: Setting, highest: float) -> Slider | FloatSlider:

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 SCOPES = {
     "Filters only (instant)": "filters",
     "Filters and one zoom level": "zoom",
-    "Filters and the scale of tiles": "scale",
+    "Filters and tile scale": "scale",
     "Filters and point grids": "grids",
-    "Filters, prompts, what is shown, scale": "wide",
-    "Everything, with zoom levels": "everything",
+    "Wide: prompts, scale, …": "wide",
+    "Everything, with zoom": "everything",
 }
 
 
