@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
 from magicgui.widgets import ComboBox, FloatSlider, Slider
-from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_samstar.core.amg.config import OF_EXAMPLES, OF_GRIDS, SETTINGS, AmgConfig, Setting
 from napari_samstar.core.image.versions import VERSIONS
@@ -14,6 +15,8 @@ from napari_samstar.core.prompts.sources import prompt_sources
 from napari_samstar.widgets.forms.buttons import button
 from napari_samstar.widgets.forms.numbers import accept_decimal_comma
 from napari_samstar.widgets.forms.shared import form, narrow
+
+NAME_WIDTH, NAME_LENGTH = 150, 22  # px and letters; longer names take two lines
 
 AREA = "min_mask_region_area"  # px
 MAX_AREA = 2000  # px; a slider up to 100,000 could not be set to 50. Recipes may have more.
@@ -77,7 +80,7 @@ class SettingsForm:
         )
         self._choosers = (self.prompts, self.shown, self.tiles)
         self.native = QWidget()
-        # Two forms: the names of the sliders are long, and would leave little room for menus.
+        # Two forms: the names of the sliders are long and would leave the menus little room.
         self._menus, self._form = form(), QFormLayout()
         column = QVBoxLayout(self.native)
         column.setContentsMargins(0, 0, 0, 0)
@@ -86,8 +89,11 @@ class SettingsForm:
             part.setVerticalSpacing(2)
             column.addLayout(part)
             for row in rows:
-                part.addRow(row.label, row.native)
-                part.labelForField(row.native).setToolTip(row.tooltip)
+                label = QLabel(_in_lines(row.label))
+                label.setToolTip(row.tooltip)
+                if part is self._form:
+                    label.setFixedWidth(NAME_WIDTH)
+                part.addRow(label, row.native)
         for row in self._choosers:
             narrow(row.native)
         self.defaults_button = button(
@@ -214,7 +220,7 @@ class SettingsForm:
         row, (area, unit) = self.rows[AREA], self._pixel
         calibrated = row.value > 0 and unit != "px"
         text = f"{row.label}, {row.value * area:.3g} {unit}²" if calibrated else row.label
-        self._form.labelForField(row.native).setText(text)
+        self._form.labelForField(row.native).setText(_in_lines(text))
 
     def _read(self, name: str) -> int | float:
         value = self.rows[name].value
@@ -230,6 +236,11 @@ class SettingsForm:
     def _on_changed(self) -> None:
         self._update_rows()
         self._changed()
+
+
+def _in_lines(name: str) -> str:
+    # Not Qt's word wrap: a collapsible section does not know the height of labels that use it.
+    return "\n".join(textwrap.wrap(name, NAME_LENGTH))
 
 
 def _choices(names: list[str]) -> list[tuple[str, str]]:
@@ -249,7 +260,7 @@ def _scales(shown: float | None, *, by_size: bool = True) -> list[tuple[str, flo
     """
     text = "By object size"
     if by_size and shown is not None:
-        text += f" ({shown:g})" if shown else " (one frame)"
+        text += f" ({shown:g})" if shown else " (none)"
     numbers = {*SCALES} if by_size or not shown else {*SCALES, shown}
     scales = [(f"Scale {scale:g}", scale) for scale in sorted(numbers)]
     return [(text, BY_SIZE), ("None: one frame", 0.0), *scales]
