@@ -238,9 +238,11 @@ class TunePanel(Panel):
             self.message.setText(error_html(problem))
         elif session.front is not None:
             front = session.front
+            same = front.best == front.defaults and not self.controller.jobs.busy
             self.message.setText(
                 f"<b>{len(front.trials)} settings tried</b>, {len(front.members)} of them "
                 f"on the {link('Pareto front')}. Click a point there to see its objects."
+                + (" None is clearly better than SAM's defaults." if same else "")
             )
         elif earlier is not None:
             self.message.setText(_about_earlier(earlier, waits_for))
