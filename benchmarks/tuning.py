@@ -3,11 +3,16 @@
     python -m benchmarks.tuning                        the bundled samples
     python -m benchmarks.tuning --micrographs FOLDER   and real images that trained no model
     python -m benchmarks.tuning --only aggregates --zoom 1       small particles need zoom levels
+    python -m benchmarks.tuning --micrographs FOLDER --sets final --no-samples   the final test
+
+The sets "old" are in the tables since the first version; of the ten newer ones, the rewards were
+designed on the half "design", and "final" is the other half.
 
 For each image: SAM's defaults on a grid; its default thresholds with the prompts of the search; one
 good setting by hand; the choices from the search (knee, best for the default weights, best for a
 preset); the best of a random search with equal budget for the default weights; and the oracle, the
-best F1 of all these trials. Upper bounds for any search are the best F1 of the random trials, and
+best F1 of all these trials. Beside them Otsu's threshold and blobs (LoG), both with a watershed, as
+`training.baselines` has them. Upper bounds for any search are the best F1 of the random trials, and
 the F1 of a search with equal budget whose only reward is F1 itself.
 For each set of several images: tuned on one half, scored on the other.
 """
@@ -42,12 +47,17 @@ from napari_samstar.core.tuning.config import WARM_STARTS, StudyConfig, Trial
 from napari_samstar.core.tuning.evaluator import Evaluator, MultiImageEvaluator
 from napari_samstar.core.tuning.front import Front, front
 from napari_samstar.core.tuning.nsga2 import random_search, search
+from training.baselines import segmented
+from training.real import DESIGN_SETS, FINAL_SETS, OLD_SETS
 
 if TYPE_CHECKING:
     from napari_samstar.core.image.micrograph import Micrograph
 
+SETS = {"old": OLD_SETS, "design": DESIGN_SETS, "final": FINAL_SETS}
 SPLITS = Path(__file__).parents[1] / "training" / "splits.json"
-PICKS = ("defaults", "thresholds", "hand", "knee", "best", "preset", "random", "oracle")
+PICKS = (
+    "defaults", "thresholds", "hand", "knee", "best", "preset", "random", "oracle", "otsu", "log",
+)  # fmt: skip
 BOUNDS = ("random_oracle", "truth_guided")
 HAND = WARM_STARTS[1]  # the setting by hand, fixed before any image was scored
 PRESET_OF = {
@@ -69,6 +79,7 @@ class Case:
     name: str
     truth: np.ndarray
     evaluator: Evaluator
+    classical: dict[str, Score]
 
     @property
     def group(self) -> str:
@@ -97,6 +108,7 @@ def main(
     prompts: Annotated[str, typer.Option(help="Of the search: grid or centres.")] = "centres",
     scope: Annotated[str, typer.Option(help="Settings that the search may change.")] = "filters",
     zoom: Annotated[int, typer.Option(help="Zoom levels, for small objects.")] = 0,
+    sets: Annotated[str, typer.Option(help="Of real images: old, design or final.")] = "old",
     only: Annotated[str, typer.Option(help="Only images whose name begins with this.")] = "",
 ) -> None:
     torch.set_num_threads(threads)
@@ -105,13 +117,18 @@ def main(
     base = AmgConfig.from_dict({"prompts": prompts, "points_per_side": points,
                                 "crop_n_layers": zoom})  # fmt: skip
     cases, rows = [], []
-    for name, image, truth in _images(micrographs, images, samples):
+    for name, image, truth in _images(micrographs, images, samples, sets):
         if not name.startswith(only):
             continue
         print(name, file=sys.stderr, flush=True)
         bank = ProposalBank(image, loaded)
         run(bank.prepare(base))
-        case = Case(name, truth, Evaluator.of(bank))
+        baselines = segmented(image.pixels)
+        classical = {
+            "otsu": score(truth, baselines["otsu_watershed"]),
+            "log": score(truth, baselines["log_watershed"]),
+        }
+        case = Case(name, truth, Evaluator.of(bank, base=base), classical)
         cases.append(case)
         cache: dict[bytes, Score] = {}
         for seed in range(seeds):
@@ -120,7 +137,7 @@ def main(
     study_config = _study_config(scope, trials, base)
     found = {
         "model": model, "prompts": prompts, "scope": scope, "points_per_side": points, "zoom": zoom,
-        "trials": trials, "seeds": seeds,
+        "trials": trials, "seeds": seeds, "sets": sets,
         "summary": _summary(rows), "runs": rows,
         "held_out": _held_out(cases, study_config, defaults),
     }  # fmt: skip
@@ -134,7 +151,7 @@ def _study_config(scope: str, trials: int, base: AmgConfig, seed: int = 0) -> St
 
 
 def _images(
-    root: Path | None, most: int, samples: bool
+    root: Path | None, most: int, samples: bool, sets: str
 ) -> Iterator[tuple[str, Micrograph, np.ndarray]]:
     for name in sample_data.names() if samples else ():
         image, truth, _ = sample_data.load(name)
@@ -145,7 +162,7 @@ def _images(
     splits = json.loads(SPLITS.read_text()) if root else {}
     for split in ("test", "unseen"):
         for folder, stems in splits.get(split, {}).items():
-            if not (root / folder / "masks").is_dir():
+            if folder not in SETS[sets]:
                 continue
             for stem in stems[:: max(1, len(stems) // most)][:most]:
                 (path,) = sorted((root / folder / "images").glob(f"{stem}.*"))
@@ -171,7 +188,7 @@ def _row(
         "preset": searched[by_preset.best].config,
         "random": max(random_trials, key=lambda e: goal.total(e.rewards)).config,
     }
-    scores = {name: case.score(config, cache) for name, config in configs.items()}
+    scores = {name: case.score(config, cache) for name, config in configs.items()} | case.classical
     all_scores = [case.score(e.config, cache) for e in (*searched, *random_trials)]
     scores["oracle"] = max(all_scores, key=lambda s: s.f1)
     totals = [goal.total(e.rewards) for e in (*searched, *random_trials)]
@@ -222,7 +239,16 @@ def _trials(steps: Any) -> list[Trial]:
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean over images (seeds averaged first), and standard deviations over images and seeds."""
     images = sorted({row["image"] for row in rows})
-    out: dict[str, Any] = {"images": len(images)}
+    agreement = [np.mean([r["agreement"] for r in rows if r["image"] == i]) for i in images]
+    out: dict[str, Any] = {
+        "images": len(images),
+        "agreement": {
+            "median": round(float(np.median(agreement)), 3),
+            "below_half": [i for i, a in zip(images, agreement, strict=True) if a < 0.5],
+        },
+        "differences": _differences(rows, images),
+        "sets": _by_set(rows),
+    }
     for measure in ("f1", "mean_ap"):
         table = {
             name: np.array([[r[name][measure] for r in rows if r["image"] == i] for i in images])
@@ -249,6 +275,37 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             },
         }
     return out
+
+
+def _differences(rows: list[dict[str, Any]], images: list[str]) -> dict[str, Any]:
+    """Differences in F1 of two picks: mean over images, and its 95 % interval by bootstrap."""
+    mean = {
+        name: np.array([np.mean([r[name]["f1"] for r in rows if r["image"] == i]) for i in images])
+        for name in PICKS
+    }
+    mean["classical"] = np.maximum(mean["otsu"], mean["log"])
+    out = {}
+    for one, other in (("best", "defaults"), ("best", "thresholds"), ("best", "random"),
+                       ("best", "classical"), ("thresholds", "classical")):  # fmt: skip
+        gain = mean[one] - mean[other]
+        drawn = np.random.default_rng(0).choice(gain, (10_000, len(gain))).mean(axis=1)
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        out[f"{one} - {other}"] = [round(float(x), 3) for x in (gain.mean(), low, high)]
+    return out
+
+
+def _by_set(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Mean F1 of each pick in each set; samples are sets of one image."""
+    names = dict.fromkeys(r["image"].split("/")[0] for r in rows)
+    return {
+        name: {
+            pick: round(
+                float(np.mean([r[pick]["f1"] for r in rows if r["image"].split("/")[0] == name])), 3
+            )
+            for pick in PICKS
+        }
+        for name in names
+    }
 
 
 def _held_out(

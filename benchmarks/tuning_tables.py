@@ -25,6 +25,7 @@ MARKS = (
 HEADS = {
     "defaults": "SAM's defaults", "thresholds": "its thresholds, at centres", "hand": "by hand",
     "knee": "knee", "best": "best", "preset": "preset", "random": "random", "oracle": "oracle",
+    "otsu": "Otsu", "log": "LoG",
 }  # fmt: skip
 
 

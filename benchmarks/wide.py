@@ -58,13 +58,14 @@ def main(
     points: int = 24,
     threads: int = 2,
     samples: bool = True,
+    sets: Annotated[str, typer.Option(help="Of real images: old, design or final.")] = "old",
     only: Annotated[str, typer.Option(help="Only images whose name begins with this.")] = "",
 ) -> None:
     torch.set_num_threads(threads)
     loaded = load(model, "cpu")
     base = AmgConfig.from_dict({"prompts": prompts, "points_per_side": points})
     rows = []
-    for name, image, truth in _images(micrographs, images, samples):
+    for name, image, truth in _images(micrographs, images, samples, sets):
         if not name.startswith(only):
             continue
         for seed in range(seeds):
@@ -88,7 +89,7 @@ def _run(
 ) -> dict[str, Any]:  # fmt: skip
     """Run one search for so many seconds from an empty bank; return how its pick does."""
     evaluator = Evaluator.of(ProposalBank(image, model, EmbeddingCache()))  # cues: not timed
-    case, cache = Case(name, truth, evaluator), {}
+    case, cache = Case(name, truth, evaluator, {}), {}
     goal = TRUTH if told else Goal()
     evaluate = _truth_of(case, cache) if told else evaluator.evaluate
     start = time.perf_counter()

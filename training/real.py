@@ -28,8 +28,10 @@ NEW_SETS = (
 )  # fmt: skip
 
 DESIGN_SETS = tuple(sorted(random.Random(16).sample(NEW_SETS, 5)))
-"""The half of the new sets, drawn once, on which rewards may be designed; the others are the final
-test."""
+"""The half of the new sets, drawn once, on which rewards may be designed."""
+
+FINAL_SETS = tuple(name for name in NEW_SETS if name not in DESIGN_SETS)
+"""The other half, which is looked at once, in the end."""
 
 
 @dataclass(frozen=True)

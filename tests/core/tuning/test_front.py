@@ -93,3 +93,17 @@ def test_hypervolume_grows_with_generations():
     volumes = hypervolume_by_generation(trials, GOAL)
     assert volumes == pytest.approx([0.25, 0.25, 0.375])
     assert hypervolume_by_generation([], GOAL) == []
+
+
+@pytest.mark.parametrize(("gain", "best"), [(0.005, 0), (0.02, 1)])
+def test_the_defaults_are_the_best_where_nothing_is_clearly_better(gain, best):
+    """Else noise in the rewards would be sold as tuning."""
+    goal = Goal({"coverage": 1, "boundary": 1})
+    values = [(0.5, 0.5), (0.5 + gain, 0.5 + gain), (0.4, 0.55)]
+    tried = [
+        Trial(AmgConfig(pred_iou_thresh=0.5 + k / 100), {"coverage": c, "boundary": b}, 1, 0,
+              "search" if k else "defaults")
+        for k, (c, b) in enumerate(values)
+    ]  # fmt: skip
+    assert front(tried, goal).best == best
+    assert front(tried[1:], goal).best == 0  # without the defaults, the highest

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.preference import (
+    WISHES,
     Searched,
     agreement,
     at_random,
@@ -36,7 +37,7 @@ from napari_samstar.core.tuning.preference import (
 )
 from napari_samstar.core.tuning.preference_words import sentence
 
-LARGE = {"large_objects": 3.0, "no_oversegmentation": 1.0, "likely_objects": 1.0}
+EDGES = {"boundary": 3.0, "no_oversegmentation": 1.0, "likely_objects": 1.0}
 ROUND = {"circularity": 3.0, "likely_objects": 1.0}
 
 
@@ -88,7 +89,7 @@ def made(
 
 def test_suggested_weights_pick_more_of_what_the_user_wants_on_unseen_images():
     """For a wish that the goal weights a little; one for a reward without weight takes longer."""
-    fronts, wish = drawn(), LARGE
+    fronts, wish = drawn(), EDGES
     before, after = [], []
     for seed in range(6):
         found = user(by_weights(wish), fronts, 12, seed)
@@ -99,16 +100,17 @@ def test_suggested_weights_pick_more_of_what_the_user_wants_on_unseen_images():
     assert np.mean(after) > np.mean(before) + 0.2
 
 
-def test_on_real_searches_the_suggestion_agrees_with_the_user_more_often(real):
-    wish = by_weights(LARGE)
-    rng = np.random.default_rng(0)
+def test_on_real_searches_the_suggestion_agrees_with_the_users_more_often(real):
+    """On average over six wishes; not for each of them."""
     half = len(real) // 2
-    for chosen_from, held in ((real[:half], real[half:]), (real[half:], real[:half])):
-        choices = choices_of(wish, chosen_from, 16, rng)
-        fitted = fit(choices, Goal())
-        before, after = agreement(Goal(), wish, held), agreement(fitted, wish, held)
-        assert after >= before
-    assert fitted.weights != Goal().weights
+    before, after = [], []
+    for weights in WISHES.values():
+        wish, rng = by_weights(weights), np.random.default_rng(0)
+        for chosen_from, held in ((real[:half], real[half:]), (real[half:], real[:half])):
+            fitted = fit(choices_of(wish, chosen_from, 16, rng), Goal())
+            before.append(agreement(Goal(), wish, held))
+            after.append(agreement(fitted, wish, held))
+    assert np.mean(after) > np.mean(before) + 0.03
 
 
 def test_a_user_without_a_wish_gets_a_suggestion_in_at_most_one_of_ten_cases():
@@ -138,7 +140,7 @@ def test_little_evidence_moves_little_and_is_no_suggestion():
 
 
 def test_a_suggestion_names_its_evidence_and_its_words():
-    choices = made([{"circularity": 0.1, "outlined": 0.05, "likely_objects": -0.06}] * 5, 0.5)
+    choices = made([{"circularity": 0.2, "boundary": 0.1, "likely_objects": -0.06}] * 5, 0.5)
     found = suggest(choices, Goal())
     assert found is not None
     assert (found.agree, found.agree_now) == (5, 0)
@@ -156,7 +158,8 @@ def test_a_suggestion_names_its_evidence_and_its_words():
     [
         ({"outlined": -0.3, "boundary": -0.3, "coverage": 0.2}, 2.0, "more objects, also"),
         ({"large_objects": 0.2, "likely_objects": -0.05}, 1.0, "objects with the large ones whole"),
-        ({"outlined": 0.2, "likely_objects": -0.1}, 1.0, "cleaner objects each with a visible"),
+        ({"outlined": 0.2, "boundary": 0.1, "likely_objects": -0.1}, 1.0,
+         "cleaner objects each with a visible"),
     ],
 )  # fmt: skip
 def test_words_follow_the_differences(change, number, words):

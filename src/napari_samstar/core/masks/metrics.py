@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, sparse
+from scipy import optimize
 
 AP_THRESHOLDS = np.round(np.arange(0.5, 0.96, 0.05), 2)
 
@@ -49,12 +49,21 @@ def score(truth: NDArray[np.integer], labels: NDArray[np.integer]) -> Score:
 
 def iou_matrix(truth: NDArray[np.integer], labels: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return the IoU of each true object (rows) with each found object (columns)."""
-    _, t = np.unique(np.append(truth, 0), return_inverse=True)
-    _, f = np.unique(np.append(labels, 0), return_inverse=True)
-    t, f = t[:-1], f[:-1]
-    both = sparse.coo_array((np.ones(t.size), (t, f)), shape=(t.max() + 1, f.max() + 1)).toarray()
+    (t, n_true), (f, n_found) = _ranks(truth), _ranks(labels)
+    both = np.bincount(t * n_found + f, minlength=n_true * n_found).reshape(n_true, n_found)
     union = both.sum(1, keepdims=True) + both.sum(0, keepdims=True) - both
     return np.asarray((both / np.maximum(union, 1))[1:, 1:])
+
+
+def _ranks(labels: NDArray[np.integer]) -> tuple[NDArray[np.int64], int]:
+    """Return for each pixel the rank of its label among those present and 0, and their number."""
+    flat = labels.ravel()
+    if flat.size and flat.min() >= 0 and flat.max() <= 4 * flat.size + 65_536:
+        present = np.bincount(flat) > 0  # much faster than sorting
+        present[0] = True
+        return (np.cumsum(present) - 1)[flat], int(present.sum())
+    values, ranks = np.unique(np.append(flat, 0), return_inverse=True)
+    return np.asarray(ranks[:-1], dtype=np.int64), len(values)
 
 
 def _count_matches(ious: NDArray[np.float64], threshold: float) -> int:

@@ -58,7 +58,7 @@ def no_oversegmentation(view: View) -> float:
     label="No objects merged",
     help="A mask over several separate objects counts against.",
     objective=1,
-    weight=0.1,
+    weight=0.0,
     applies=lambda view: view.attainable.coverage >= FOREGROUND_FITS,
 )
 def no_merging(view: View) -> float:
@@ -76,7 +76,7 @@ def no_merging(view: View) -> float:
     label="Outlines on edges",
     help="Outlines follow the edges in the image, and few edges are without an outline.",
     objective=1,
-    weight=0.2,
+    weight=0.3,
     applies=lambda view: view.features.n_edges > 0,
 )
 def boundary(view: View) -> float:
@@ -100,7 +100,7 @@ def boundary(view: View) -> float:
     label="Every object outlined",
     help="Each object, however small, has an outline that is visible in the image.",
     objective=1,
-    weight=0.2,
+    weight=0.0,
     applies=lambda view: view.features.n_edges > 0,
 )
 def outlined(view: View) -> float:

@@ -22,7 +22,7 @@ FOREGROUND_FITS = 0.3
     label="Covers the foreground",
     help="The masks cover the foreground once, and nothing else.",
     objective=0,
-    weight=0.2,
+    weight=0.0,
     applies=lambda view: view.attainable.coverage >= FOREGROUND_FITS,
 )
 def coverage(view: View) -> float:
@@ -95,7 +95,7 @@ def _has_large_regions(view: View) -> bool:
     label="Large objects",
     help="Large objects are covered by large masks, not left out or broken up.",
     objective=0,
-    weight=0.1,
+    weight=0.0,
     applies=_has_large_regions,
 )
 def large_objects(view: View) -> float:

@@ -67,7 +67,7 @@ def aspect_ratio(view: View) -> float:
 def shape_prior(view: View) -> float:
     """P / (N + T): half the expected F1 for T objects like the examples, as in `likely_objects`.
 
-    P is the sum of c_i l_i, with c_i the probability that m_i is an object (q_i^10, 0 for a
+    P is the sum of c_i l_i, with c_i the probability that m_i is an object (0 for a
     duplicate) and the likeness l_i = exp(-D_i^2 / 50), 0.6 at a Mahalanobis distance D_i of 5 and
     0 for a fragment. Descriptors: log diameter, log aspect ratio, circularity, solidity; their
     covariance is that of the examples plus a tolerance (see `shape.TOLERANCE`), because few

@@ -139,7 +139,7 @@ Starts = Sequence[dict[str, Any]]
 WARM_STARTS: Starts = (
     {"pred_iou_thresh": 0.7, "stability_score_thresh": 0.85},
     {"pred_iou_thresh": 0.8, "stability_score_thresh": 0.9, "box_nms_thresh": 0.5},
-    {"pred_iou_thresh": 0.5, "stability_score_thresh": 0.5, "box_nms_thresh": 0.5,
+    {"pred_iou_thresh": 0.6, "stability_score_thresh": 0.7, "box_nms_thresh": 0.5,
      "min_probability": 0.5},
     {"pred_iou_thresh": 0.7, "stability_score_thresh": 0.85, "box_nms_thresh": 0.85},
 )  # fmt: skip
