@@ -168,6 +168,8 @@ def test_a_search_updates_the_front_and_a_click_previews_a_trial(
     assert len(sizes) > 1, "the front did not grow while the search ran"
     front = session.front
     assert front.defaults == 0
+    said = "None is clearly better" in segmented.tune.message.text()
+    assert said == (front.best == front.defaults)
     segmented.front.knee_button.click()
     assert session.chosen == front.knee
     spot = segmented.front.plot.members.points()[0]
