@@ -144,7 +144,7 @@ def tuned(walk: Walk) -> None:
     wait(lambda: len(tune.controller.session.trials) > 150)
     walk.shoot("growing")
     walk.idle()
-    walk.click(front.knee_button)
+    walk.click(front.best_button)
     walk.shoot("front")
     front.choose(front.controller.session.front.defaults)
     front.compare(front.controller.session.front.best)

@@ -272,7 +272,7 @@ def test_the_readme_example_finds_objects(ran):
     result, study = ran["result"], ran["study"]
     assert result.labels.dtype == np.int32
     assert result.labels.shape == (128, 128)
-    assert 0 < result.labels.max() <= study.knee.trial.n_masks == len(result.selection)
+    assert 0 < result.labels.max() <= study.best.trial.n_masks == len(result.selection)
     assert len(study.trials) == 32
     assert result.image.unit == "µm"
     assert list(result.table["label"]) == list(range(1, result.labels.max() + 1))

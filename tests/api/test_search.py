@@ -111,8 +111,8 @@ def test_extra_planes_are_searched_on_and_held_out(bank, stack):
     evaluators, trials = searched(bank, SearchInputs(extra_images=extra))
     assert [len(evaluators.tuned), len(evaluators.held_out)] == [2, 1]
     rewards = [e.rewards(select(e.bank, trials[5].config)) for e in evaluators.tuned]
-    expected = np.mean([r["coverage"] for r in rewards])
-    assert trials[5].rewards["coverage"] == pytest.approx(expected)
+    expected = np.mean([r["likely_objects"] for r in rewards])
+    assert trials[5].rewards["likely_objects"] == pytest.approx(expected)
     names = [(x["name"], x["held_out"]) for x in evaluators.images()]
     assert names[1:] == [("stack, plane 1", False), ("stack, plane 2", True)]
     keys = [e.bank.image.key for e in evaluators.tuned]

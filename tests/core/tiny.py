@@ -20,7 +20,7 @@ CELLS = SIDE // 16
 
 
 class BlobDecoder(nn.Module):
-    """Grows three masks around a point, where SAM's positional codes of pixel and point agree.
+    """Grows three masks, or one, around a point, where SAM's codes of pixel and point agree.
 
     Two codes correlate like a Gaussian of their distance. Random features of the image ruffle
     the outline, so that masks have specks, holes, and stabilities from 0 to 1.
@@ -46,7 +46,9 @@ class BlobDecoder(nn.Module):
         ruffles = torch.tanh(4 * self.texture(image_embeddings))
         logits = 50 * (alike - self.cuts[:, None, None]) + 12 * ruffles
         seen = (alike.clamp(min=0) * ruffles).mean((2, 3))
-        return logits, torch.sigmoid(3 * self.quality(point) + 20 * seen + 1)
+        quality = torch.sigmoid(3 * self.quality(point) + 20 * seen + 1)
+        wanted = slice(None) if multimask_output else slice(1)
+        return logits[:, wanted], quality[:, wanted]
 
 
 @lru_cache

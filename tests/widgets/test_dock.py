@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QDockWidget
+from qtpy.QtWidgets import QDockWidget, QSlider
 
 from napari_samstar.widgets.forms.buttons import CollapsibleSection
 from napari_samstar.widgets.shell.dock import SamstarDock
@@ -198,18 +198,22 @@ def test_a_panel_that_cannot_be_opened_shows_the_error(make_napari_viewer: Any, 
     assert "NoPanel" in shell._message.text()
 
 
-def test_an_expanded_section_is_not_cut_off(viewer: Any, qtbot: Any) -> None:
-    panel = open_page(viewer, "Segment").finish()
+@pytest.mark.parametrize("name", ["Segment", "Tune", "Pareto front"])
+def test_an_expanded_section_is_not_cut_off(viewer: Any, qtbot: Any, name: str) -> None:
+    viewer.window._qt_window.resize(1280, 720)
+    panel = open_page(viewer, name).finish()
     qtbot.waitUntil(panel.isVisible)
     sections = panel.findChildren(CollapsibleSection)
     for section in sections:
         section.expand(animate=False)
-    qtbot.waitUntil(panel.settings.native.isVisible)
+    qtbot.waitUntil(lambda: all(section.content().isVisible() for section in sections))
     scroll = panel.scroll
     qtbot.waitUntil(lambda: scroll.widget().width() <= scroll.viewport().width())
+    for slider in panel.findChildren(QSlider):
+        qtbot.waitUntil(lambda slider=slider: not slider.isVisible() or slider.width() >= 30)
     for section in sections:
         section.collapse()
-    assert not panel.settings.native.isVisible()
+    assert not any(section.content().isVisible() for section in sections)
 
 
 def test_the_main_action_is_in_sight_whatever_is_expanded(viewer: Any, qtbot: Any) -> None:

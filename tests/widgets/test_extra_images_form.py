@@ -88,7 +88,7 @@ def test_a_search_on_several_images_is_checked_on_held_out_ones(stack: Any, qtbo
     qtbot.waitUntil(lambda: "→" in tune.held_out.text.text())
     assert "stack, plane 3" in tune.held_out.text.text()
     before = tune.held_out.text.text()
-    stack.front.choose(int(session.front.points.sum(axis=1).argmin()))  # one unlike the knee
+    stack.front.choose(int(session.front.points.sum(axis=1).argmin()))  # one unlike the best
     qtbot.waitUntil(lambda: "→" in tune.held_out.text.text() != before)
     images = session.recipe().tuning.images
     assert [x["held_out"] for x in images] == [False, False, False, True]

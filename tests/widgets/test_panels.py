@@ -102,7 +102,7 @@ def test_a_wide_search_from_the_panel(segmented: Any, qtbot: Any) -> None:
     tune = segmented.tune
     tune.scope_box.setCurrentIndex(0)
     assert not tune._search_rows.isRowVisible(tune.time_box)
-    tune.scope_box.setCurrentText("Filters, prompts, what is shown, scale")
+    tune.scope_box.setCurrentText("Wide: prompts, scale, …")
     assert tune._search_rows.isRowVisible(tune.time_box)
     tune.time_box.setValue(5)
     assert re.search("SAM itself will run for up to [1-5] s", tune.message.text())
@@ -113,7 +113,7 @@ def test_a_wide_search_from_the_panel(segmented: Any, qtbot: Any) -> None:
     assert session.trials[0].origin == "defaults"
     other = next((k for k, e in enumerate(session.trials) if e.config.shown != "original"), None)
     if other is not None:  # as many arms as the machine is quick
-        session.choose(other, "by hand")
+        session.choose(other)
         wait_until_idle(segmented, qtbot)
         assert segmented.segment.settings.shown.value == session.trials[other].config.shown
 
@@ -168,6 +168,8 @@ def test_a_search_updates_the_front_and_a_click_previews_a_trial(
     assert len(sizes) > 1, "the front did not grow while the search ran"
     front = session.front
     assert front.defaults == 0
+    said = "None is clearly better" in segmented.tune.message.text()
+    assert said == (front.best == front.defaults)
     segmented.front.knee_button.click()
     assert session.chosen == front.knee
     spot = segmented.front.plot.members.points()[0]

@@ -43,11 +43,11 @@ def click_point(panel: Any, trial: int) -> None:
     QTest.mouseClick(panel.plot.viewport(), Qt.MouseButton.LeftButton, pos=at)
 
 
-def far_from_knee(panel: Any) -> int:
-    """Return the trial that lies farthest from the knee on the plot."""
+def far_from_best(panel: Any) -> int:
+    """Return the trial that lies farthest from the best on the plot."""
     front = panel.controller.session.front
     places = np.array([axis_values(front, b.currentData()) for b in (panel.x_box, panel.y_box)])
-    return int(np.argmax(np.abs(places - places[:, [front.knee]]).sum(axis=0)))
+    return int(np.argmax(np.abs(places - places[:, [front.best]]).sum(axis=0)))
 
 
 def store_choices(trials: tuple[Trial, ...], n: int = 6) -> list[Choice]:
@@ -83,16 +83,16 @@ def show_page(panels: Any, panel: Any, qtbot: Any) -> None:
 def test_what_is_applied_is_noted_with_what_was_shown_before(tuned: Any, qtbot: Any) -> None:
     session, front = tuned.front.controller.session, tuned.front.controller.session.front
     show_page(tuned, tuned.front, qtbot)
-    knee = front.trials[front.knee]
-    click_point(tuned.front, far_from_knee(tuned.front))
+    best = front.trials[front.best]
+    click_point(tuned.front, far_from_best(tuned.front))
     chosen = session.trials[session.chosen]
-    assert chosen.rewards != knee.rewards
+    assert chosen.rewards != best.rewards
     weights = tuned.tune.goal_form.goal()
     press(tuned.front.apply_button)
     qtbot.waitUntil(lambda: bool(choices.read().made))
     (made,) = choices.read().made
     assert made.applied == Option(chosen.rewards, chosen.n_masks)
-    assert Option(knee.rewards, knee.n_masks) in made.passed
+    assert Option(best.rewards, best.n_masks) in made.passed
     assert made.own
     assert made.name == session.result.image.name
 
@@ -169,7 +169,7 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_applying_goes_on(
     said: list[str] = []
     monkeypatch.setattr("napari_samstar.widgets.viewer.choices.show_warning", said.append)
     show_page(tuned, tuned.front, qtbot)
-    click_point(tuned.front, far_from_knee(tuned.front))
+    click_point(tuned.front, far_from_best(tuned.front))
     for _ in range(2):
         press(tuned.front.apply_button)
     qtbot.waitUntil(lambda: bool(said))

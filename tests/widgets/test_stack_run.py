@@ -98,7 +98,7 @@ def test_a_front_is_not_dropped_unasked(segmented: Any, qtbot: Any) -> None:
     wait_until_idle(segmented, qtbot)
     session = segmented.segment.controller.session
     n = len(session.trials)
-    assert session.chosen == session.front.knee
+    assert session.chosen == session.front.best
     segmented.segment.image_form.invert_box.setChecked(True)
     segmented.segment.run_button.click()
     assert f"front of {n} tried settings" in segmented.segment.message.text()

@@ -125,7 +125,7 @@ def test_a_walk_from_the_menu_to_labels(
     tune.budget_box.setValue(32)
     user.press(tune.run_button)
     user.wait_until_done()
-    assert session.chosen == session.front.knee
+    assert session.chosen == session.front.best
     shown = np.array(viewer.layers[PREVIEW_NAME].data)
     (row,) = tune.findChildren(ApplyRow)
     apply = row.apply
@@ -133,7 +133,7 @@ def test_a_walk_from_the_menu_to_labels(
     assert user.clicks == 6
     labels = viewer.layers["image objects"]
     np.testing.assert_array_equal(labels.data, shown)
-    assert labels.metadata[RECIPE_KEY]["tuning"]["picked"] == "knee"
+    assert labels.metadata[RECIPE_KEY]["tuning"]["picked"] == "best"
 
     # Arrow keys walk along the front, whose preview lies above the applied layer
     front = user.choose_page("Front")

@@ -156,7 +156,7 @@ def tune(
         Expected sizes, examples, annotations, ground truth, time limit.
     extra_images, held_out : iterable of LoadedImage or path
         Images to search on as well, and images to check the choice on.
-    rule : {"knee", "best"}
+    rule : {"best", "knee"}
         Which trial `Study.picked` is.
     resume : bool
         Go on with an earlier search of the same images.

@@ -386,8 +386,8 @@ def iter_tune(
 
     Parameters
     ----------
-    rule : {"knee", "best"}
-        The best balance of the objectives, or the highest weighted mean of all rewards.
+    rule : {"best", "knee"}
+        `Front.best`, or `Front.knee`.
     against_random : bool
         Also run random search with the same budget, for comparison.
     """

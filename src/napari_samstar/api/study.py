@@ -69,7 +69,7 @@ class Study:
 
     @property
     def best(self) -> Choice:
-        """The trial with the highest weighted mean of all rewards."""
+        """The trial with the highest weighted mean; SAM's defaults if none is clearly better."""
         return self.choose(self.front.best, "best")
 
     @property

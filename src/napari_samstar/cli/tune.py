@@ -40,8 +40,8 @@ class Scope(StrEnum):
 class Pick(StrEnum):
     """Which point of the front is used."""
 
-    knee = "knee"
     best = "best"
+    knee = "knee"
 
 
 Planes = Annotated[
@@ -151,7 +151,8 @@ def tune(
         Pick,
         typer.Option(
             rich_help_panel=SEARCH,
-            help="Best balance of the objectives, or highest weighted mean of all rewards.",
+            help="Highest weighted mean of all rewards (SAM's defaults if none is clearly better), "
+            "or best balance of the objectives.",
         ),
     ] = Pick.best,
     resume: Annotated[

@@ -37,7 +37,7 @@ class _Column(QScrollArea):
         content = QWidget()
         self.setWidget(content)
         self.rows = QVBoxLayout(content)
-        self.rows.setContentsMargins(8, 8, 8, 4)
+        self.rows.setContentsMargins(8, 8, 4, 4)  # the scroll bar is beside it
         self.rows.setSpacing(6)
 
     def sizeHint(self) -> QSize:

@@ -44,7 +44,7 @@ class ClassicalSource:
     """The boxes of what classical methods find in each image and crop, and their masks."""
 
     name = "classical"
-    label = "Boxes of a classical segmentation"
+    label = "Classical boxes"
     help = (
         "Around what Otsu's threshold and a detector of spots find; their masks compete with SAM's."
     )

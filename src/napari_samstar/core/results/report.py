@@ -98,6 +98,8 @@ def _head(title: str, summary: StudySummary, recipe: Recipe) -> str:
     tuned = sum(not c.held_out for c in summary.checks) or 1
     images = "one image" if tuned == 1 else f"{tuned} images together"
     picked = "best balance (knee)" if summary.rule == "knee" else "highest weighted mean"
+    if summary.rule == "best" and summary.picked == summary.front.defaults:
+        picked = "SAM's defaults, because nothing is clearly better"
     model = Path(recipe.model).name
     about = (
         f"{date.today():%d %B %Y}. Model {model}, {n} settings tried on {images}, "

@@ -160,12 +160,13 @@ def _no_gain(case: _Case) -> Iterator[Remark]:
             f"Take Best, which scores {best:.3f}, or keep the defaults.",
         )
         return
+    highest = max(map(case.total, case.trials))
     many = case.evidence is not None and case.evidence.images > 1
     where = "these images" if many else "this image"
     yield Remark(
         "no gain",
-        f"Tuning does not help on {where}: SAM's defaults are as good by the same evidence "
-        f"({defaults:.3f}; chosen {chosen:.3f}).",
+        f"Tuning does not help on {where}: no setting scores clearly higher than SAM's defaults "
+        f"({defaults:.3f}; the highest is {highest:.3f}).",
         "Keep the defaults.",
     )
 
@@ -239,7 +240,7 @@ def _front_shape(case: _Case) -> Iterator[Remark]:
         yield Remark(
             "goals agree",
             f"All {m} goals agree: one of {len(case.trials)} settings is the best in each.",
-            "There is no compromise to make: it is the knee and the best.",
+            "There is no compromise to make.",
         )
         return
     spread = max(float(np.ptp(members, axis=0).max()), 0.001)  # the last digit shown
@@ -247,7 +248,7 @@ def _front_shape(case: _Case) -> Iterator[Remark]:
         yield Remark(
             "flat front",
             f"The {n} settings on the front differ by at most {spread:.3f} in every goal.",
-            "The choice hardly matters: the knee is as good as any.",
+            "The choice hardly matters: any of them will do.",
         )
 
 

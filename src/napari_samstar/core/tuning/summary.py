@@ -62,7 +62,7 @@ class StudySummary:
     front : Front
         Of the search.
     study_config : StudyConfig
-    rule : {"knee", "best"}
+    rule : {"best", "knee"}
         How one evaluation was picked.
     random_trials : tuple of Trial
         Random search at the same budget; empty where it was not asked for.

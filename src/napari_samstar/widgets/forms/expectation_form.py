@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtGui import QDoubleValidator
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton, QWidget
 
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.rewards.expectations import EXPECTED, Expectations
@@ -89,7 +89,7 @@ class ExpectationForm(QWidget):
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setVerticalSpacing(2)
-        for k, (name, about) in enumerate(EXPECTED.items()):
+        for row, (name, about) in enumerate(EXPECTED.items()):
             label, field = QLabel(about.label), QLineEdit()
             field.setPlaceholderText("not known")
             field.setValidator(_range_validator(about.high))
@@ -100,21 +100,18 @@ class ExpectationForm(QWidget):
             for widget in (label, field):
                 widget.setToolTip(about.help)
             self.fields[name] = field
-            row, side = divmod(k, 2)
-            grid.addWidget(label, row, 2 * side)
-            grid.addWidget(field, row, 2 * side + 1)
-        row = len(EXPECTED) // 2 + 1
-        units = QHBoxLayout()
-        units.addWidget(QLabel("Lengths in"))
-        units.addWidget(self.unit_box)
-        units.addWidget(self.measure_button, 1)
-        grid.addLayout(units, row, 0, 1, 4)
-        grid.addWidget(self.hint, row + 1, 0, 1, 4)
+            grid.addWidget(label, row, 0)
+            grid.addWidget(field, row, 1)
+        row = len(EXPECTED)
+        grid.addWidget(QLabel("Lengths in"), row, 0)
+        grid.addWidget(self.unit_box, row, 1)
+        grid.addWidget(self.measure_button, row + 1, 0, 1, 2)
+        grid.addWidget(self.hint, row + 2, 0, 1, 2)
         for k, (name, (title, tip)) in enumerate(MARKS.items()):
             label = QLabel(title)
             label.setToolTip(tip)
-            grid.addWidget(label, row + 2 + k, 0)
-            grid.addWidget(self.mark_boxes[name], row + 2 + k, 1, 1, 3)
+            grid.addWidget(label, row + 3 + k, 0)
+            grid.addWidget(self.mark_boxes[name], row + 3 + k, 1)
 
     # --- values -------------------------------------------------------------------------------
 

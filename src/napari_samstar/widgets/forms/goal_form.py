@@ -18,7 +18,7 @@ from napari_samstar.widgets.forms.shared import combo
 
 MAX_WEIGHT = 3.0
 CUSTOM = "Custom weights"
-COMBO_WIDTH = 78  # px; the dock has room for no more
+COMBO_WIDTH = 84  # px; less cuts words, and the dock has room for no more
 SHORT = [name.partition(" ")[0] for name in OBJECTIVES]
 
 
@@ -75,7 +75,7 @@ class GoalForm(QWidget):
         slider.setRange(0, MAX_WEIGHT)
         slider.setSingleStep(0.1)
         slider.setDecimals(1)
-        slider.setMinimumWidth(72)
+        slider.setMinimumWidth(66)
         accept_decimal_comma(slider)
         box = combo("The axis of the Pareto front that this reward counts towards.", SHORT)
         box.setMinimumContentsLength(0)

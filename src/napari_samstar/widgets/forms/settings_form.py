@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
 from magicgui.widgets import ComboBox, FloatSlider, Slider
-from qtpy.QtWidgets import QFormLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_samstar.core.amg.config import OF_EXAMPLES, OF_GRIDS, SETTINGS, AmgConfig, Setting
 from napari_samstar.core.image.versions import VERSIONS
 from napari_samstar.core.prompts.sources import prompt_sources
 from napari_samstar.widgets.forms.buttons import button
 from napari_samstar.widgets.forms.numbers import accept_decimal_comma
+from napari_samstar.widgets.forms.shared import form, narrow
+
+NAME_WIDTH, NAME_LENGTH = 150, 22  # px and letters; longer names take two lines
 
 AREA = "min_mask_region_area"  # px
 MAX_AREA = 2000  # px; a slider up to 100,000 could not be set to 50. Recipes may have more.
@@ -76,16 +80,26 @@ class SettingsForm:
         )
         self._choosers = (self.prompts, self.shown, self.tiles)
         self.native = QWidget()
-        self._form = QFormLayout(self.native)
-        self._form.setContentsMargins(0, 0, 0, 0)
-        self._form.setVerticalSpacing(2)
-        for row in (*self._choosers, *self.rows.values()):
-            self._form.addRow(row.label, row.native)
-            self._form.labelForField(row.native).setToolTip(row.tooltip)
+        # Two forms: the names of the sliders are long and would leave the menus little room.
+        self._menus, self._form = form(), QFormLayout()
+        column = QVBoxLayout(self.native)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        for part, rows in ((self._menus, self._choosers), (self._form, self.rows.values())):
+            part.setVerticalSpacing(2)
+            column.addLayout(part)
+            for row in rows:
+                label = QLabel(_in_lines(row.label))
+                label.setToolTip(row.tooltip)
+                if part is self._form:
+                    label.setFixedWidth(NAME_WIDTH)
+                part.addRow(label, row.native)
+        for row in self._choosers:
+            narrow(row.native)
         self.defaults_button = button(
             "Back to SAM's defaults", "Set all of these as they are at first.", self.show_defaults
         )
-        self._form.addRow("", self.defaults_button)
+        self._form.addRow(self.defaults_button)
         accept_decimal_comma(self.native)
         self.show(config)
         for row in (*self._choosers, *self.rows.values()):
@@ -180,7 +194,7 @@ class SettingsForm:
         with self.prompts.changed.blocked():
             self.prompts.choices = _choices(names)
             self.prompts.value = chosen
-        self._form.setRowVisible(self.prompts.native, len(names) > 1)
+        self._menus.setRowVisible(self.prompts.native, len(names) > 1)
 
     def _tile_scale(self) -> float | None:
         return self._base.tile_scale if self.tiles.value == BY_SIZE else float(self.tiles.value)
@@ -206,7 +220,7 @@ class SettingsForm:
         row, (area, unit) = self.rows[AREA], self._pixel
         calibrated = row.value > 0 and unit != "px"
         text = f"{row.label}, {row.value * area:.3g} {unit}²" if calibrated else row.label
-        self._form.labelForField(row.native).setText(text)
+        self._form.labelForField(row.native).setText(_in_lines(text))
 
     def _read(self, name: str) -> int | float:
         value = self.rows[name].value
@@ -224,6 +238,11 @@ class SettingsForm:
         self._changed()
 
 
+def _in_lines(name: str) -> str:
+    # Not Qt's word wrap: a collapsible section does not know the height of labels that use it.
+    return "\n".join(textwrap.wrap(name, NAME_LENGTH))
+
+
 def _choices(names: list[str]) -> list[tuple[str, str]]:
     """Return labels and names of prompt sources, as magicgui takes them."""
     return [(SOURCES[name].label, name) for name in names]
@@ -239,12 +258,12 @@ def _scales(shown: float | None, *, by_size: bool = True) -> list[tuple[str, flo
     by_size : bool
         Whether it was chosen by the size of the objects.
     """
-    text = "By the size of the objects"
+    text = "By object size"
     if by_size and shown is not None:
-        text += f" ({shown:g})" if shown else " (one frame)"
+        text += f" ({shown:g})" if shown else " (none)"
     numbers = {*SCALES} if by_size or not shown else {*SCALES, shown}
     scales = [(f"Scale {scale:g}", scale) for scale in sorted(numbers)]
-    return [(text, BY_SIZE), ("None: the whole image is one frame", 0.0), *scales]
+    return [(text, BY_SIZE), ("None: one frame", 0.0), *scales]
 
 
 def _slider(setting: Setting, highest: float) -> Slider | FloatSlider:

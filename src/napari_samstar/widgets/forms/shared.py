@@ -40,11 +40,16 @@ def error_html(text: str) -> str:
 def combo(tip: str, items: Iterable[str] = ()) -> QComboBox:
     """Return a combo box that long names do not widen."""
     box = QComboBox()
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(8)
+    narrow(box)
     box.addItems(list(items))
     box.setToolTip(tip)
     return box
+
+
+def narrow(box: QComboBox) -> None:
+    """Do not let long names widen a combo box."""
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
 
 
 def form() -> QFormLayout:

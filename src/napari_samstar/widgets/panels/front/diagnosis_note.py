@@ -87,8 +87,9 @@ class DiagnosisNote(QLabel):
     def _show(self, remarks: Sequence[Remark], front: Front | None = None) -> None:
         self._remarks, self._front = remarks, front
         self.setVisible(bool(remarks))
-        shown = remarks if self._expanded else remarks[:1]
-        lines = "<br>".join(map(_html, shown))
+        lines = "".join(map(_html, remarks[:1]))
+        if self._expanded:
+            lines = "".join(f"<br>• {_html(remark)}" for remark in remarks)
         more = f"{len(remarks) - 1} more"
         toggle = link("more", "less" if self._expanded else more) if len(remarks) > 1 else ""
         self.setText(f"<b>What the search says:</b> {lines} {toggle}" if remarks else "")

@@ -96,7 +96,10 @@ class FrontPanel(Panel):
 
     def _build_buttons(self, viewer: napari.Viewer) -> None:
         self.knee_button = _button("Knee", "The best balance of the objectives.")
-        self.best_button = _button("Best", "The highest weighted mean of all rewards.")
+        self.best_button = _button(
+            "Best",
+            "The highest weighted mean of all rewards; SAM's defaults if none is clearly better.",
+        )
         self.defaults_button = _button("Defaults", "SAM's default settings, to compare.")
         self.export_button = _button(
             "Export", "Save all trials as a table, or the plot as a picture."
@@ -111,7 +114,7 @@ class FrontPanel(Panel):
         for suffix, kind in EXPORTS.items():
             menu.addAction(f"{kind} ({suffix.upper()})…", partial(self._on_export, suffix))
         self.export_button.setMenu(menu)
-        buttons = (self.knee_button, self.best_button, self.defaults_button, self.export_button)
+        buttons = (self.best_button, self.knee_button, self.defaults_button, self.export_button)
         share_width(*buttons)
         line = self.add_row(*buttons)
         for k in range(len(buttons)):

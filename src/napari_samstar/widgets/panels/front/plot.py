@@ -50,6 +50,9 @@ class FrontPlot(pg.PlotWidget):
     hovered = Signal(int)
     stepped = Signal(int)
 
+    # x, y and named points; here, because a widget may be resized while it is made
+    _drawn: tuple[Values, Values, list[int]] | None = None
+
     def __init__(self) -> None:
         super().__init__()
         self.setMinimumSize(260, 170)
@@ -70,7 +73,7 @@ class FrontPlot(pg.PlotWidget):
         self.members = pg.ScatterPlotItem(size=10, name="Pareto front")
         self.defaults = pg.ScatterPlotItem(size=15, symbol="star", name="SAM's defaults")
         self.knee = pg.ScatterPlotItem(size=19, symbol="d", name="knee")
-        self.best = pg.ScatterPlotItem(size=10, symbol="t1", name="best for the weights")
+        self.best = pg.ScatterPlotItem(size=10, symbol="t1", name="best")
         self.compared_ring = pg.ScatterPlotItem(size=22, brush=None)
         self.chosen_ring = pg.ScatterPlotItem(size=20, brush=None, name="chosen")
         self.hover_ring = pg.ScatterPlotItem(size=14, brush=None)
@@ -107,7 +110,14 @@ class FrontPlot(pg.PlotWidget):
         self._picker = PointPicker(x, y, (front.members, named))
         self._set_hovered(-1)
         self._set_view(x, y, [*front.members.tolist(), *defaults])
+        self._drawn = (x, y, named)
         self._place_legend(x, y, named)
+
+    def resizeEvent(self, event: Any) -> None:
+        """Look for another corner for the legend, which covers more of a smaller plot."""
+        super().resizeEvent(event)
+        if self._drawn is not None:
+            self._place_legend(*self._drawn)
 
     def _set_view(self, x: Values, y: Values, important: list[int]) -> None:
         """Show the important points and most of the others, unless the user zoomed.
@@ -129,7 +139,8 @@ class FrontPlot(pg.PlotWidget):
         (left, right), (bottom, top) = view.viewRange()
         across, up = (x - left) / (right - left), (y - bottom) / (top - bottom)
         visible = (across >= 0) & (across <= 1) & (up >= 0) & (up <= 1)
-        width, height = legend.width() / view.width(), legend.height() / view.height()
+        width = (legend.width() + LEGEND_MARGIN) / view.width()
+        height = (legend.height() + LEGEND_MARGIN) / view.height()
 
         def n_hidden(corner: tuple[int, int]) -> int:
             hidden = visible & ((across > 1 - width) if corner[0] else (across < width))
@@ -149,6 +160,7 @@ class FrontPlot(pg.PlotWidget):
     def empty(self) -> None:
         """Remove all points and reset the zoom."""
         self._is_zoomed = False
+        self._drawn = None
         for item in (self.tried, self.members, self.defaults, self.knee, self.best,
                      self.chosen_ring, self.compared_ring):  # fmt: skip
             item.setData([], [])

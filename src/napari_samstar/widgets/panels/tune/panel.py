@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 SCOPES = {
     "Filters only (instant)": "filters",
     "Filters and one zoom level": "zoom",
-    "Filters and the scale of tiles": "scale",
+    "Filters and tile scale": "scale",
     "Filters and point grids": "grids",
-    "Filters, prompts, what is shown, scale": "wide",
-    "Everything, with zoom levels": "everything",
+    "Wide: prompts, scale, …": "wide",
+    "Everything, with zoom": "everything",
 }
 
 
@@ -238,9 +238,11 @@ class TunePanel(Panel):
             self.message.setText(error_html(problem))
         elif session.front is not None:
             front = session.front
+            same = front.best == front.defaults and not self.controller.jobs.busy
             self.message.setText(
                 f"<b>{len(front.trials)} settings tried</b>, {len(front.members)} of them "
                 f"on the {link('Pareto front')}. Click a point there to see its objects."
+                + (" None is clearly better than SAM's defaults." if same else "")
             )
         elif earlier is not None:
             self.message.setText(_about_earlier(earlier, waits_for))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_samstar.core.rewards.registry import REWARDS
@@ -54,7 +55,7 @@ class PreferenceRow(QWidget):
         top = QHBoxLayout()
         top.setSpacing(4)
         top.addWidget(self.text, 1)
-        top.addWidget(self.more_button)
+        top.addWidget(self.more_button, alignment=Qt.AlignmentFlag.AlignTop)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
