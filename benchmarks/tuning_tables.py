@@ -24,6 +24,7 @@ MARKS = (
 )
 HEADS = {
     "defaults": "SAM's defaults", "thresholds": "its thresholds, at centres", "hand": "by hand",
+    "likely": "probability ≥ 0.5",
     "knee": "knee", "best": "best", "preset": "preset", "random": "random", "oracle": "oracle",
     "otsu": "Otsu", "log": "LoG",
 }  # fmt: skip
