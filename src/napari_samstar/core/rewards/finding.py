@@ -47,13 +47,13 @@ def coverage(view: View) -> float:
 def likely_objects(view: View) -> float:
     """2 P / (N + T): the expected F1 for T true objects.
 
-    P is the expected number of objects among the masks: the sum of the probabilities p_i of masks
-    that are no duplicates. p_i follows from the predicted IoU, the stability and, where the model
-    sees centres and sizes of objects before it is prompted, from how well the mask agrees with
-    them (`amg.likelihood`). T is the highest P that SAM's default thresholds and the warm starts of
-    a search reach without zoom, or P itself if that is higher. `coverage` weighs objects by their
-    area; here each object counts the same. Ours, from the expected F measure (Lipton et al., ECML
-    2014).
+    P is the expected number of objects among the masks: the sum of the probabilities p_i of
+    masks that are no duplicates. p_i follows from the predicted IoU, the stability and, where
+    the model sees centres and sizes of objects before it is prompted, from how well the mask
+    agrees with them (`amg.likelihood`). T is the highest P that SAM's default thresholds and
+    the warm starts of a search reach without zoom, or P itself if that is higher; or the number
+    of regions of F, where F can be covered to 0.85. `coverage` weighs objects by their area;
+    here each counts the same. Ours, from the expected F measure (Lipton et al., ECML 2014).
     """
     return 2 * view.objects / (len(view.ids) + max(view.attainable.objects, view.objects))
 

@@ -35,6 +35,10 @@ _PROMPTING = (
 )  # fmt: skip
 """Settings that say where SAM is prompted in the whole image, and what it is shown of it."""
 
+REGIONS_ARE_OBJECTS = 0.85
+"""Attainable coverage (Dice) from which each region of the foreground counts as an object: masks
+and foreground, which are made independently, then agree almost everywhere."""
+
 NO_LEVELS = AttainableLevels()
 """Used while the attainable levels themselves are measured."""
 
@@ -123,16 +127,20 @@ class Evaluator:
 
         The highest coverage, the most objects and the most objects like the examples that SAM's
         default thresholds and the warm starts of a search reach without zoom, with the prompts of
-        the reference, or else of `config`; at least the smallest positive coverage.
+        the reference, or else of `config`; at least the smallest positive coverage. Where the
+        coverage reaches 0.85, at least as many objects as the foreground has regions.
         """
         # One reference for all: else prompts that find little would be judged by that little.
         defaults = self.reference or prompting(config)
         if defaults not in self._attainable:
             tried = [defaults, *(defaults.replace(**start) for start in WARM_STARTS)]
             views = [self._view(select(self.bank, c)) for c in tried]
+            coverage = max(*(v.coverage for v in views), float(np.finfo(float).tiny))
+            # What the prompts of the reference miss may be in the foreground.
+            regions = len(self.features.cues.component_areas)
             self._attainable[defaults] = AttainableLevels(
-                max(*(v.coverage for v in views), float(np.finfo(float).tiny)),
-                max(v.objects for v in views),
+                coverage,
+                max(regions if coverage >= REGIONS_ARE_OBJECTS else 0, *(v.objects for v in views)),
                 max(v.like_examples for v in views),
             )
         return self._attainable[defaults]
