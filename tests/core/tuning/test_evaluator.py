@@ -10,10 +10,10 @@ from napari_samstar.core.amg.select import select
 from napari_samstar.core.errors import UserError
 from napari_samstar.core.progress import Progress, run
 from napari_samstar.core.rewards.expectations import Expectations
-from napari_samstar.core.rewards.finding import FOREGROUND_FITS
 from napari_samstar.core.rewards.goal import Goal
 from napari_samstar.core.rewards.marks import Marks
 from napari_samstar.core.rewards.registry import REWARDS
+from napari_samstar.core.rewards.view import FOREGROUND_FITS
 from napari_samstar.core.tuning.config import WARM_STARTS, StudyConfig, Trial
 from napari_samstar.core.tuning.cost import seconds_to_decode
 from napari_samstar.core.tuning.evaluator import Evaluator, EvaluatorSet

@@ -97,7 +97,7 @@ def with_probabilities(
     Where the model sees centres, the quality of given masks follows from their probability, so that
     it has the meaning of SAM's predicted IoU at SAM's default threshold.
     """
-    maps = backend.centre_map(embedding)
+    maps = backend.centre_map(embedding) if backend.sees_centres else None
     if maps is None or maps.sizes is None or not len(candidates.masks):
         return candidates
     x0, y0 = candidates.crop_box[:2]

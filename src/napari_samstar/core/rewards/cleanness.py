@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_samstar.core.rewards.finding import FOREGROUND_FITS
 from napari_samstar.core.rewards.registry import reward
+from napari_samstar.core.rewards.view import FOREGROUND_FITS
 
 if TYPE_CHECKING:
     from napari_samstar.core.rewards.view import View

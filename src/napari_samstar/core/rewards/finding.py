@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from napari_samstar.core.masks.store import count as pixels
 from napari_samstar.core.rewards.registry import reward
+from napari_samstar.core.rewards.view import FOREGROUND_FITS
 
 if TYPE_CHECKING:
     from napari_samstar.core.rewards.view import View
-
-FOREGROUND_FITS = 0.3
-"""Attainable coverage (Dice) below which the estimate of the foreground is not believed."""
 
 
 @reward(

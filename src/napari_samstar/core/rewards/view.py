@@ -35,6 +35,9 @@ CONTACT_SHARE = 0.2
 EDGE_SHARE = 0.35
 """Share of a contact on an intensity edge from which the contact is the border of two objects."""
 
+FOREGROUND_FITS = 0.3
+"""Attainable coverage (Dice) below which the estimate of the foreground is not believed."""
+
 ENOUGH_FOUND = 0.8
 """Share of the attainable objects from which rewards no longer depend on how many are found."""
 
