@@ -117,7 +117,7 @@ def test_tuning_that_does_not_help():
     tried = trials(points)
     found = kinds(tried, chosen=5)
     assert "Take Best" not in found["no gain"].step
-    assert "does not help on this image: no setting scores clearly higher" in found["no gain"].seen
+    assert "does not help on this image: nothing is clearly above" in found["no gain"].seen
     assert "0.700" in found["no gain"].seen
     several = kinds(tried, chosen=5, evidence=replace(WELL, images=2))
     assert "does not help on these images" in several["no gain"].seen

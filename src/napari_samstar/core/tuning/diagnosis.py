@@ -172,8 +172,8 @@ def _no_gain(case: _Case) -> Iterator[Remark]:
     where = "these images" if many else "this image"
     yield Remark(
         "no gain",
-        f"Tuning does not help on {where}: no setting scores clearly higher than SAM's defaults "
-        f"({defaults:.3f}; the highest is {highest:.3f}).",
+        f"Tuning does not help on {where}: nothing is clearly above SAM's defaults "
+        f"({defaults:.3f}; highest {highest:.3f}).",
         "Keep the defaults.",
     )
 
