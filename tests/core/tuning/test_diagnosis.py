@@ -117,7 +117,7 @@ def test_tuning_that_does_not_help():
     tried = trials(points)
     found = kinds(tried, chosen=5)
     assert "Take Best" not in found["no gain"].step
-    assert "does not help on this image: SAM's defaults are as good" in found["no gain"].seen
+    assert "does not help on this image: nothing is clearly above" in found["no gain"].seen
     assert "0.700" in found["no gain"].seen
     several = kinds(tried, chosen=5, evidence=replace(WELL, images=2))
     assert "does not help on these images" in several["no gain"].seen
@@ -202,3 +202,19 @@ def test_the_most_important_comes_first():
     off = replace(WELL, inside=0.1)
     found = list(kinds(same, evidence=off))
     assert found == ["foreground", "no gain", "goals agree", "repeats"]
+
+
+def test_the_foreground_is_not_spoken_of_where_no_reward_uses_it():
+    off = replace(WELL, inside=0.2)
+    goal = Goal({"likely_objects": 1, "boundary": 1})
+    tried = [
+        replace(t, rewards={"likely_objects": t.rewards["coverage"], **t.rewards})
+        for t in trials(arc())
+    ]
+    assert "foreground" in kinds(trials(arc()), evidence=off)
+    left_out = [
+        replace(t, rewards={n: v for n, v in t.rewards.items() if n != "coverage"})
+        for t in trials(arc())
+    ]
+    assert "weigh nothing" in kinds(left_out, evidence=WELL)["foreground"].seen
+    assert "foreground" not in kinds(tried, evidence=off, goal=goal)

@@ -32,6 +32,10 @@ REPEATED = 0.5
 """Share of the trials that repeat the outcome of another from which it is said: then most of the
 time went into what was known."""
 
+OF_FOREGROUND = ("coverage", "large_objects", "no_merging")
+"""Rewards that compare masks with the estimate of the foreground: without weight on one of them, it
+does not matter whether the estimate is right."""
+
 LOW_COVERAGE = 0.3
 """Coverage (Dice) of the foreground below which even the best trial is at odds with it: two equal
 areas of which less than a third is shared."""
@@ -126,11 +130,14 @@ def _without_effect(case: _Case) -> Iterator[Remark]:
 
 def _foreground(case: _Case) -> Iterator[Remark]:
     found = case.evidence
-    if found is None or not found.kept:
+    weights = case.front.goal.weights
+    if found is None or not found.kept or not any(weights.get(name) for name in OF_FOREGROUND):
         return
     reached = max(trial.rewards.get("coverage", 1.0) for trial in case.trials)
     taken = {"bright": "bright objects", "dark": "dark objects"}.get(found.polarity, "objects")
-    if found.inside < LEAST_INSIDE:
+    if not any("coverage" in trial.rewards for trial in case.trials):
+        seen = f"No setting fits what was estimated as {taken}: rewards that use it weigh nothing."
+    elif found.inside < LEAST_INSIDE:
         seen = (
             f"{1 - found.inside:.0%} of the masks' area lies outside of what was estimated as "
             f"{taken}."
@@ -165,8 +172,8 @@ def _no_gain(case: _Case) -> Iterator[Remark]:
     where = "these images" if many else "this image"
     yield Remark(
         "no gain",
-        f"Tuning does not help on {where}: no setting scores clearly higher than SAM's defaults "
-        f"({defaults:.3f}; the highest is {highest:.3f}).",
+        f"Tuning does not help on {where}: nothing is clearly above SAM's defaults "
+        f"({defaults:.3f}; highest {highest:.3f}).",
         "Keep the defaults.",
     )
 
