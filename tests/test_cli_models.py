@@ -27,7 +27,8 @@ def settings_of_command(model: str, **given: Any) -> AmgConfig:
 
     wrapped = options.with_settings(lambda setting: True)(command)
     values = dict.fromkeys(set(SETTINGS) - {*OF_EXAMPLES}) | given
-    wrapped(**values, model=model, prompts=options.Prompts.auto)
+    automatic = {"prompts": options.Prompts.auto, "shown": options.Shown.original}
+    wrapped(**values, **automatic, model=model)
     return received[0]
 
 

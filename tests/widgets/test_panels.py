@@ -196,8 +196,8 @@ def test_changing_a_weight_updates_the_front_without_new_trials(segmented: Any, 
     _tune(segmented, qtbot)
     session = segmented.tune.controller.session
     before = session.front
-    segmented.tune.goal_form.weights["coverage"].setValue(0)
-    segmented.tune.goal_form.weights["small_objects"].setValue(0)
+    segmented.tune.goal_form.weights["boundary"].setValue(0)
+    segmented.tune.goal_form.weights["confidence"].setValue(1)
     assert session.front is not before
     assert session.front.trials == before.trials
     assert not np.array_equal(session.front.points, before.points)
