@@ -35,6 +35,7 @@ class Runs:
 
     def __init__(self, report: dict[str, Any]) -> None:
         self.report = report
+        self.picks = [p for p in PICKS if all(p in r for r in report["runs"])]
         self.images = list(dict.fromkeys(r["image"] for r in report["runs"]))
         self.samples = [i for i in self.images if "/" not in i]
         self.real = [i for i in self.images if "/" in i]
@@ -74,14 +75,14 @@ def _summary(runs: Runs) -> str:
         groups = ((runs.samples, "samples"), (runs.real, "real images"), (runs.images, "all"))
         for images, name in groups:
             if images:
-                cells = [runs.values(images, pick, measure) for pick in PICKS]
+                cells = [runs.values(images, pick, measure) for pick in runs.picks]
                 spreads = [f"{_short(v.mean())} ({_short(v.std())})" for v in cells]
                 rows.append([f"{title}, {name}", str(len(images)), *spreads])
-    return _table(["", "images", *(HEADS[p] for p in PICKS)], rows)
+    return _table(["", "images", *(HEADS[p] for p in runs.picks)], rows)
 
 
 def _sentence(runs: Runs) -> str:
-    mean = {pick: runs.values(runs.images, pick).mean() for pick in PICKS}
+    mean = {pick: runs.values(runs.images, pick).mean() for pick in runs.picks}
     gain = {pick: f"{100 * (value / mean['defaults'] - 1):+.0f} %" for pick, value in mean.items()}
     share = {pick: f"{100 * value / mean['oracle']:.0f} %" for pick, value in mean.items()}
     ahead = runs.values(runs.images, "best") - runs.values(runs.images, "random")
@@ -126,10 +127,10 @@ def _by_image(runs: Runs) -> str:
     for image in runs.images:
         first = runs.of(image)[0]
         counts = [f"{first[p]['found']}, {first[p]['matched']}" for p in ("defaults", "best")]
-        scores = [_short(runs.values([image], pick)[0]) for pick in PICKS]
+        scores = [_short(runs.values([image], pick)[0]) for pick in runs.picks]
         rows.append([image, str(first["defaults"]["true"]), *counts, *scores])
     legend = "*Found* counts masks, *true* those of them that are objects (IoU 0.5), first seed."
-    return _table([*head, *(f"F1: {HEADS[p]}" for p in PICKS)], rows) + "\n\n" + legend
+    return _table([*head, *(f"F1: {HEADS[p]}" for p in runs.picks)], rows) + "\n\n" + legend
 
 
 def _held_out(held_out: list[dict[str, Any]]) -> str:
