@@ -266,11 +266,11 @@ def test_a_killed_segment_goes_on_with_its_tiles(tmp_path, model, cache_folder, 
     until = time.monotonic() + 240
     while time.monotonic() < until and process.poll() is None:
         time.sleep(0.01)
-        if list(cache_folder.glob("tiles/*/*.npz")):
+        if list(cache_folder.glob("tiles/*/[!.]*.npz")):
             break
     process.kill()
     process.communicate()
-    kept = list(cache_folder.glob("tiles/*/*.npz"))
+    kept = list(cache_folder.glob("tiles/*/[!.]*.npz"))
     assert kept
     assert not (tmp_path / "out" / "labels.tif").exists()
     decode, decoded = ProposalBank.decode, []
@@ -295,7 +295,7 @@ def test_a_killed_run_leaves_nothing_unfinished_and_loses_a_tile_at_most(
     until = time.monotonic() + 240
     while time.monotonic() < until and process.poll() is None:
         time.sleep(0.01)
-        if (out / "img1").exists() and list(cache_folder.glob("tiles/*/*.npz")):
+        if (out / "img1").exists() and list(cache_folder.glob("tiles/*/[!.]*.npz")):
             break
     process.kill()
     _, before_kill = process.communicate()
@@ -304,7 +304,7 @@ def test_a_killed_run_leaves_nothing_unfinished_and_loses_a_tile_at_most(
     assert len(finished) < 3
     for name in finished:
         assert names(out / name) == sorted(NAMES[:4])
-    kept, before = len(list(cache_folder.glob("tiles/*/*.npz"))), content(out / "img1")
+    kept, before = len(list(cache_folder.glob("tiles/*/[!.]*.npz"))), content(out / "img1")
     result = samstar(*run)
     assert result.stderr.count("skipped") == len(finished)
     assert content(out / "img1") == before
@@ -327,7 +327,7 @@ def test_ctrl_c_ends_the_workers_too_and_keeps_finished_tiles(
     until = time.monotonic() + 240
     while time.monotonic() < until and process.poll() is None:
         time.sleep(0.01)
-        if list(cache_folder.glob("tiles/*/*.npz")):
+        if list(cache_folder.glob("tiles/*/[!.]*.npz")):
             break
     process.send_signal(signal.SIGINT)
     shown, said_before = process.communicate(timeout=300)
