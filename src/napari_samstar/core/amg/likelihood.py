@@ -4,7 +4,7 @@ The predicted IoU looks at one mask. Some models, such as the bundled one, also 
 centres of objects are, and how large they are, before any prompt: a mask of one object holds one
 centre and has the size that was seen. These are independent cues, so a mask on which all agree is
 more likely to be an object than one with a high predicted IoU alone. Ours; the weights are fitted
-by `python -m training.likelihood`, on images that no evaluation uses.
+by `python -m training.likelihood`, which says on which images: none of the final test of tuning.
 """
 
 from __future__ import annotations
